@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <systemc>
+#include <tlm_utils/passthrough_target_socket.h>
+#include <tlm_utils/simple_initiator_socket.h>
+#include <vector>
+
+#include "models/cpu/core_software.hpp"
+#include "models/mem/data_cache.hpp"
+#include "models/observe/access_record.hpp"
+#include "models/tlm/coherence_extension.hpp"
+#include "models/tlm/interrupt_extension.hpp"
+#include "models/tlm/pooled_payload.hpp"
+#include "models/tlm/thread_time.hpp"
+#include "models/tlm/translation_extension.hpp"
+
+namespace mmusim::models {
+
+struct CoreStats {
+    std::uint64_t accesses = 0;
+    std::uint64_t faults = 0;
+    std::uint64_t interrupts = 0;
+};
+
+/// Models: a core as a thread of time: user accesses through its MMU, kernel instructions,
+/// invalidation instructions, interrupt-command writes; interrupts at instruction boundaries.
+/// Does not model: pipelines, hardware threads, speculation, instruction fetch.
+class CoreModule final : public sc_core::sc_module, public rmap::PhysMemPort {
+public:
+    template <class M>
+    using Initiator = tlm_utils::simple_initiator_socket<M>;
+
+    Initiator<CoreModule> translate_socket{"translate_socket"};  ///< its first TLB level
+    Initiator<CoreModule> maintain_socket{"maintain_socket"};    ///< the same level
+    Initiator<CoreModule> memory_socket{"memory_socket"};
+    Initiator<CoreModule> send_socket{"send_socket"};  ///< interrupt fabric, commands
+    tlm_utils::passthrough_target_socket<CoreModule> deliver_socket{"deliver_socket"};  ///< likewise
+
+    struct Config {
+        rmap::CpuId id = 0;
+        Lookahead lookahead;
+        CacheCapacity cache;
+    };
+
+    /// `software` and `observer` (may be null) outlive the core.
+    CoreModule(const sc_core::sc_module_name& name, const Config& config, CoreSoftware& software,
+               AccessObserver* observer);
+
+    rmap::CpuId id() const { return config_.id; }
+    ThreadTime& time() { return time_; }
+    const ThreadTime& time() const { return time_; }
+    rmap::Accountant& account() { return account_; }
+    const CoreStats& stats() const { return stats_; }
+
+    // ---- for what runs on the core, from its own thread; time passes ----------------------
+    /// One user instruction that accesses memory; `cost` is its time besides the translation.
+    rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+
+    /// One invalidation instruction over the own MMU. CR3 writes also change the address space.
+    void maintain(const rmap::TlbOperation& operation, rmap::Duration cost, rmap::Part part);
+
+    /// One write of the interrupt-command register; arrives at the fabric `way` later.
+    void command_interrupt(const rmap::CpuMask& targets, rmap::Vector vector, rmap::Duration cost,
+                           rmap::Duration way, rmap::Part part);
+
+    // rmap::PhysMemPort: kernel loads, stores and locked instructions.
+    rmap::Word load(rmap::PhysAddr address, rmap::Part part) override;
+    rmap::Word read_modify_write(rmap::PhysAddr address, Apply apply, rmap::Part part) override;
+
+    /// Names the address space for the observers; hardware itself sees only CR3.
+    void label_address_space(rmap::MmId mm) { mm_ = mm; }
+
+    /// Gives the observer every access that kernel time has passed.
+    void settle(rmap::Instant now);
+
+private:
+    void run_software_thread();
+    void deliver(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    rmap::Word access_memory(rmap::PhysAddr address, const Apply* apply, rmap::Part part);
+    void observe_access(rmap::VirtAddr address, rmap::Access kind, const Translation& used);
+
+    const Config config_;
+    CoreSoftware& software_;
+    AccessObserver* const observer_;
+    rmap::Accountant account_;
+    ThreadTime time_;
+    DataCache cache_;
+    rmap::Pcid pcid_ = 0;
+    rmap::PhysAddr root_{};
+    rmap::MmId mm_ = rmap::kInitMm;
+    PayloadPool<TranslationExtension> translations_;
+    PayloadPool<MaintenanceExtension> maintenances_;
+    PayloadPool<CoherenceExtension> accesses_;
+    PayloadPool<InterruptExtension> interrupts_;
+    std::vector<AccessRecord> unjudged_;
+    CoreStats stats_;
+};
+
+}  // namespace mmusim::models

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "models/mem/memory_config.hpp"
+#include "models/tlb/set_associative.hpp"
+#include "rmap/types/address.hpp"
+
+namespace mmusim::models {
+
+/// Which lines one core holds in its L1 and L2, and up to which instant it has seen their writes.
+/// Belongs to the core alone: what other cores do to a line is looked up in the line's history, so
+/// nothing here depends on the host's order. Does not model: instruction lines, user data.
+class DataCache {
+public:
+    enum class Level { kL1, kL2, kEvicted, kNeverSeen };
+    struct Held {
+        Level level = Level::kNeverSeen;
+        rmap::Instant seen_until{};  ///< writes serialised up to here are in the copy
+    };
+
+    explicit DataCache(const CacheCapacity& capacity)
+        : l1_(capacity.l1_lines, kL1Ways), l2_(capacity.l2_lines, kL2Ways) {}
+
+    /// Looks the line up and makes it most recently used, up to date until `seen_until`.
+    Held use(rmap::LineNumber line, rmap::Instant seen_until) {
+        Held held;
+        if (auto* in_l2 = l2_.find(line.value, line)) {
+            held = {l1_.find(line.value, line) ? Level::kL1 : Level::kL2, *in_l2};
+        } else if (auto* before = evicted_.find(line.value, line)) {
+            held = {Level::kEvicted, *before};
+        }
+        l2_.insert(line.value, line, seen_until);
+        l1_.insert(line.value, line, seen_until);
+        evicted_.insert(line.value, line, seen_until);
+        return held;
+    }
+
+private:
+    static constexpr std::size_t kL1Ways = 8;
+    static constexpr std::size_t kL2Ways = 16;
+    static constexpr std::size_t kEvictedLines = 1 << 17;  ///< remembered as being in the LLC
+
+    SetAssociative<rmap::LineNumber, rmap::Instant> l1_;
+    SetAssociative<rmap::LineNumber, rmap::Instant> l2_;
+    SetAssociative<rmap::LineNumber, rmap::Instant> evicted_{kEvictedLines, 16};
+};
+
+}  // namespace mmusim::models

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rmap/types/address.hpp"
+#include "rmap/types/ids.hpp"
+#include "rmap/types/time.hpp"
+#include "rmap/types/access.hpp"
+
+namespace mmusim::models {
+
+/// One use of a cached translation, for the observers.
+struct AccessRecord {
+    rmap::Instant time;    ///< when the access is done
+    rmap::Instant filled;  ///< when the entry's PTE was read
+    rmap::PageNumber page{};
+    rmap::FrameNumber frame{};
+    rmap::Generation generation = 0;
+    rmap::Access access{};
+    rmap::MmId mm = 0;     ///< address space that the core runs
+};
+
+/// Judges accesses. Called with records of one agent in ascending time, only for times that kernel
+/// time has passed, so that everything that could make them wrong is known.
+class AccessObserver {
+public:
+    virtual ~AccessObserver() = default;
+    virtual void judge(rmap::ActorId agent, const AccessRecord* first, const AccessRecord* last) = 0;
+};
+
+}  // namespace mmusim::models

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/tlb/tlb_array.hpp"
+
+namespace mmusim::models {
+
+using rmap::Access;
+using rmap::PageNumber;
+using rmap::Pcid;
+using rmap::TlbOperation;
+
+const Translation* TlbArray::find(Array& array, std::uint64_t page, Pcid pcid) {
+    if (const auto* own = array.find(page, {page, pcid})) return own;
+    return array.find(page, {page, kGlobal});
+}
+
+const Translation* TlbArray::lookup(PageNumber page, Pcid pcid, Access access) {
+    ++stats_.lookups;
+    const Translation* found = find(small_, page.value, pcid);
+    if (!found) found = find(large_, page.value >> kLargeShift, pcid);
+    const bool usable =
+        found && (access == Access::kRead || (found->writable && found->dirty));
+    ++(usable ? stats_.hits : stats_.misses);
+    return usable ? found : nullptr;
+}
+
+void TlbArray::insert(PageNumber page, Pcid pcid, const Translation& translation) {
+    const Pcid tag = translation.global ? kGlobal : pcid;
+    if (translation.large)
+        large_.insert(page.value >> kLargeShift, {page.value >> kLargeShift, tag}, translation);
+    else
+        small_.insert(page.value, {page.value, tag}, translation);
+}
+
+std::uint64_t TlbArray::invalidate_page(PageNumber page, Pcid pcid) {
+    const auto in = [pcid](std::uint64_t number) {
+        return [number, pcid](const Key& key, const Translation&) {
+            return key.page == number && (key.pcid == pcid || key.pcid == kGlobal);
+        };
+    };
+    const std::uint64_t large = page.value >> kLargeShift;
+    return small_.erase_in_set(page.value, in(page.value)) + large_.erase_in_set(large, in(large));
+}
+
+std::uint64_t TlbArray::invalidate(const TlbOperation& operation) {
+    const auto of_pcid = [&](const Key& key, const Translation&) {
+        return key.pcid == operation.pcid;
+    };
+    const auto everything = [](const Key&, const Translation&) { return true; };
+    std::uint64_t erased = 0;
+    switch (operation.kind) {
+        case TlbOperation::Kind::kInvlpg:
+        case TlbOperation::Kind::kInvpcidAddress:
+            erased = invalidate_page(rmap::page_of(operation.address), operation.pcid);
+            break;
+        case TlbOperation::Kind::kCr3Write:
+            erased = small_.erase_if(of_pcid) + large_.erase_if(of_pcid);
+            break;
+        case TlbOperation::Kind::kCr3WriteNoFlush: break;
+        case TlbOperation::Kind::kAll:
+            erased = small_.erase_if(everything) + large_.erase_if(everything);
+            break;
+    }
+    stats_.invalidated += erased;
+    return erased;
+}
+
+}  // namespace mmusim::models

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/tlb/tlb_module.hpp"
+
+#include "models/tlm/pooled_payload.hpp"
+#include "models/tlm/thread_time.hpp"
+#include "models/tlm/translation_extension.hpp"
+
+namespace mmusim::models {
+
+TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config)
+    : sc_module(name),
+      array_(config),
+      lookup_(to_sc_time(config.lookup)),
+      fill_(to_sc_time(config.fill)) {
+    core_socket.register_b_transport(this, &TlbModule::translate);
+    maintain_socket.register_b_transport(this, &TlbModule::maintain);
+}
+
+void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
+    auto& request = extension_of<TranslationExtension>(trans, name());
+    const auto page = rmap::page_of(rmap::VirtAddr{trans.get_address()});
+
+    delay += lookup_;
+    if (const auto* hit = array_.lookup(page, request.pcid, request.access)) {
+        request.translation = *hit;
+        request.fault = rmap::Fault::kNone;
+        trans.set_response_status(tlm::TLM_OK_RESPONSE);
+        return;
+    }
+
+    next_socket->b_transport(trans, delay);
+    if (trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
+    // Nothing can have been invalidated meanwhile: only this core's own instructions do that.
+    array_.insert(page, request.pcid, request.translation);
+    delay += fill_;
+}
+
+void TlbModule::maintain(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
+    auto& request = extension_of<MaintenanceExtension>(trans, name());
+    request.invalidated += array_.invalidate(request.operation);
+    if (next_maintain_socket.size() > 0)
+        next_maintain_socket->b_transport(trans, delay);
+    else
+        trans.set_response_status(tlm::TLM_OK_RESPONSE);
+}
+
+}  // namespace mmusim::models

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/tlm/protocol_checker_module.hpp"
+
+namespace mmusim::models {
+
+ProtocolCheckerModule::ProtocolCheckerModule(const sc_core::sc_module_name& name)
+    : sc_module(name) {
+    initiator_side.register_b_transport(this, &ProtocolCheckerModule::b_transport);
+}
+
+void ProtocolCheckerModule::demand(bool condition, const char* rule) {
+    if (!condition) SC_REPORT_ERROR(name(), rule);
+}
+
+void ProtocolCheckerModule::b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
+    ++transactions_;
+    demand(trans.get_response_status() == tlm::TLM_INCOMPLETE_RESPONSE,
+           "a request comes with TLM_INCOMPLETE_RESPONSE");
+    demand(trans.get_byte_enable_ptr() == nullptr, "byte enables are not used here");
+    const auto command = trans.get_command();
+    const auto address = trans.get_address();
+    const auto* data = trans.get_data_ptr();
+    const auto length = trans.get_data_length();
+    const auto before = sc_core::sc_time_stamp() + delay;
+
+    target_side->b_transport(trans, delay);
+
+    demand(trans.get_response_status() != tlm::TLM_INCOMPLETE_RESPONSE,
+           "the target has not set the response status");
+    demand(command == trans.get_command() && address == trans.get_address(),
+           "the target has changed command or address");
+    demand(data == trans.get_data_ptr() && length == trans.get_data_length(),
+           "the target has changed the data pointer or length");
+    demand(sc_core::sc_time_stamp() + delay >= before, "annotated time has run backwards");
+}
+
+}  // namespace mmusim::models

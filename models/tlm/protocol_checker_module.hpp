@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <systemc>
+#include <tlm_utils/passthrough_target_socket.h>
+#include <tlm_utils/simple_initiator_socket.h>
+
+namespace mmusim::models {
+
+/// Bound between two sockets, it polices the base protocol of blocking transport (IEEE 1666-2011,
+/// 14 and 16): a payload comes with an incomplete response and leaves with another one, its
+/// attributes come back as they were, and annotated time does not run backwards. A breach is an
+/// error report that names the socket. Used in test builds; takes no simulated time.
+class ProtocolCheckerModule final : public sc_core::sc_module {
+public:
+    tlm_utils::passthrough_target_socket<ProtocolCheckerModule> initiator_side{"initiator_side"};
+    tlm_utils::simple_initiator_socket<ProtocolCheckerModule> target_side{"target_side"};
+
+    explicit ProtocolCheckerModule(const sc_core::sc_module_name& name);
+
+    std::uint64_t transactions() const { return transactions_; }
+
+private:
+    void b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    void demand(bool condition, const char* rule);
+
+    std::uint64_t transactions_ = 0;
+};
+
+}  // namespace mmusim::models

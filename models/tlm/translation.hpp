@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rmap/types/address.hpp"
+#include "rmap/types/ids.hpp"
+#include "rmap/types/time.hpp"
+
+namespace mmusim::models {
+
+/// What is cached of a page-table entry.
+struct Translation {
+    rmap::FrameNumber frame{};  ///< of the 4 KiB page, or the first of the 2 MiB page
+    rmap::Generation generation = 0;
+    bool writable = false;
+    bool dirty = false;  ///< stores need not touch the page-table entry any more
+    bool large = false;
+    bool global = false;
+    rmap::Instant read_at{};  ///< when the entry was read from memory
+};
+
+}  // namespace mmusim::models

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <systemc>
+#include <tlm_utils/passthrough_target_socket.h>
+#include <tlm_utils/simple_initiator_socket.h>
+
+#include "models/tlm/coherence_extension.hpp"
+#include "models/tlm/pooled_payload.hpp"
+#include "models/tlm/translation_extension.hpp"
+#include "models/walker/walker_config.hpp"
+#include "rmap/types/pte.hpp"
+
+namespace mmusim::models {
+
+struct WalkerStats {
+    std::uint64_t walks = 0;
+    std::uint64_t reads = 0;   ///< page-table entries read
+    std::uint64_t assists = 0; ///< accessed or dirty bits set
+    std::uint64_t faults = 0;
+};
+
+/// Models: the walk of four-level x86-64 page tables with 4 KiB and 2 MiB pages (Intel SDM vol. 3,
+/// 4.5), reading entries from memory and setting accessed and dirty bits by locked instructions
+/// that fail when the entry changed meanwhile (4.8).
+/// Does not model: paging-structure caches, accessed bits of upper levels, 1 GiB pages, execute
+/// and supervisor permissions.
+class PageWalkerModule final : public sc_core::sc_module {
+public:
+    tlm_utils::passthrough_target_socket<PageWalkerModule> tlb_socket{"tlb_socket"};
+    tlm_utils::simple_initiator_socket<PageWalkerModule> memory_socket{"memory_socket"};
+
+    PageWalkerModule(const sc_core::sc_module_name& name, const WalkerConfig& config);
+
+    const WalkerStats& stats() const { return stats_; }
+
+private:
+    void b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    rmap::Fault walk(rmap::VirtAddr address, TranslationExtension& request,
+                     sc_core::sc_time& delay);
+    rmap::Fault leaf(rmap::PhysAddr at, rmap::Word entry, unsigned level,
+                     TranslationExtension& request, sc_core::sc_time& delay);
+    rmap::Word access(rmap::PhysAddr at, const rmap::PhysMemPort::Apply* apply,
+                      TranslationExtension& request, sc_core::sc_time& delay);
+
+    const WalkerConfig config_;
+    PayloadPool<CoherenceExtension> pool_;
+    rmap::Instant read_at_{};  ///< when the last entry was read
+    WalkerStats stats_;
+};
+
+}  // namespace mmusim::models

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "notifiers/notifier_chain.hpp"
+
+#include <algorithm>
+
+#include "rmap/types/check.hpp"
+
+namespace mmusim::notifiers {
+
+using rmap::Cpu;
+using rmap::Event;
+using rmap::MmId;
+using rmap::NotifierRange;
+using rmap::Part;
+using rmap::VirtRange;
+
+namespace {
+
+void dispatch(Cpu& cpu, Part part) { cpu.spend(cpu.costs().notifier_call, part); }
+
+}  // namespace
+
+void NotifierChain::register_client(MmId mm, NotifierClient& client) {
+    List& list = lists_[mm];
+    MMUSIM_CHECK(std::find(list.begin(), list.end(), &client) == list.end(),
+                 "a client watches an mm once");
+    list.insert(list.begin(), &client);
+}
+
+void NotifierChain::unregister_client(Cpu& cpu, MmId mm, NotifierClient& client) {
+    List& list = lists_[mm];
+    const auto it = std::find(list.begin(), list.end(), &client);
+    MMUSIM_CHECK(it != list.end(), "only a registered client can be unregistered");
+    if (client.ops().release) client.release(cpu, mm);
+    list.erase(it);
+}
+
+const NotifierChain::List* NotifierChain::clients_of(MmId mm) const {
+    const auto it = lists_.find(mm);
+    return it == lists_.end() ? nullptr : &it->second;
+}
+
+void NotifierChain::invalidate_range_start(Cpu& cpu, const NotifierRange& range) {
+    MMUSIM_CHECK(range.blockable, "this form may sleep");
+    MMUSIM_CHECK(start(cpu, range) == StartResult::kDone,
+                 "only a range that is not blockable can be refused");
+}
+
+StartResult NotifierChain::invalidate_range_start_nonblock(Cpu& cpu, NotifierRange range) {
+    range.blockable = false;
+    return start(cpu, range);
+}
+
+StartResult NotifierChain::start(Cpu& cpu, const NotifierRange& range) {
+    const List* clients = clients_of(range.mm);
+    if (!clients) return StartResult::kDone;
+    cpu.emit(Event::kMnStart,
+             {range.mm, range.range.start.value, range.range.end.value, range.blockable});
+    StartResult result = StartResult::kDone;
+    for (NotifierClient* client : *clients) {
+        if (!client->ops().invalidate_range_start) continue;
+        dispatch(cpu, Part::kNotifierStart);
+        if (client->invalidate_range_start(cpu, range) == StartResult::kTryAgain)
+            result = StartResult::kTryAgain;
+    }
+    cpu.emit(Event::kMnStartRet, {range.mm, range.range.start.value, range.range.end.value});
+    return result;
+}
+
+void NotifierChain::invalidate_range_end(Cpu& cpu, const NotifierRange& range) {
+    end(cpu, range, Ending::kWithInvalidate);
+}
+
+void NotifierChain::invalidate_range_only_end(Cpu& cpu, const NotifierRange& range) {
+    end(cpu, range, Ending::kOnly);
+}
+
+void NotifierChain::end(Cpu& cpu, const NotifierRange& range, Ending ending) {
+    const List* clients = clients_of(range.mm);
+    if (!clients) return;
+    const bool only_end = ending == Ending::kOnly;
+    cpu.emit(Event::kMnEnd, {range.mm, range.range.start.value, range.range.end.value, only_end});
+    for (NotifierClient* client : *clients) {
+        const NotifierOps ops = client->ops();
+        if (!only_end && ops.invalidate_range) {
+            dispatch(cpu, Part::kNotifierInvalidate);
+            client->invalidate_range(cpu, range.mm, range.range);
+        }
+        if (ops.invalidate_range_end) {
+            dispatch(cpu, Part::kNotifierEnd);
+            client->invalidate_range_end(cpu, range);
+        }
+    }
+    cpu.emit(Event::kMnEndRet, {range.mm, range.range.start.value, range.range.end.value});
+}
+
+void NotifierChain::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
+    const List* clients = clients_of(mm);
+    if (!clients) return;
+    cpu.emit(Event::kMnInvalidateRange, {mm, range.start.value, range.end.value});
+    for (NotifierClient* client : *clients) {
+        if (!client->ops().invalidate_range) continue;
+        dispatch(cpu, Part::kNotifierInvalidate);
+        client->invalidate_range(cpu, mm, range);
+    }
+}
+
+bool NotifierChain::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
+    const List* clients = clients_of(mm);
+    if (!clients) return false;
+    cpu.emit(Event::kMnClearFlushYoung, {mm, range.start.value, range.end.value});
+    bool young = false;
+    for (NotifierClient* client : *clients) {
+        if (!client->ops().clear_flush_young) continue;
+        dispatch(cpu, Part::kNotifierAging);
+        // Every client is asked: each has accessed bits of its own to clear.
+        if (client->clear_flush_young(cpu, mm, range)) young = true;
+    }
+    return young;
+}
+
+}  // namespace mmusim::notifiers

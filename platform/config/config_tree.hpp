@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "platform/config/config_node.hpp"
+
+namespace mmusim::platform {
+
+/// A configuration file merged onto everything it extends: `extends` names one file or several,
+/// relative to the file that says so; the later one wins, the file itself last. Throws ConfigError,
+/// for a missing file at the line that names it, and UserError when `path` itself is missing.
+ConfigNode read_config_tree(const std::string& path);
+
+/// Letters, digits, '_' and '-': a key that needs no quotes.
+bool is_bare_key(std::string_view name);
+
+/// One `--set a.b.c=value`.
+struct Setting {
+    struct Segment {
+        std::string name;
+        Position position;
+    };
+    std::vector<Segment> path;
+    ConfigNode value;
+};
+
+/// `number` is 1 for the first --set of the command line.
+Setting parse_setting(std::string_view argument, unsigned number);
+
+/// The last word on a key. Setting `x.ns` or `x.cycles` replaces the whole quantity x.
+void apply_setting(ConfigNode& tree, const Setting& setting);
+
+}  // namespace mmusim::platform

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/config/lookahead.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace mmusim::platform {
+namespace {
+
+/// The cores with the fewest steps between them; the first such pair.
+std::pair<unsigned, unsigned> closest_cores(const models::Topology& topology) {
+    if (topology.cores() < 2) return {0, 0};
+    if (topology.cores_per_socket > 1) return {0, 1};
+    std::pair<unsigned, unsigned> best{0, 1};
+    for (unsigned a = 0; a < topology.cores(); ++a)
+        for (unsigned b = a + 1; b < topology.cores(); ++b)
+            if (topology.hops_between(a, b) < topology.hops_between(best.first, best.second))
+                best = {a, b};
+    return best;
+}
+
+}  // namespace
+
+std::vector<Lookahead> lookaheads(const PlatformConfig& platform) {
+    const auto [a, b] = closest_cores(platform.topology);
+    return {{"memory", platform.memory.visibility(), "half of coherence.same_socket", a, b},
+            {"interrupt", platform.interrupt.delivery, "interrupt.delivery", a, b}};
+}
+
+Lookahead exact_quantum(const PlatformConfig& platform) {
+    const auto all = lookaheads(platform);
+    return *std::min_element(all.begin(), all.end(), [](const Lookahead& x, const Lookahead& y) {
+        return x.time < y.time;
+    });
+}
+
+}  // namespace mmusim::platform

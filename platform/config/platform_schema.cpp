@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/config/platform_schema.hpp"
+
+#include <algorithm>
+
+#include "platform/config/section_reader.hpp"
+#include "rmap/types/cpu_mask.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+constexpr std::uint64_t kFramesPerMib = 256;
+constexpr unsigned kMaxSockets = 64;
+
+void read_identity(SectionReader platform, PlatformConfig& out) {
+    platform.text("name", out.name, "short name of the machine", Need::kRequired);
+    platform.text("description", out.description, "one line about the machine");
+    platform.finish();
+}
+
+/// Returns the clock in kHz, with which everything else is converted.
+std::uint64_t read_topology(SectionReader topology, PlatformConfig& out) {
+    auto& shape = out.topology;
+    std::uint64_t memory_mib = 0;
+    topology.has_provenance();
+    topology.count("sockets", shape.sockets, {1, kMaxSockets}, "sockets, each one a NUMA node");
+    topology.count("cores_per_socket", shape.cores_per_socket, {1, rmap::kMaxCpus},
+                   "cores of one socket");
+    topology.count("memory_mib_per_node", memory_mib, {1, 1 << 24}, "MiB of memory per node");
+    topology.clock("clock_mhz", out.clock_khz, "clock of the cores in MHz");
+    shape.frames_per_node = memory_mib * kFramesPerMib;
+    shape.hops.assign(shape.sockets, std::vector<unsigned>(shape.sockets, 1));
+    for (unsigned socket = 0; socket < shape.sockets; ++socket) shape.hops[socket][socket] = 0;
+    topology.matrix("hops", shape.hops, shape.sockets, {0, 16}, "steps between sockets");
+    topology.finish();
+    return out.clock_khz;
+}
+
+void read_tlb(SectionReader tlb, models::TlbConfig& out) {
+    constexpr CountRange kEntries{1, 1 << 20};
+    tlb.has_provenance();
+    tlb.count("small_entries", out.small.entries, kEntries, "entries for 4 KiB pages");
+    tlb.count("small_ways", out.small.ways, kEntries, "ways of the array for 4 KiB pages");
+    tlb.count("large_entries", out.large.entries, kEntries, "entries for 2 MiB pages");
+    tlb.count("large_ways", out.large.ways, kEntries, "ways of the array for 2 MiB pages");
+    tlb.time("lookup", out.lookup, Zero::kAllowed, "added by this level, hit or miss");
+    tlb.time("fill", out.fill, Zero::kAllowed, "writing an entry after a miss");
+    tlb.finish();
+}
+
+void read_tlbs(SectionReader tlb, PlatformConfig& out) {
+    read_tlb(tlb.section("l1"), out.l1_tlb);
+    read_tlb(tlb.section("l2"), out.l2_tlb);
+    tlb.finish();
+}
+
+void read_walker(SectionReader walker, models::WalkerConfig& out) {
+    walker.time("start", out.start, Zero::kAllowed, "from the TLB miss to the first read");
+    walker.time("level", out.level, Zero::kAllowed, "per level, besides the memory read");
+    walker.finish();
+}
+
+void read_invalidate(SectionReader invalidate, models::InvalidationLatency& out) {
+    invalidate.time("invlpg", out.invlpg, Zero::kForbidden, "INVLPG");
+    invalidate.time("invpcid_address", out.invpcid_address, Zero::kForbidden, "INVPCID type 0");
+    invalidate.time("cr3_write", out.cr3_write, Zero::kForbidden, "write of CR3 that flushes");
+    invalidate.time("cr3_write_no_flush", out.cr3_write_no_flush, Zero::kForbidden,
+                    "write of CR3 with bit 63 set");
+    invalidate.time("all", out.all, Zero::kForbidden, "INVPCID type 2 or CR4.PGE toggled");
+    invalidate.finish();
+}
+
+void read_cache(SectionReader cache, models::CacheCapacity& out) {
+    constexpr CountRange kLines{1, 1 << 24};
+    cache.has_provenance();
+    cache.count("l1_lines", out.l1_lines, kLines, "cache lines of an L1 data cache");
+    cache.count("l2_lines", out.l2_lines, kLines, "cache lines of an L2 cache");
+    cache.finish();
+}
+
+void read_coherence(SectionReader coherence, models::MemoryConfig& out) {
+    auto& cost = out.latency;
+    coherence.time("l1", cost.l1, Zero::kForbidden, "load hit in the own L1");
+    coherence.time("l2", cost.l2, Zero::kForbidden, "load hit in the own L2");
+    coherence.time("llc", cost.llc, Zero::kForbidden, "line in the own last level");
+    coherence.time("same_socket", cost.same_socket, Zero::kForbidden,
+                   "line modified by another core of the socket");
+    coherence.time("hop", cost.hop, Zero::kAllowed, "added per step between sockets");
+    coherence.time("dram", cost.dram, Zero::kForbidden, "memory of the own socket");
+    coherence.time("locked", cost.locked, Zero::kForbidden,
+                   "locked instruction on a line already owned");
+    coherence.time("service", cost.service, Zero::kForbidden,
+                   "least distance of two operations on one line");
+    read_cache(coherence.section("cache"), out.cache);
+    coherence.finish();
+}
+
+void read_interrupt(SectionReader interrupt, models::InterruptConfig& out) {
+    interrupt.has_provenance();
+    interrupt.time("write", out.write, Zero::kForbidden, "interrupt-command register write");
+    interrupt.time("to_fabric", out.to_fabric, Zero::kForbidden,
+                   "from the write to the fabric's queue");
+    interrupt.time("slot", out.slot, Zero::kForbidden, "the fabric handles one target per slot");
+    interrupt.time("delivery", out.delivery, Zero::kForbidden,
+                   "from the slot to a core of the same socket");
+    interrupt.time("hop", out.hop, Zero::kAllowed, "added per step between sockets");
+    interrupt.count("cluster_size", out.cluster_size, {1, 64}, "targets that one write addresses");
+    interrupt.finish();
+}
+
+void read_flush(SectionReader flush, const std::vector<std::string>& mechanisms,
+                PlatformConfig& out) {
+    flush.name("mechanism", out.flush_mechanism, mechanisms, "how other CPUs are made to flush",
+               Need::kRequired);
+    flush.finish();
+}
+
+void read_costs(SectionReader costs, rmap::KernelCosts& out) {
+    rmap::KernelCosts::visit(
+        [&costs](std::string_view key, rmap::Duration& field, std::string_view meaning) {
+            costs.time(key, field, Zero::kAllowed, meaning);
+        },
+        out);
+    costs.finish();
+}
+
+void read_kernel(SectionReader kernel, PlatformConfig& out) {
+    auto& policy = out.policy;
+    kernel.has_provenance();
+    kernel.name("profile", policy.profile, kernel_profiles(), "kernel whose order is followed",
+                Need::kRequired);
+    kernel.count("single_page_flush_ceiling", policy.single_page_flush_ceiling, {0, 1 << 20},
+                 "pages above which everything is flushed", Need::kOptional);
+    kernel.flag("pcid", policy.pcid, "process-context identifiers in use");
+    kernel.count("swap_cluster_max", policy.swap_cluster_max, {1, 1 << 16},
+                 "pages of one reclaim batch", Need::kOptional);
+    kernel.count("swap_slots", policy.swap_slots, {0, 1ull << 32}, "pages that swap can hold",
+                 Need::kOptional);
+    read_costs(kernel.section("costs"), out.costs);
+    kernel.finish();
+}
+
+}  // namespace
+
+std::vector<std::string> kernel_profiles() { return {"v5.0"}; }
+
+PlatformConfig read_platform(const ConfigNode& tree, const std::string& file,
+                             const std::vector<std::string>& mechanisms,
+                             EffectiveConfig& effective) {
+    PlatformConfig out;
+    ReadContext context{file, effective};
+    const ConfigNode::Member whole{{}, tree.position, tree};
+    SectionReader root(context, &whole, {});
+    read_identity(root.section("platform"), out);
+    // Without a clock (it is missing, which is reported later) cycles still have to be accepted.
+    context.clock_khz = std::max<std::uint64_t>(read_topology(root.section("topology"), out), 1);
+    read_tlbs(root.section("tlb"), out);
+    read_walker(root.section("walker"), out.walker);
+    read_invalidate(root.section("invalidate"), out.invalidation);
+    read_coherence(root.section("coherence"), out.memory);
+    read_interrupt(root.section("interrupt"), out.interrupt);
+    read_flush(root.section("flush"), mechanisms, out);
+    read_kernel(root.section("kernel"), out);
+    root.finish();
+    return out;
+}
+
+}  // namespace mmusim::platform

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rmap/types/injected_fault.hpp"
+#include "rmap/types/time.hpp"
+
+namespace mmusim::platform {
+
+/// How the threads of a process use a region while the operation runs.
+enum class AccessPattern { kIdle, kSequential, kUniform };
+
+/// A group of equal processes, pinned to consecutive CPUs from `first_cpu` on, one process after the
+/// other. Each has `threads` running threads and, on the CPUs after those, `lazy_threads` that
+/// touched the pages and sleep: their CPUs run the idle task with the mm still loaded (lazy TLB). A
+/// process with neither sleeps and is loaded nowhere. No CPU has two threads.
+struct ProcessConfig {
+    std::string name;
+    unsigned count = 1;
+    unsigned first_cpu = 0;
+    unsigned threads = 1;
+    unsigned lazy_threads = 0;
+    AccessPattern pattern = AccessPattern::kUniform;
+    unsigned write_percent = 0;     ///< of the accesses
+    rmap::Duration access{};        ///< time of one access besides its translation
+    std::uint64_t accesses = 0;     ///< per thread; 0 = until the operations are done
+    bool notifier = false;          ///< a recording notifier client is registered on its mm
+};
+
+enum class RegionKind { kAnon, kFile };
+enum class Sharing { kPrivate, kFork };
+
+/// A mapping that every process of the group has, at the same address.
+struct RegionConfig {
+    std::string name;
+    std::string process;  ///< name of a ProcessConfig
+    RegionKind kind = RegionKind::kAnon;
+    Sharing sharing = Sharing::kPrivate;  ///< anon of several processes: own pages, or forked
+    std::uint64_t pages = 0;
+    bool written = true;  ///< pages were written before (dirty PTEs)
+    bool young = false;   ///< accessed bits set when the run begins
+    bool active = true;   ///< pages begin on the active LRU list
+};
+
+enum class OperationType { kReclaim, kMovePages, kMunmap };
+
+/// What is measured. Runs on `cpu`: if a running thread of the region's process has it, that
+/// thread performs the operation itself, otherwise a task without the mapping does, on a CPU that
+/// has no thread. Munmap is always performed by a thread of the process.
+struct OperationConfig {
+    std::string name;
+    OperationType type = OperationType::kReclaim;
+    std::string region;
+    unsigned cpu = 0;
+    std::uint64_t pages = 0;      ///< per round; 0 = all pages of the region
+    unsigned rounds = 1;
+    rmap::Duration pause{};       ///< between rounds
+    unsigned to_node = 1;         ///< of move_pages
+};
+
+struct ScenarioConfig {
+    std::string name;
+    std::string description;
+    std::vector<ProcessConfig> processes;  ///< in the order of the file
+    std::vector<RegionConfig> regions;
+    std::vector<OperationConfig> operations;
+    rmap::InjectedFault injected_fault = rmap::InjectedFault::kNone;
+};
+
+}  // namespace mmusim::platform

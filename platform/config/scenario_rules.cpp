@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "platform/config/nearest_name.hpp"
+#include "platform/config/scenario_schema.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+class Checker {
+public:
+    Checker(const ScenarioConfig& scenario, const PlatformConfig& platform,
+            const EffectiveConfig& effective)
+        : scenario_(scenario), platform_(platform), effective_(effective) {}
+
+    void check() {
+        for (const auto& process : scenario_.processes) check_process(process);
+        for (const auto& region : scenario_.regions) check_region(region);
+        for (const auto& operation : scenario_.operations) check_operation(operation);
+        check_memory();
+        if (scenario_.operations.empty())
+            throw ConfigError(effective_.origin("scenario", "name"),
+                              fmt::format("scenario '{}' does nothing; expected at least one "
+                                          "[operation.NAME]",
+                                          scenario_.name));
+    }
+
+private:
+    struct Owner {
+        const ProcessConfig* process;
+        bool runs;  ///< else it sleeps (lazy TLB)
+    };
+
+    const Position& at(std::string_view kind, const std::string& name,
+                       std::string_view key) const {
+        const std::string section = std::string(kind) + '.' + name;
+        const Position& written = effective_.origin(section, key);
+        // A default is nobody's mistake; the entry's own line is the next best place.
+        if (!written.file.empty()) return written;
+        return effective_.origin(section, kind == "process"  ? "access"
+                                          : kind == "region" ? "pages"
+                                                             : "type");
+    }
+
+    /// Every CPU of a group belongs to one thread, running or lazy.
+    void check_process(const ProcessConfig& process) {
+        const unsigned cores = platform_.topology.cores();
+        const std::uint64_t used =
+            std::uint64_t{process.count} * (process.threads + process.lazy_threads);
+        if (used == 0) return;
+        const std::uint64_t last = process.first_cpu + used - 1;
+        if (last >= cores)
+            throw ConfigError(
+                at("process", process.name, process.first_cpu >= cores ? "first_cpu" : "threads"),
+                fmt::format("process '{}' needs CPUs {} to {}; platform '{}' has CPUs 0 to {}",
+                            process.name, process.first_cpu, last, platform_.name, cores - 1));
+        for (std::uint64_t i = 0; i < used; ++i) {
+            const bool runs = i % (process.threads + process.lazy_threads) < process.threads;
+            const auto cpu = process.first_cpu + i;
+            const auto [owner, is_new] = owners_.emplace(cpu, Owner{&process, runs});
+            if (!is_new)
+                throw ConfigError(
+                    at("process", process.name, "first_cpu"),
+                    fmt::format("processes '{}' and '{}' both have a thread on CPU {}; expected "
+                                "one thread per CPU",
+                                owner->second.process->name, process.name, cpu));
+        }
+    }
+
+    void check_region(const RegionConfig& region) {
+        require_name("region", region.name, "process", region.process, names(scenario_.processes));
+        if (region.kind == RegionKind::kFile && region.sharing == Sharing::kFork)
+            throw ConfigError(at("region", region.name, "sharing"),
+                              fmt::format("region '{}' maps a file, which is not forked; expected "
+                                          "kind = \"anon\" with sharing = \"fork\"",
+                                          region.name));
+    }
+
+    void check_operation(const OperationConfig& operation) {
+        require_name("operation", operation.name, "region", operation.region,
+                     names(scenario_.regions));
+        const auto& region = *find(scenario_.regions, operation.region);
+        if (operation.pages > region.pages)
+            throw ConfigError(at("operation", operation.name, "pages"),
+                              fmt::format("operation '{}' takes {} pages per round; region '{}' has "
+                                          "{}",
+                                          operation.name, operation.pages, region.name,
+                                          region.pages));
+        check_cpu(operation, region);
+        check_node(operation);
+    }
+
+    void check_cpu(const OperationConfig& operation, const RegionConfig& region) {
+        const unsigned cores = platform_.topology.cores();
+        if (operation.cpu >= cores)
+            throw ConfigError(at("operation", operation.name, "cpu"),
+                              fmt::format("operation '{}' runs on CPU {}; platform '{}' has CPUs 0 "
+                                          "to {}",
+                                          operation.name, operation.cpu, platform_.name,
+                                          cores - 1));
+        const auto owner = owners_.find(operation.cpu);
+        const bool is_own = owner != owners_.end() && owner->second.runs &&
+                            owner->second.process->name == region.process;
+        if (is_own) return;
+        if (operation.type == OperationType::kMunmap)
+            throw ConfigError(at("operation", operation.name, "cpu"),
+                              fmt::format("operation '{}' runs on CPU {}, where no thread of "
+                                          "process '{}' runs; expected one that does, since munmap "
+                                          "is its own call",
+                                          operation.name, operation.cpu, region.process));
+        if (owner != owners_.end())
+            throw ConfigError(at("operation", operation.name, "cpu"),
+                              fmt::format("CPU {} of operation '{}' has a {} thread of process "
+                                          "'{}'; expected a free CPU, or a running thread of '{}'",
+                                          operation.cpu, operation.name,
+                                          owner->second.runs ? "running" : "sleeping",
+                                          owner->second.process->name, region.process));
+    }
+
+    void check_node(const OperationConfig& operation) {
+        const bool written =
+            !effective_.origin("operation." + operation.name, "to_node").file.empty();
+        if (operation.type != OperationType::kMovePages) {
+            if (!written) return;
+            throw ConfigError(at("operation", operation.name, "to_node"),
+                              fmt::format("operation '{}' moves nothing; expected 'to_node' only "
+                                          "with type = \"move_pages\"",
+                                          operation.name));
+        }
+        if (operation.to_node >= platform_.topology.sockets)
+            throw ConfigError(at("operation", operation.name, "to_node"),
+                              fmt::format("operation '{}' moves pages to node {}; platform '{}' has "
+                                          "nodes 0 to {}",
+                                          operation.name, operation.to_node, platform_.name,
+                                          platform_.topology.sockets - 1));
+    }
+
+    void check_memory() {
+        const auto& topology = platform_.topology;
+        const std::uint64_t frames = topology.frames_per_node * topology.sockets;
+        std::uint64_t needed = 0;
+        for (const auto& region : scenario_.regions) {
+            const auto& process = *find(scenario_.processes, region.process);
+            const bool own = region.kind == RegionKind::kAnon && region.sharing == Sharing::kPrivate;
+            needed += region.pages * (own ? process.count : 1);
+            if (needed > frames)
+                throw ConfigError(at("region", region.name, "pages"),
+                                  fmt::format("the regions up to '{}' need {} pages; platform '{}' "
+                                              "has {}",
+                                              region.name, needed, platform_.name, frames));
+        }
+    }
+
+    template <class Entry>
+    static std::vector<std::string> names(const std::vector<Entry>& entries) {
+        std::vector<std::string> result;
+        for (const auto& entry : entries) result.push_back(entry.name);
+        return result;
+    }
+
+    template <class Entry>
+    static const Entry* find(const std::vector<Entry>& entries, const std::string& name) {
+        const auto found = std::find_if(entries.begin(), entries.end(),
+                                        [&name](const Entry& entry) { return entry.name == name; });
+        return found == entries.end() ? nullptr : &*found;
+    }
+
+    void require_name(std::string_view kind, const std::string& entry, std::string_view key,
+                      const std::string& name, const std::vector<std::string>& valid) const {
+        if (std::find(valid.begin(), valid.end(), name) != valid.end()) return;
+        throw ConfigError(at(kind, entry, key), fmt::format("no {} is called '{}'; {}", key, name,
+                                                            nearest_hint(name, valid)));
+    }
+
+    const ScenarioConfig& scenario_;
+    const PlatformConfig& platform_;
+    const EffectiveConfig& effective_;
+    std::map<std::uint64_t, Owner> owners_;  ///< by CPU
+};
+
+}  // namespace
+
+void check_scenario(const ScenarioConfig& scenario, const PlatformConfig& platform,
+                    const EffectiveConfig& effective) {
+    Checker(scenario, platform, effective).check();
+}
+
+}  // namespace mmusim::platform

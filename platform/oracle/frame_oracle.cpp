@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/oracle/frame_oracle.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "rmap/types/check.hpp"
+
+namespace mmusim::platform {
+
+using models::AccessRecord;
+using rmap::Access;
+using rmap::Instant;
+
+FrameOracle::FrameOracle(const FlushHistory& history, const OperationNames& operations,
+                         AgentNames names)
+    : history_(history), operations_(operations), names_(std::move(names)) {}
+
+void FrameOracle::frame_ended(rmap::FrameNumber frame, const FrameEnd& end) {
+    if (frame.value >= current_.size()) current_.resize(frame.value + 1);
+    rmap::Generation& current = current_[frame.value];
+    MMUSIM_CHECK(end.generation >= current, "a generation of a frame ends once, and in order");
+    current = end.generation + 1;
+    ends_[frame].push_back(end);
+}
+
+void FrameOracle::judge(rmap::ActorId agent, const AccessRecord* first, const AccessRecord* last) {
+    checked_ += static_cast<std::uint64_t>(last - first);
+    for (; first != last; ++first) {
+        writes_checked_ += first->access == Access::kWrite;
+        const std::uint64_t frame = first->frame.value;
+        if (frame < current_.size() && first->generation < current_[frame])
+            judge_ended(agent, *first);
+    }
+}
+
+void FrameOracle::judge_ended(rmap::ActorId agent, const AccessRecord& access) {
+    const auto& ends = ends_.at(access.frame);
+    auto end = std::lower_bound(ends.begin(), ends.end(), access.generation,
+                                [](const FrameEnd& e, rmap::Generation g) {
+                                    return e.generation < g;
+                                });
+    const FrameEnd* worst = nullptr;
+    for (; end != ends.end() && end->time <= access.time; ++end) {
+        if (end->kind == FrameEndKind::kFreed) {
+            worst = &*end;
+            break;
+        }
+        if (!worst && access.access == Access::kWrite) worst = &*end;
+    }
+    if (!worst) return;
+    ++(worst->kind == FrameEndKind::kFreed ? stale_uses_ : lost_writes_);
+    add({agent, access, *worst});
+}
+
+FrameOracle::Order FrameOracle::order_of(const StaleUse& use) {
+    return {use.access.time.ps, use.agent, use.access.frame.value};
+}
+
+FrameOracle::Identity FrameOracle::identity_of(const StaleUse& use) {
+    return {use.agent, use.access.frame.value, use.access.generation, use.end.kind};
+}
+
+/// Agents are judged in the order of the host, so a later call may bring an earlier violation. The
+/// earliest ones stay: an agent's own calls ascend, hence what has left never comes back.
+void FrameOracle::add(const StaleUse& use) {
+    const Identity identity = identity_of(use);
+    if (const auto known = first_use_.find(identity); known != first_use_.end()) {
+        ++found_.at(known->second).further_uses;
+        return;
+    }
+    const Order order = order_of(use);
+    if (found_.size() >= kMaxViolations) {
+        const auto latest = std::prev(found_.end());
+        if (latest->first < order) return;
+        first_use_.erase(identity_of(latest->second.use));
+        unexplained_.erase(latest->first);
+        found_.erase(latest);
+    }
+    if (!found_.try_emplace(order, Found{use, 0, {}, {}}).second) return;
+    first_use_.emplace(identity, order);
+    unexplained_.insert(order);
+    next_explanation_ = rmap::min(next_explanation_, use.access.time + kHindsight);
+}
+
+void FrameOracle::on_record(const rmap::EventRecord& record) {
+    if (record.time > next_explanation_) explain_until(record.time);
+}
+
+void FrameOracle::explain_until(Instant time) {
+    next_explanation_ = rmap::kNever;
+    while (!unexplained_.empty()) {
+        Found& found = found_.at(*unexplained_.begin());
+        const Instant settled = found.use.access.time + kHindsight;
+        if (settled >= time) {
+            next_explanation_ = settled;
+            return;
+        }
+        found.diagnosis = diagnose(found.use, history_, names_.actor);
+        found.operation_name = operations_.name(found.diagnosis.operation);
+        unexplained_.erase(unexplained_.begin());
+    }
+}
+
+Violation FrameOracle::violation(const Found& found) const {
+    const auto& [agent, access, end] = found.use;
+    Violation result;
+    result.rule = end.kind == FrameEndKind::kFreed ? kStaleTranslation : kLostWrite;
+    result.time = access.time;
+    result.agent = names_.translation(agent);
+    result.translation =
+        fmt::format("mm {} va {} -> pfn {} gen {}", access.mm,
+                    hex(rmap::address_of(access.page).value), hex(access.frame.value),
+                    access.generation);
+    result.entry_age = rmap::time_until(access.filled, access.time);
+    result.operation = found.diagnosis.operation;
+    result.operation_name = found.operation_name;
+    result.missing = found.diagnosis.missing;
+    if (found.further_uses > 0)
+        result.missing += fmt::format(" (first of {} uses)", found.further_uses + 1);
+    result.window = access.time - end.time;
+    return result;
+}
+
+std::vector<Violation> FrameOracle::finish() {
+    explain_until(rmap::kNever);
+    std::vector<Violation> result;
+    for (const auto& [order, found] : found_) result.push_back(violation(found));
+    return result;
+}
+
+}  // namespace mmusim::platform

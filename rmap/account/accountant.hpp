@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "rmap/types/ids.hpp"
+#include "rmap/types/part.hpp"
+#include "rmap/types/time.hpp"
+
+namespace mmusim::rmap {
+
+/// Operations nest: call > batch > page.
+enum class OperationKind : unsigned char {
+    kReclaim,         ///< call: one pass of the reclaimer over its list
+    kShrinkPageList,  ///< batch: one list of pages
+    kUnmap,           ///< page: entry of try_to_unmap until the page is safe to reuse
+    kMovePages,       ///< call: migration
+    kMunmap,          ///< call
+    kPageFault,       ///< call
+};
+inline constexpr std::size_t kOperationKinds = 6;
+
+/// The name in results and logs.
+std::string_view name(OperationKind kind);
+
+enum class Outcome : unsigned char { kDone, kAbandoned };
+
+/// A finished operation. The parts add up to end - begin exactly.
+struct OperationResult {
+    OperationId id = 0;
+    OperationKind kind{};
+    Outcome outcome{};
+    std::uint64_t pages = 0;
+    Instant begin;
+    Instant end;
+    PartTimes parts;
+};
+
+/// Divides the time of one CPU among its operations. Every step of the CPU's local time is charged
+/// exactly once; an operation is the difference of two readings, so the cost does not grow with
+/// the number of operations that are open.
+class Accountant {
+public:
+    explicit Accountant(ActorId actor) : actor_(actor) {}
+
+    /// Charged by the TimePort for every step of local time.
+    void charge(Part part, Duration duration) {
+        (active_pages_ ? page_ : shared_)[interrupt_depth_ ? Part::kInterrupted : part] += duration;
+    }
+
+    /// The innermost operation: inside a handler, the one that caused the interrupt.
+    OperationId current() const {
+        if (interrupt_depth_) return interrupt_cause_;
+        return open_.empty() ? 0 : open_.back().id;
+    }
+
+    OperationId begin(OperationKind kind, Instant now);
+
+    /// A page operation stops being worked on but goes on in time: its page waits for the rest of
+    /// the batch. What is done for the whole batch keeps its part; work on other pages becomes
+    /// Part::kOtherPages. `id` must be the innermost operation.
+    void linger(OperationId id);
+
+    /// Ends an innermost or a lingering operation.
+    void end(OperationId id, Instant now, Outcome outcome, std::uint64_t pages = 1);
+
+    /// Around an interrupt handler: the time goes to Part::kInterrupted of whatever was running.
+    void enter_interrupt(OperationId cause) {
+        ++interrupt_depth_;
+        interrupt_cause_ = cause;
+    }
+    void leave_interrupt() { --interrupt_depth_; }
+
+    const std::vector<OperationResult>& finished() const { return finished_; }
+
+private:
+    struct Open {
+        OperationId id = 0;
+        OperationKind kind{};
+        Instant begin;
+        PartTimes page;    ///< readings at begin, or at linger
+        PartTimes shared;  ///< likewise
+        PartTimes parts;   ///< collected before linger
+        bool lingering = false;
+    };
+
+    static bool is_page(OperationKind kind) { return kind == OperationKind::kUnmap; }
+    Open take(OperationId id);
+
+    const ActorId actor_;
+    std::uint64_t count_ = 0;
+    unsigned active_pages_ = 0;
+    unsigned interrupt_depth_ = 0;
+    OperationId interrupt_cause_ = 0;
+    PartTimes page_;    ///< time while a page operation is innermost or above
+    PartTimes shared_;  ///< all other time
+    std::vector<Open> open_;
+    std::vector<Open> lingering_;
+    std::vector<OperationResult> finished_;
+};
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/flush/call_function.hpp"
+
+#include <utility>
+
+#include "rmap/types/check.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// The account of a CPU while it works for somebody else's operation.
+class WorkingFor {
+public:
+    WorkingFor(Cpu& cpu, OperationId cause) : account_(cpu.account()) {
+        account_.enter_interrupt(cause);
+    }
+    ~WorkingFor() { account_.leave_interrupt(); }
+    WorkingFor(const WorkingFor&) = delete;
+    WorkingFor& operator=(const WorkingFor&) = delete;
+
+private:
+    Accountant& account_;
+};
+
+}  // namespace
+
+void Acknowledgements::report(const Report& report) {
+    MMUSIM_CHECK(outstanding_ > 0, "a call is acknowledged once");
+    const bool later = report.visible > last_.visible;
+    const bool tie = report.visible == last_.visible && report.target < last_.target;
+    if (later || tie) last_ = report;
+    if (--outstanding_ > 0) return;
+    all_.stage(Part::kIpiDelivery, last_.arrived);
+    all_.stage(Part::kIrqOff, last_.entered);
+    all_.stage(Part::kHandler, last_.done);
+    all_.complete(last_.visible);
+}
+
+CallFunction::CallFunction(unsigned cpus, LineAllocator& lines, AckOrder order, Function function)
+    : queues_(cpus), order_(order), function_(std::move(function)) {
+    for (Queue& queue : queues_) queue.head = lines.allocate_line();
+}
+
+unsigned CallFunction::call_many(Cpu& cpu, const CpuMask& targets, const FlushTlbInfo& info) {
+    CpuMask others = targets;
+    others.clear(cpu.id());
+    const unsigned count = others.count();
+    if (count == 0) return 0;
+
+    Acknowledgements acknowledgements(cpu.time(), count);
+    const Call call{info, cpu.account().current(), cpu.id(), &acknowledgements};
+    CpuMask interrupted;
+    others.for_each([&](CpuId target) {
+        cpu.spend(cpu.costs().call_function_queue, Part::kIpiSend);
+        if (push(cpu, target, call) == Was::kEmpty) interrupted.set(target);
+    });
+    if (!interrupted.empty()) {
+        const Vector vector = count == 1 ? kCallFunctionSingleVector : kCallFunctionVector;
+        cpu.emit(Event::kIpiSend, {vector, interrupted.word(0)});
+        cpu.interrupts().send_ipi(interrupted, vector, Part::kIpiSend);
+    }
+    cpu.time().await(acknowledgements.all(), Part::kAck);
+    return interrupted.count();
+}
+
+CallFunction::Was CallFunction::push(Cpu& cpu, CpuId target, const Call& call) {
+    Queue& queue = queues_.at(target);
+    Was was = Was::kEmpty;
+    cpu.memory().read_modify_write(
+        queue.head,
+        [&](Word, Instant) {
+            was = queue.waiting.empty() ? Was::kEmpty : Was::kOccupied;
+            queue.waiting.push_back(call);
+            return Word{queue.waiting.size(), 0};
+        },
+        Part::kIpiSend);
+    return was;
+}
+
+void CallFunction::detach_all(Cpu& cpu) {
+    Queue& queue = queues_.at(cpu.id());
+    queue.detached.clear();
+    cpu.memory().read_modify_write(
+        queue.head,
+        [&](Word, Instant) {
+            queue.detached.swap(queue.waiting);
+            return Word{0, 0};
+        },
+        Part::kHandler);
+}
+
+void CallFunction::acknowledge(Cpu& cpu, const Call& call, Instant arrived, Instant entered) {
+    cpu.emit(Event::kCallFunctionAck, {call.initiator});
+    // csd_unlock() is a store: the initiator's loop sees it a coherence latency later.
+    const Instant visible = cpu.now() + cpu.time().visibility();
+    call.acknowledgements->report({cpu.id(), arrived, entered, cpu.now(), visible});
+}
+
+void CallFunction::handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) {
+    const Instant entered = cpu.now();
+    const bool single = interrupt.vector == kCallFunctionSingleVector;
+    MMUSIM_CHECK(single || interrupt.vector == kCallFunctionVector,
+                 "only call-function interrupts come here");
+
+    const WorkingFor sender(cpu, interrupt.cause);
+    cpu.spend(cpu.costs().interrupt_entry, Part::kHandler);
+    cpu.emit(single ? Event::kCallFunctionSingleEntry : Event::kCallFunctionEntry,
+             {interrupt.vector});
+    detach_all(cpu);
+    for (const Call& call : queues_.at(cpu.id()).detached) {
+        const WorkingFor initiator(cpu, call.cause);
+        if (order_ == AckOrder::kBeforeFunction) acknowledge(cpu, call, interrupt.arrived, entered);
+        function_(cpu, call.info);
+        if (order_ == AckOrder::kAfterFunction) acknowledge(cpu, call, interrupt.arrived, entered);
+    }
+    cpu.spend(cpu.costs().interrupt_exit, Part::kHandler);
+}
+
+}  // namespace mmusim::rmap

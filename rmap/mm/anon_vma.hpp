@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include "rmap/mm/interval_tree.hpp"
+#include "rmap/mm/page.hpp"
+#include "rmap/mm/vma.hpp"
+
+namespace mmusim::rmap {
+
+struct KernelState;
+
+/// struct anon_vma: the VMAs in which the pages that point to it may be mapped. Its memory stays an
+/// anon_vma for ever (the kernel's SLAB_TYPESAFE_BY_RCU, made permanent), so whoever finds a stale
+/// address in page->mapping may still look at it.
+struct AnonVma {
+    explicit AnonVma(PhysAddr at) : line(at), rwsem(at), refcount(at + 8) {}
+
+    const PhysAddr line;
+    RwLock rwsem;             ///< only the root's is ever taken
+    const PhysAddr refcount;  ///< word: VMAs do not count, children and walkers do
+
+    // The root's rwsem guards the rest.
+    AnonVma* root = this;
+    AnonVma* parent = this;
+    unsigned degree = 1;  ///< child anon_vmas, and VMAs whose vma->anon_vma this is
+    IntervalTree<Vma> rb_root;
+};
+
+/// All anon_vmas by the address of their line. Only looked up, never iterated.
+class AnonVmaTable {
+public:
+    /// anon_vma_alloc(): one reference, degree 1, its own root. The line comes from the CPU's slab.
+    AnonVma& alloc(Cpu& cpu, KernelMemory& memory);
+    AnonVma& at(PhysAddr line) const;
+
+private:
+    std::unordered_map<PhysAddr, std::unique_ptr<AnonVma>> by_line_;
+};
+
+/// vma->anon_vma as this CPU sees it; nullptr if there is none.
+AnonVma* vma_anon_vma(Cpu& cpu, KernelState& kernel, const Vma& vma);
+
+/// anon_vma_lock_write() and friends: the root's semaphore, with the event.
+void anon_vma_lock_write(Cpu& cpu, AnonVma& anon_vma);
+void anon_vma_unlock_write(Cpu& cpu, AnonVma& anon_vma);
+void anon_vma_lock_read(Cpu& cpu, AnonVma& anon_vma);
+void anon_vma_unlock_read(Cpu& cpu, AnonVma& anon_vma);
+
+/// page_anon_vma(); the page is anonymous.
+AnonVma& page_anon_vma(KernelState& kernel, PageMapping mapping);
+
+/// page_get_anon_vma(): a reference to the anon_vma of a mapped page, or nullptr.
+AnonVma* page_get_anon_vma(Cpu& cpu, KernelState& kernel, const Page& page);
+bool atomic_inc_not_zero(Cpu& cpu, PhysAddr word);
+/// Returns true if it was the last reference.
+bool put_anon_vma(Cpu& cpu, AnonVma& anon_vma);
+
+/// anon_vma_prepare(): makes sure that the VMA has an anon_vma before its first anonymous page.
+/// mmap_sem held for reading.
+void anon_vma_prepare(Cpu& cpu, KernelState& kernel, Vma& vma);
+
+/// anon_vma_fork(): the child's VMA joins all anon_vmas of its parent's and gets one of its own.
+/// Both mmap_sems held for writing.
+void anon_vma_fork(Cpu& cpu, KernelState& kernel, Vma& vma, const Vma& pvma);
+
+/// anon_vma_clone(): `dst` joins every anon_vma of `src`. mmap_sem held for writing.
+void anon_vma_clone(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src);
+
+/// unlink_anon_vmas(): the VMA leaves all its trees. mmap_sem held for writing.
+void unlink_anon_vmas(Cpu& cpu, KernelState& kernel, Vma& vma);
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/mm.hpp"
+
+#include <iterator>
+#include <utility>
+
+namespace mmusim::rmap {
+
+namespace {
+
+MmContext make_context(MmId id, FrameNumber pgd, LineAllocator& lines) {
+    MmContext context{id, pgd, lines.allocate_line(), lines.allocate_line()};
+    constexpr unsigned kLines = CpuMask::kWords * 8 / kLineSize;
+    PhysAddr last = context.cpumask;
+    for (unsigned i = 1; i < kLines; ++i) {
+        const PhysAddr line = lines.allocate_line();
+        MMUSIM_CHECK(line == last + kLineSize, "the lines of a cpumask are adjacent");
+        last = line;
+    }
+    return context;
+}
+
+}  // namespace
+
+Mm::Mm(std::string mm_name, MmId id, unsigned group, FrameNumber pgd, LineAllocator& lines)
+    : name(std::move(mm_name)),
+      context(make_context(id, pgd, lines)),
+      memcg(group),
+      mmap_sem(lines.allocate_line()),
+      page_table_lock(lines.allocate_line()),
+      rss_stat(lines.allocate_line()),
+      hiwater_rss(rss_stat + 8 * kMmCounters),
+      tlb_flush_batched(lines.allocate_line()),
+      tlb_flush_pending(tlb_flush_batched + 8),
+      mmlist(tlb_flush_batched + 16) {}
+
+Vma* Mm::find_vma(VirtAddr address) const {
+    auto above = mmap.upper_bound(address);
+    if (above == mmap.begin()) return nullptr;
+    Vma* vma = std::prev(above)->second.get();
+    return vma->range().contains(address) ? vma : nullptr;
+}
+
+Vma* Mm::previous(const Vma& vma) const {
+    const auto at = mmap.lower_bound(vma.vm_start);
+    return at == mmap.begin() ? nullptr : std::prev(at)->second.get();
+}
+
+Vma* Mm::next(const Vma& vma) const {
+    const auto above = mmap.upper_bound(vma.vm_start);
+    return above == mmap.end() ? nullptr : above->second.get();
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "rmap/mm/vma.hpp"
+#include "rmap/ports/flush_port.hpp"
+#include "rmap/ports/line_allocator.hpp"
+#include "rmap/sync/lock.hpp"
+
+namespace mmusim::rmap {
+
+/// The counters of mm->rss_stat.
+enum class MmCounter : unsigned { kFilePages = 0, kAnonPages = 1, kSwapEnts = 2, kShmemPages = 3 };
+inline constexpr unsigned kMmCounters = 4;
+
+/// struct mm_struct.
+struct Mm {
+    /// `line_allocator` gives seven lines; `pgd` is an empty table.
+    Mm(std::string mm_name, MmId id, unsigned group, FrameNumber pgd, LineAllocator& lines);
+    Mm(const Mm&) = delete;
+    Mm& operator=(const Mm&) = delete;
+
+    const std::string name;
+    MmContext context;
+    const unsigned memcg;  ///< the group that its pages are charged to
+
+    RwLock mmap_sem;
+    Lock page_table_lock;
+
+    // Words.
+    PhysAddr rss_stat;           ///< kMmCounters of them
+    PhysAddr hiwater_rss;        ///< written without a lock: concurrent updates may get lost
+    PhysAddr tlb_flush_batched;  ///< a bool in v5.0 (hazard HZ9)
+    PhysAddr tlb_flush_pending;  ///< open mmu_gathers
+    PhysAddr mmlist;             ///< 1: on the list of mms that may have swap entries
+
+    // mmap_sem.
+    std::map<VirtAddr, std::unique_ptr<Vma>> mmap;  ///< by start
+    std::uint64_t total_vm = 0;                     ///< pages
+
+    PhysAddr rss_word(MmCounter counter) const {
+        return rss_stat + 8 * static_cast<std::uint64_t>(counter);
+    }
+    /// The VMA that contains `address`, or nullptr (find_vma() and the check of its start).
+    Vma* find_vma(VirtAddr address) const;
+    /// The neighbours of a VMA, or nullptr.
+    Vma* previous(const Vma& vma) const;
+    Vma* next(const Vma& vma) const;
+};
+
+}  // namespace mmusim::rmap

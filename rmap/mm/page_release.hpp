@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "rmap/mm/page.hpp"
+
+namespace mmusim::rmap {
+
+struct KernelState;
+
+inline bool page_mapped(Cpu& cpu, const Page& page) { return page.mapcount(cpu) > 0; }
+inline bool page_is_anon(Cpu& cpu, const Page& page) { return page.mapping(cpu).anon(); }
+
+inline void lock_page(Cpu& cpu, Page& page) { page.lock.lock(cpu); }
+inline bool trylock_page(Cpu& cpu, Page& page) { return page.lock.try_lock(cpu); }
+inline void unlock_page(Cpu& cpu, Page& page) { page.lock.unlock(cpu); }
+
+inline void get_page(Cpu& cpu, Page& page) { page.add_refcount(cpu, 1); }
+
+/// put_page(): drops a reference; the last one returns the page to the allocator.
+void put_page(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// release_pages(): drops a reference to each page in order; those that were the last are freed
+/// together, in reverse order.
+void release_pages(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages);
+
+/// set_page_dirty().
+void set_page_dirty(Cpu& cpu, Page& page);
+
+}  // namespace mmusim::rmap

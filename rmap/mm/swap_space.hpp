@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "rmap/mm/address_space.hpp"
+#include "rmap/mm/page.hpp"
+
+namespace mmusim::rmap {
+
+struct KernelState;
+
+struct SwapConfig {
+    std::uint64_t slots = 0;  ///< 0: no swap
+    /// Highest map count of a slot: the kernel counts beyond 62 in continuation pages, which may
+    /// be unavailable. swap_duplicate() then fails.
+    unsigned max_map_count = 0xffff;
+};
+
+/// A swap device (struct swap_info_struct) with its part of the swap cache. Reads and writes are
+/// synchronous, as those of zram.
+/// Does not model: slot caches per CPU, clusters, readahead.
+class SwapSpace {
+public:
+    /// Set-up.
+    SwapSpace(KernelMemory& memory, const SwapConfig& config);
+
+    /// swapper_spaces: slot n of its i_pages is the page that caches entry n.
+    AddressSpace cache;
+
+    /// get_swap_page(): a free slot that the swap cache uses; none when swap is full.
+    std::optional<SwapEntry> get_swap_page(Cpu& cpu);
+    /// swap_duplicate(): one more page-table entry refers to the slot. False: no memory for the
+    /// count (-ENOMEM).
+    bool swap_duplicate(Cpu& cpu, SwapEntry entry);
+    /// swap_free(): one page-table entry fewer; the slot is free when the cache does not use it.
+    void swap_free(Cpu& cpu, SwapEntry entry);
+    /// put_swap_page(): the cache does not use the slot any more.
+    void put_swap_page(Cpu& cpu, SwapEntry entry);
+    /// swapcache_prepare(): reserves the slot's place in the cache; false if it is taken.
+    enum class Prepared { kYes, kBusy, kFree };
+    Prepared swapcache_prepare(Cpu& cpu, SwapEntry entry);
+    /// __swap_count(): page-table entries that refer to the slot.
+    unsigned swap_count(Cpu& cpu, SwapEntry entry);
+
+    /// Slots in use. For reports and tests.
+    std::uint64_t used() const { return next_ - free_.size(); }
+
+private:
+    struct Slot {
+        unsigned count = 0;      ///< page-table entries
+        bool has_cache = false;  ///< SWAP_HAS_CACHE
+    };
+
+    Slot& slot(SwapEntry entry) { return swap_map_.at(entry.offset); }
+    void free_if_unused(SwapEntry entry);
+
+    const unsigned max_map_count_;
+    Lock lock_;  ///< guards the rest
+    std::vector<Slot> swap_map_;
+    std::vector<std::uint64_t> free_;
+    std::uint64_t next_ = 0;  ///< slots from here on were never used
+};
+
+/// add_to_swap(): gives a locked anonymous page a slot and enters it into the swap cache, dirty.
+/// False if swap is full.
+bool add_to_swap(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// add_to_swap_cache(): the page is locked and the slot's place is reserved.
+void add_to_swap_cache(Cpu& cpu, KernelState& kernel, Page& page, SwapEntry entry);
+/// delete_from_swap_cache(): page locked.
+void delete_from_swap_cache(Cpu& cpu, KernelState& kernel, Page& page);
+/// __delete_from_swap_cache(): xa_lock of the cache held, too.
+void delete_from_swap_cache_locked(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// try_to_free_swap(): leaves the swap cache if no page-table entry refers to the slot. Page
+/// locked.
+bool try_to_free_swap(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// reuse_swap_page(): nobody else can see the page, so it may be written in place. Page locked.
+bool reuse_swap_page(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// free_swap_and_cache(): a page-table entry for `entry` went away.
+void free_swap_and_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry);
+
+/// swap_writepage(): writes a locked page out and unlocks it, unless nobody needs its slot any
+/// more. From the start of the write on, what is stored through an old translation is lost.
+void swap_writepage(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// swap_readpage(): fills a locked page.
+void swap_readpage(Cpu& cpu, Page& page);
+
+/// The page's content is handed over for good: translations made so far may not write any more.
+/// Page locked and not mapped.
+void seal_page(Cpu& cpu, Page& page);
+
+}  // namespace mmusim::rmap

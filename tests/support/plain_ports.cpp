@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/plain_ports.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "rmap/types/check.hpp"
+
+namespace mmusim::test {
+
+using rmap::Duration;
+using rmap::Instant;
+using rmap::Interrupts;
+using rmap::Part;
+using rmap::PhysAddr;
+using rmap::TlbOperation;
+using rmap::Word;
+
+void PlainTime::spend(Duration cost, Part part) {
+    now_ += cost;
+    charged_[part] += cost;
+    account_.charge(part, cost);
+}
+
+Interrupts PlainTime::set_interrupts(Interrupts state) {
+    const Interrupts before = interrupts_;
+    interrupts_ = state;
+    return before;
+}
+
+void PlainTime::await(rmap::Completion& result, Part part) {
+    if (!result.known() && while_waiting) while_waiting();
+    MMUSIM_CHECK(result.known(), "nobody is left who could complete this");
+    result.partition(now_, result.at(), part,
+                     [&](Part stage, Duration cost) { spend(cost, stage); });
+}
+
+void PlainTime::idle_until(Instant to) { spend(rmap::time_until(now_, to), Part::kIdle); }
+
+Word PlainMemory::load(PhysAddr address, Part part) {
+    time_.spend(words_.access_cost, part);
+    words_.accesses.push_back(
+        {time_.actor(), PlainWords::Access::Kind::kLoad, address, time_.local_now()});
+    return words_[address];
+}
+
+Word PlainMemory::read_modify_write(PhysAddr address, Apply apply, Part part) {
+    time_.spend(words_.access_cost, part);
+    words_.accesses.push_back(
+        {time_.actor(), PlainWords::Access::Kind::kReadModifyWrite, address, time_.local_now()});
+    const Word old = words_[address];
+    const Word changed = apply(old, time_.local_now());
+    words_[address] = changed;
+    return old;
+}
+
+void RecordingTlb::execute(const TlbOperation& operation, Part part) {
+    time_.spend(cost_, part);
+    operations.push_back(operation);
+    if (on_execute) on_execute(operation);
+}
+
+std::vector<TlbOperation> RecordingTlb::of_kind(TlbOperation::Kind kind) const {
+    std::vector<TlbOperation> result;
+    std::copy_if(operations.begin(), operations.end(), std::back_inserter(result),
+                 [&](const TlbOperation& operation) { return operation.kind == kind; });
+    return result;
+}
+
+void RecordingInterrupts::send_ipi(const rmap::CpuMask& targets, rmap::Vector vector, Part part) {
+    time_.spend(cost_, part);
+    sent.push_back({targets, vector, time_.local_now(), account_.current()});
+    // A handler may send as well, and so move the record.
+    const Sent last = sent.back();
+    if (deliver) deliver(last);
+}
+
+}  // namespace mmusim::test

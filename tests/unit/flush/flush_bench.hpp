@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "rmap/flush/x86_flush.hpp"
+#include "tests/support/plain_machine.hpp"
+
+namespace mmusim::test {
+
+/// A machine with the x86 flush code and one address space; interrupts are served at once.
+struct FlushBench {
+    using Kind = rmap::TlbOperation::Kind;
+
+    static constexpr rmap::MmId kMm = 2;
+    static constexpr rmap::VirtAddr kAddress{0x100000000000};
+
+    explicit FlushBench(unsigned cpus, rmap::X86FlushConfig config = {})
+        : machine(cpus),
+          flush(with_cpus(config, cpus), machine),
+          mm(machine.make_context(kMm, {0x700})) {
+        machine.deliver_to(flush);
+    }
+
+    rmap::Cpu& cpu(rmap::CpuId id) { return machine.cpu(id); }
+    RecordingTrace& trace() { return machine.trace(); }
+
+    /// These CPUs load the mm; what that leaves behind in the recordings is removed.
+    void load(std::initializer_list<rmap::CpuId> cpus) {
+        for (const auto id : cpus) flush.switch_mm(cpu(id), &mm);
+        forget();
+    }
+    /// A kernel thread runs on the mm that this CPU has loaded.
+    void make_lazy(rmap::CpuId id) {
+        flush.enter_lazy_tlb(cpu(id));
+        forget();
+    }
+    void forget() {
+        trace().clear();
+        machine.memory().accesses.clear();
+        for (rmap::CpuId id = 0; id < machine.cpus(); ++id) {
+            machine.tlb(id).operations.clear();
+            machine.interrupts(id).sent.clear();
+        }
+    }
+
+    static rmap::VirtRange range(std::uint64_t units, unsigned shift = rmap::kPageShift) {
+        return {kAddress, kAddress + (units << shift)};
+    }
+    void flush_range(rmap::CpuId id, rmap::VirtRange r, unsigned shift = rmap::kPageShift) {
+        flush.flush_tlb_mm_range(cpu(id), mm, r, shift, false);
+    }
+    std::uint64_t tlb_gen() { return machine.memory()[mm.tlb_gen].value; }
+    /// As if other CPUs had flushed elsewhere in the meantime.
+    void set_tlb_gen(std::uint64_t value) { machine.memory()[mm.tlb_gen] = {value, 0}; }
+
+    std::vector<std::uint64_t> invlpg_addresses(rmap::CpuId id) const {
+        std::vector<std::uint64_t> result;
+        for (const auto& operation : machine.tlb(id).of_kind(Kind::kInvlpg))
+            result.push_back(operation.address.value);
+        return result;
+    }
+    std::size_t count(rmap::CpuId id, Kind kind) const {
+        return machine.tlb(id).of_kind(kind).size();
+    }
+    /// The tlb_flush tracepoints of one CPU: "remote_shootdown 1".
+    std::vector<std::string> tlb_flushes(rmap::CpuId id) const {
+        std::vector<std::string> result;
+        for (const auto& line : machine.trace().lines({"reason", "pages"}, id))
+            if (line.rfind("tlb_flush ", 0) == 0) result.push_back(line.substr(10));
+        return result;
+    }
+
+    PlainMachine machine;
+    rmap::X86Flush flush;
+    rmap::MmContext mm;
+
+private:
+    static rmap::X86FlushConfig with_cpus(rmap::X86FlushConfig config, unsigned cpus) {
+        config.cpus = cpus;
+        return config;
+    }
+};
+
+}  // namespace mmusim::test
