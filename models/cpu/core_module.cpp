@@ -61,6 +61,7 @@ Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
     time_.boundary();
     PayloadPool<TranslationExtension>::Loan loan(translations_);
     auto& request = loan.extension();
+    request.operation = account_.current();
     request.access = kind;
     request.pcid = pcid_;
     request.root = root_;
@@ -113,6 +114,7 @@ Word CoreModule::access_memory(PhysAddr address, const Apply* apply, Part part) 
     time_.boundary();
     PayloadPool<CoherenceExtension>::Loan loan(accesses_);
     auto& side = loan.extension();
+    side.operation = account_.current();
     side.time = &time_;
     side.cache = &cache_;
     side.part = part;
@@ -138,6 +140,7 @@ void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part par
     time_.boundary();
     PayloadPool<MaintenanceExtension>::Loan loan(maintenances_);
     auto& request = loan.extension();
+    request.cause = account_.current();
     request.operation = operation;
     request.invalidated = 0;
     switch (operation.kind) {
@@ -164,6 +167,7 @@ void CoreModule::command_interrupt(const rmap::CpuMask& targets, rmap::Vector ve
     PayloadPool<InterruptExtension>::Loan loan(interrupts_);
     auto& message = loan.extension();
     message.vector = vector;
+    message.operation = account_.current();
     message.targets = targets;
     message.key = time_.next_key(time_.local_now() + way);
     loan.payload().set_command(tlm::TLM_IGNORE_COMMAND);
@@ -173,7 +177,7 @@ void CoreModule::command_interrupt(const rmap::CpuMask& targets, rmap::Vector ve
 
 void CoreModule::deliver(tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
     const auto& message = extension_of<InterruptExtension>(trans, name());
-    time_.post_interrupt(message.key, message.vector);
+    time_.post_interrupt(message.key, message.vector, message.operation);
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 

@@ -21,7 +21,7 @@ InterruptFabricModule::InterruptFabricModule(const sc_core::sc_module_name& name
 /// Posts the write; it takes effect at the fabric at its key's time, not in the order of the calls.
 void InterruptFabricModule::b_transport(int, tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
     const auto& message = extension_of<InterruptExtension>(trans, name());
-    queue_.post(message.key, {message.vector, message.targets});
+    queue_.post(message.key, {message.vector, message.operation, message.targets});
     arrival_event_.notify(to_sc_time(rmap::time_until(kernel_now(), message.key.time)));
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
@@ -33,19 +33,20 @@ void InterruptFabricModule::give_slots_method() {
         item.value.targets.for_each([&](rmap::CpuId target) {
             const Instant slot = rmap::max(item.key.time, free_at_);
             free_at_ = slot + config_.slot;
-            deliver(item.key, target, item.value.vector, slot);
+            deliver(item.key, item.value, target, slot);
         });
     }
     if (!queue_.empty()) arrival_event_.notify(to_sc_time(queue_.next_at() - kernel_now()));
 }
 
-void InterruptFabricModule::deliver(const EffectKey& sent, rmap::CpuId target, rmap::Vector vector,
-                                    Instant slot) {
+void InterruptFabricModule::deliver(const EffectKey& sent, const Message& sent_message,
+                                    rmap::CpuId target, Instant slot) {
     ++stats_.deliveries;
     const auto way = config_.delivery + config_.hop * topology_.hops_between(sent.actor, target);
     PayloadPool<InterruptExtension>::Loan loan(pool_);
     auto& message = loan.extension();
-    message.vector = vector;
+    message.vector = sent_message.vector;
+    message.operation = sent_message.operation;
     message.targets = {};
     message.targets.set(target);
     message.key = {slot + way, sent.actor, sent.sequence};

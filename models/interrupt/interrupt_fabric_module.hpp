@@ -39,12 +39,14 @@ public:
 private:
     struct Message {
         rmap::Vector vector;
+        rmap::OperationId operation;
         rmap::CpuMask targets;
     };
 
     void b_transport(int id, tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     void give_slots_method();
-    void deliver(const EffectKey& sent, rmap::CpuId target, rmap::Vector vector, rmap::Instant at);
+    void deliver(const EffectKey& sent, const Message& message, rmap::CpuId target,
+                 rmap::Instant slot);
 
     const InterruptConfig config_;
     const Topology topology_;

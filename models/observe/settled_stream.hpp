@@ -30,7 +30,8 @@ public:
     /// was already released.
     void post(const rmap::EventRecord& record) {
         MMUSIM_CHECK(record.actor != rmap::kNoActor, "a record names its actor");
-        MMUSIM_CHECK(record.time >= released_until_, "a record must not be earlier than kernel time");
+        MMUSIM_CHECK(record.time >= released_until_,
+                     "a record must not be earlier than kernel time");
         if (record.actor >= queues_.size()) queues_.resize(record.actor + std::size_t{1});
         Queue& queue = queues_[record.actor];
         MMUSIM_CHECK(queue.follows(record), "the records of an actor come in ascending order");
@@ -79,7 +80,8 @@ private:
             ++first_;
             // Moving the rest costs no more than what was taken out since the last move.
             if (first_ < kLeastMove || first_ * 2 < records_.size()) return;
-            records_.erase(records_.begin(), records_.begin() + static_cast<std::ptrdiff_t>(first_));
+            records_.erase(records_.begin(),
+                           records_.begin() + static_cast<std::ptrdiff_t>(first_));
             first_ = 0;
         }
 

@@ -11,14 +11,16 @@ class DataCache;
 class ThreadTime;
 
 /// Side-band of one access to simulated memory: who accesses, and what a locked instruction does.
-///   time    in   the initiator's local time; the target spends and waits through it
-///   cache   in   the initiator's own lines
-///   part    in   what the time goes to
-///   apply   in   the operation of a locked instruction; null for a load
-///   word    out  the value loaded, or the old value; with its generation
-///   read_at out  instant up to which the initiator saw the line when it read
+///   operation in   that caused the access
+///   time      in   the initiator's local time; the target spends and waits through it
+///   cache     in   the initiator's own lines
+///   part      in   what the time goes to
+///   apply     in   the operation of a locked instruction; null for a load
+///   word      out  the value loaded, or the old value; with its generation
+///   read_at   out  when a load read the line, or when a locked instruction was serialised
 class CoherenceExtension final : public tlm::tlm_extension<CoherenceExtension> {
 public:
+    rmap::OperationId operation = 0;
     ThreadTime* time = nullptr;
     DataCache* cache = nullptr;
     rmap::Part part{};

@@ -10,12 +10,14 @@
 namespace mmusim::models {
 
 /// One interrupt-command write on its way to the fabric, or one delivery to a core.
-///   vector   in
-///   targets  in  to the fabric: the cores addressed; to a core: itself
-///   key      in  when the effect takes place at the receiver, and its place in the total order
+///   vector    in
+///   operation in  that caused it
+///   targets   in  to the fabric: the cores addressed; to a core: itself
+///   key       in  when the effect takes place at the receiver, and its place in the total order
 class InterruptExtension final : public tlm::tlm_extension<InterruptExtension> {
 public:
     rmap::Vector vector = 0;
+    rmap::OperationId operation = 0;
     rmap::CpuMask targets;
     EffectKey key;
 

@@ -77,9 +77,10 @@ void ThreadTime::arm() {
         bell_.notify(to_sc_time(inbox_.next_at() - kernel_now()));
 }
 
-void ThreadTime::post_interrupt(const EffectKey& key, rmap::Vector vector) {
+void ThreadTime::post_interrupt(const EffectKey& key, rmap::Vector vector,
+                                rmap::OperationId operation) {
     if (key.time <= decided_) late_.add(decided_ - key.time + rmap::picoseconds(1));
-    inbox_.post(key, vector);
+    inbox_.post(key, {vector, operation});
     update_next_stop();
     if (key.time > kernel_now())
         bell_.notify(to_sc_time(key.time - kernel_now()));
@@ -98,8 +99,8 @@ void ThreadTime::take_interrupt() {
                  "a handler starts after its interrupt has arrived");
     interrupts_ = Interrupts::kOff;
     update_next_stop();
-    account_.enter_interrupt(0);
-    hooks_.take_interrupt({item.value, item.key.time});
+    account_.enter_interrupt(item.value.operation);
+    hooks_.take_interrupt({item.value.vector, item.value.operation, item.key.time});
     account_.leave_interrupt();
     interrupts_ = Interrupts::kOn;
     update_next_stop();

@@ -20,6 +20,7 @@ inline rmap::Duration from_sc_time(const sc_core::sc_time& t) { return {t.value(
 /// An interrupt as it reaches a core.
 struct ArrivedInterrupt {
     rmap::Vector vector = 0;
+    rmap::OperationId operation = 0;  ///< that caused it
     rmap::Instant at;
 };
 
@@ -70,7 +71,7 @@ public:
     EffectKey next_key(rmap::Instant at) { return {at, actor_, ++sequence_}; }
 
     /// The fabric delivers an interrupt. Called at kernel time, by any process.
-    void post_interrupt(const EffectKey& key, rmap::Vector vector);
+    void post_interrupt(const EffectKey& key, rmap::Vector vector, rmap::OperationId operation);
 
     /// Blocks, taking interrupts, until the end of the simulation.
     void halt(rmap::Part part);
@@ -79,6 +80,11 @@ public:
     std::uint64_t switches() const { return switches_; }
 
 private:
+    struct Signal {
+        rmap::Vector vector;
+        rmap::OperationId operation;
+    };
+
     rmap::Instant limit(rmap::Observed kind) const {
         return kernel_now() + lookahead_.limit(kind);
     }
@@ -105,7 +111,7 @@ private:
                                  ///< with interrupts off
     rmap::Instant decided_{};    ///< up to here interrupts have been looked for
     rmap::Interrupts interrupts_ = rmap::Interrupts::kOn;
-    Inbox<rmap::Vector> inbox_;
+    Inbox<Signal> inbox_;
     sc_core::sc_event bell_;         ///< an interrupt has arrived
     sc_core::sc_event reply_event_;  ///< a completion has become known
     std::uint64_t sequence_ = 0;

@@ -13,6 +13,7 @@ class DataCache;
 class ThreadTime;
 
 /// Side-band of one translation request; the payload's address is the virtual address.
+///   operation   in   that caused the access
 ///   access      in   written by the core
 ///   pcid, root  in   the core's CR3
 ///   time, cache in   the core's local time and lines: a walk reads memory in its name
@@ -20,6 +21,7 @@ class ThreadTime;
 ///   fault       out  kNone unless the walk ended in a fault
 class TranslationExtension final : public tlm::tlm_extension<TranslationExtension> {
 public:
+    rmap::OperationId operation = 0;
     rmap::Access access{};
     rmap::Pcid pcid = 0;
     rmap::PhysAddr root{};
@@ -35,10 +37,12 @@ public:
 };
 
 /// Side-band of one invalidation instruction, from a core to its own MMU.
-///   operation   in
+///   cause       in   the operation that demands it
+///   operation   in   what is invalidated
 ///   invalidated out  entries dropped, added up by the levels
 class MaintenanceExtension final : public tlm::tlm_extension<MaintenanceExtension> {
 public:
+    rmap::OperationId cause = 0;
     rmap::TlbOperation operation;
     std::uint64_t invalidated = 0;
 

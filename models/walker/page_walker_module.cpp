@@ -31,6 +31,7 @@ Word PageWalkerModule::access(PhysAddr at, const rmap::PhysMemPort::Apply* apply
                               TranslationExtension& request, sc_core::sc_time& delay) {
     PayloadPool<CoherenceExtension>::Loan loan(pool_);
     auto& side = loan.extension();
+    side.operation = request.operation;
     side.time = request.time;
     side.cache = request.cache;
     side.part = rmap::Part::kUser;

@@ -27,16 +27,28 @@ std::string origin_text(const Position& origin) {
     return fmt::format("{}:{}", origin.file, origin.line);
 }
 
-bool needs_from(const ConfigLeaf& leaf) { return leaf.unit.empty() && !leaf.provenance.empty(); }
+bool is_default(const ConfigLeaf& leaf) { return leaf.origin.file.empty(); }
 
-/// One `from` for the plain values of a section: what the first of them says, then those that
-/// differ.
+bool needs_from(const ConfigLeaf& leaf) {
+    return leaf.unit.empty() && !leaf.provenance.empty() && !is_default(leaf);
+}
+
+/// One `from` for the plain values of a section: what most of them say, then those that differ.
 std::string section_provenance(Leaves::const_iterator begin, Leaves::const_iterator end) {
-    const auto first = std::find_if(begin, end, needs_from);
-    if (first == end) return {};
-    std::string text = first->provenance;
-    for (auto leaf = first; leaf != end; ++leaf)
-        if (needs_from(*leaf) && leaf->provenance != first->provenance)
+    const std::string* usual = nullptr;
+    std::ptrdiff_t most = 0;
+    for (auto leaf = begin; leaf != end; ++leaf) {
+        const auto same = std::count_if(begin, end, [leaf](const ConfigLeaf& other) {
+            return needs_from(other) && other.provenance == leaf->provenance;
+        });
+        if (!needs_from(*leaf) || same <= most) continue;
+        usual = &leaf->provenance;
+        most = same;
+    }
+    if (!usual) return {};
+    std::string text = *usual;
+    for (auto leaf = begin; leaf != end; ++leaf)
+        if (needs_from(*leaf) && leaf->provenance != *usual)
             text += fmt::format("; {} {}", leaf->key, leaf->provenance);
     return fmt::format("from = {}\n", toml_text(text_node(text)));
 }
@@ -50,10 +62,11 @@ std::string leaf_line(const ConfigLeaf& leaf) {
         value = fmt::format("{{ {} = {}{} }}", leaf.unit, value, from);
         if (leaf.unit != "ns") comment = fmt::format("{} ns, {}", in_ns(leaf.time), comment);
     }
-    return fmt::format("{} = {}  # {}\n", leaf.key, value, comment);
+    // What nobody wrote stays unwritten when the text is read back.
+    return fmt::format("{}{} = {}  # {}\n", is_default(leaf) ? "# " : "", leaf.key, value, comment);
 }
 
-std::string pair_text(const Lookahead& lookahead) {
+std::string pair_text(const LookaheadRow& lookahead) {
     if (lookahead.core_a == lookahead.core_b) return "there is one core";
     return fmt::format("cores {} and {}", lookahead.core_a, lookahead.core_b);
 }
@@ -61,9 +74,9 @@ std::string pair_text(const Lookahead& lookahead) {
 std::string lookahead_comments(const PlatformConfig& platform) {
     std::string text = "\n# Least time until one core can notice another:\n";
     for (const auto& lookahead : lookaheads(platform))
-        text += fmt::format("#   {:<10}{:>10} ns  {} ({})\n", lookahead.kind,
-                            in_ns(lookahead.time), lookahead.key, pair_text(lookahead));
-    const Lookahead least = exact_quantum(platform);
+        text += fmt::format("#   {:<10}{:>10} ns  {} ({})\n", lookahead.kind, in_ns(lookahead.time),
+                            lookahead.key, pair_text(lookahead));
+    const LookaheadRow least = exact_quantum(platform);
     return text + fmt::format("# Automatic quantum: {} ns, the least of them, set by {} ({}).\n",
                               in_ns(least.time), least.kind, pair_text(least));
 }

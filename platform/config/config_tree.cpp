@@ -88,8 +88,8 @@ private:
             std::string chain;
             for (auto file = first; file != open_.end(); ++file)
                 chain += file->filename().string() + " -> ";
-            throw ConfigError(extends.position, "'extends' goes in a circle: " + chain +
-                                                    path.filename().string());
+            throw ConfigError(extends.position,
+                              "'extends' goes in a circle: " + chain + path.filename().string());
         }
         try {
             return read(path);
@@ -107,8 +107,8 @@ bool is_unit(std::string_view name) { return name == "ns" || name == "cycles"; }
 ConfigNode& enter(ConfigNode& parent, const Setting::Segment& segment) {
     if (auto* member = parent.find(segment.name)) {
         if (!member->node.table())
-            throw ConfigError(segment.position, fmt::format("'{}' is a value, not a section",
-                                                            segment.name));
+            throw ConfigError(segment.position,
+                              fmt::format("'{}' is a value, not a section", segment.name));
         return member->node;
     }
     parent.table()->push_back(

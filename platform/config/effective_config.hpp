@@ -15,11 +15,11 @@ namespace mmusim::platform {
 struct ConfigLeaf {
     std::string section;  ///< "tlb.l1"
     std::string key;
-    ConfigNode value;       ///< as written; of a quantity, the number
-    std::string unit;       ///< "ns" or "cycles" for a quantity, else empty
-    rmap::Duration time{};  ///< of a quantity
-    Position origin;        ///< no file: the default, nobody wrote it
-    std::string provenance; ///< "published: ..."; empty where none is asked for
+    ConfigNode value;        ///< as written; of a quantity, the number
+    std::string unit;        ///< "ns" or "cycles" for a quantity, else empty
+    rmap::Duration time{};   ///< of a quantity
+    Position origin;         ///< no file: the default, nobody wrote it
+    std::string provenance;  ///< "published: ..."; empty where none is asked for
 };
 
 /// Everything that a run was configured with, in the order of the schema.
@@ -30,7 +30,8 @@ struct EffectiveConfig {
     const Position& origin(std::string_view section, std::string_view key) const;
 };
 
-/// "platforms/skylake-sp-2s.toml:12", "--set" or "default": the same on every machine, whatever the folder.
+/// "platforms/skylake-sp-2s.toml:12", "--set" or "default": the same on every machine, whatever the
+/// folder.
 std::string short_origin(const Position& origin);
 
 }  // namespace mmusim::platform

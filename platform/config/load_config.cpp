@@ -54,8 +54,9 @@ std::vector<Setting> settings_of(TreeKind kind, const ConfigRequest& request) {
             continue;
         }
         if (!belongs_to(other(kind), first.name))
-            throw ConfigError(first.position, fmt::format("unknown section '{}'; {}", first.name,
-                                                          nearest_hint(first.name, all_sections())));
+            throw ConfigError(first.position,
+                              fmt::format("unknown section '{}'; {}", first.name,
+                                          nearest_hint(first.name, all_sections())));
         if (request.scenario_file.empty())
             throw ConfigError(first.position,
                               fmt::format("section '{}' belongs to a scenario; expected one of a "
@@ -97,14 +98,12 @@ ConfigNode read_tree(TreeKind kind, const std::string& file, const ConfigRequest
 
 LoadedConfig load_config(const ConfigRequest& request) {
     LoadedConfig config;
-    config.platform =
-        read_platform(read_tree(TreeKind::kPlatform, request.platform_file, request),
-                      request.platform_file, request.mechanisms, config.effective);
+    config.platform = read_platform(read_tree(TreeKind::kPlatform, request.platform_file, request),
+                                    request.platform_file, request.mechanisms, config.effective);
     check_platform(config.platform, config.effective);
     if (request.scenario_file.empty()) return config;
-    config.scenario =
-        read_scenario(read_tree(TreeKind::kScenario, request.scenario_file, request),
-                      request.scenario_file, config.effective);
+    config.scenario = read_scenario(read_tree(TreeKind::kScenario, request.scenario_file, request),
+                                    request.scenario_file, config.effective);
     check_scenario(config.scenario, config.platform, config.effective);
     return config;
 }

@@ -13,9 +13,9 @@ namespace mmusim::platform {
 /// What to load.
 struct ConfigRequest {
     std::string platform_file;
-    std::string scenario_file;               ///< empty: only the platform
-    std::vector<std::string> settings{};     ///< arguments of --set, in order
-    std::vector<std::string> mechanisms{};   ///< flush mechanisms that exist
+    std::string scenario_file;              ///< empty: only the platform
+    std::vector<std::string> settings{};    ///< arguments of --set, in order
+    std::vector<std::string> mechanisms{};  ///< flush mechanisms that exist
 };
 
 struct LoadedConfig {

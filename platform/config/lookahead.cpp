@@ -21,17 +21,17 @@ std::pair<unsigned, unsigned> closest_cores(const models::Topology& topology) {
 
 }  // namespace
 
-std::vector<Lookahead> lookaheads(const PlatformConfig& platform) {
+std::vector<LookaheadRow> lookaheads(const PlatformConfig& platform) {
     const auto [a, b] = closest_cores(platform.topology);
     return {{"memory", platform.memory.visibility(), "half of coherence.same_socket", a, b},
             {"interrupt", platform.interrupt.delivery, "interrupt.delivery", a, b}};
 }
 
-Lookahead exact_quantum(const PlatformConfig& platform) {
+LookaheadRow exact_quantum(const PlatformConfig& platform) {
     const auto all = lookaheads(platform);
-    return *std::min_element(all.begin(), all.end(), [](const Lookahead& x, const Lookahead& y) {
-        return x.time < y.time;
-    });
+    return *std::min_element(
+        all.begin(), all.end(),
+        [](const LookaheadRow& x, const LookaheadRow& y) { return x.time < y.time; });
 }
 
 }  // namespace mmusim::platform

@@ -10,18 +10,18 @@
 namespace mmusim::platform {
 
 /// The least time after which one core can notice something of another, by kind.
-struct Lookahead {
-    std::string kind;      ///< "memory", "interrupt"
+struct LookaheadRow {
+    std::string kind;  ///< "memory", "interrupt"
     rmap::Duration time;
-    std::string key;       ///< of the platform, that sets it
-    unsigned core_a = 0;   ///< the closest pair of cores; equal on a machine with one core
+    std::string key;      ///< of the platform, that sets it
+    unsigned core_a = 0;  ///< the closest pair of cores; equal on a machine with one core
     unsigned core_b = 0;
 };
 
 /// One of each kind.
-std::vector<Lookahead> lookaheads(const PlatformConfig& platform);
+std::vector<LookaheadRow> lookaheads(const PlatformConfig& platform);
 
 /// The least one: the largest quantum that changes nothing.
-Lookahead exact_quantum(const PlatformConfig& platform);
+LookaheadRow exact_quantum(const PlatformConfig& platform);
 
 }  // namespace mmusim::platform

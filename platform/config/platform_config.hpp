@@ -15,10 +15,10 @@ namespace mmusim::platform {
 
 /// What the kernel of the machine does, apart from what it costs.
 struct KernelPolicy {
-    std::string profile = "v5.0";      ///< kernel version whose order is followed
+    std::string profile = "v5.0";             ///< kernel version whose order is followed
     unsigned single_page_flush_ceiling = 33;  ///< tlb_single_page_flush_ceiling, pages
-    bool pcid = true;                  ///< process-context identifiers in use
-    unsigned swap_cluster_max = 32;    ///< pages of one shrink_page_list
+    bool pcid = true;                         ///< process-context identifiers in use
+    unsigned swap_cluster_max = 32;           ///< pages of one shrink_page_list
     std::uint64_t swap_slots = 65536;
 };
 

@@ -4,22 +4,18 @@
 #include <algorithm>
 
 #include "platform/config/platform_schema.hpp"
+#include "platform/report/event_text.hpp"
 #include "rmap/types/cpu_mask.hpp"
 
 namespace mmusim::platform {
 namespace {
 
-std::string ns(rmap::Duration time) {
-    return fmt::format("{} ns", static_cast<double>(time.ps) / 1000);
-}
-
 void check_topology(const models::Topology& topology, const EffectiveConfig& effective) {
     if (topology.cores() > rmap::kMaxCpus)
-        throw ConfigError(
-            effective.origin("topology", "cores_per_socket"),
-            fmt::format("{} sockets of {} cores are {} cores; expected at most {}",
-                        topology.sockets, topology.cores_per_socket, topology.cores(),
-                        rmap::kMaxCpus));
+        throw ConfigError(effective.origin("topology", "cores_per_socket"),
+                          fmt::format("{} sockets of {} cores are {} cores; expected at most {}",
+                                      topology.sockets, topology.cores_per_socket, topology.cores(),
+                                      rmap::kMaxCpus));
 }
 
 void check_hops(const models::Topology& topology, const EffectiveConfig& effective) {
@@ -35,14 +31,16 @@ void check_hops(const models::Topology& topology, const EffectiveConfig& effecti
             if (a != b && hops[a][b] == 0)
                 fail(fmt::format("sockets {} and {} are 0 steps apart; expected 1 or more", a, b));
             if (hops[a][b] != hops[b][a])
-                fail(fmt::format("{} to {} is {} steps but {} to {} is {}; expected a symmetric "
-                                 "matrix",
-                                 a, b, hops[a][b], b, a, hops[b][a]));
+                fail(
+                    fmt::format("{} to {} is {} steps but {} to {} is {}; expected a symmetric "
+                                "matrix",
+                                a, b, hops[a][b], b, a, hops[b][a]));
             for (unsigned via = 0; via < n; ++via)
                 if (hops[a][b] > hops[a][via] + hops[via][b])
-                    fail(fmt::format("{} to {} is {} steps but {} by way of {}; expected no detour "
-                                     "to be shorter",
-                                     a, b, hops[a][b], hops[a][via] + hops[via][b], via));
+                    fail(
+                        fmt::format("{} to {} is {} steps but {} by way of {}; expected no detour "
+                                    "to be shorter",
+                                    a, b, hops[a][b], hops[a][via] + hops[via][b], via));
         }
     }
 }
@@ -79,7 +77,7 @@ void check_lookaheads(const PlatformConfig& platform, const EffectiveConfig& eff
             effective.origin("kernel.costs", "lock_handover"),
             fmt::format("'kernel.costs.lock_handover' is {}; expected {} or more: the next owner "
                         "would not see the last one's stores (half of coherence.same_socket)",
-                        ns(platform.costs.lock_handover), ns(visibility)));
+                        text(platform.costs.lock_handover), text(visibility)));
     const auto arrival = platform.interrupt.to_fabric + platform.interrupt.delivery;
     if (arrival < visibility)
         throw ConfigError(
@@ -87,7 +85,7 @@ void check_lookaheads(const PlatformConfig& platform, const EffectiveConfig& eff
             fmt::format("'interrupt.delivery' with 'interrupt.to_fabric' is {}; expected {} or "
                         "more: an interrupt would overtake the store that it announces (half of "
                         "coherence.same_socket)",
-                        ns(arrival), ns(visibility)));
+                        text(arrival), text(visibility)));
 }
 
 }  // namespace

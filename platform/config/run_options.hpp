@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -9,14 +11,19 @@
 
 namespace mmusim::platform {
 
-enum class Oracle { kOn, kOff };
+enum class OracleMode { kOn, kOff };
 
 /// What the command line adds to a platform and a scenario.
 struct RunOptions {
     std::uint64_t seed = 1;
     std::optional<rmap::Duration> quantum;  ///< none: the exact one, computed from the platform
-    Oracle oracle = Oracle::kOn;
+    OracleMode oracle = OracleMode::kOn;
     std::string event_log;  ///< path of the JSONL event log; empty = none
+    /// Looked at after every round of an operation; once true the run ends there, with all its
+    /// files complete and RunResult::stopped. Null: never.
+    const std::atomic<bool>* stop = nullptr;
+    /// Called after every round with the rounds done so far and those of the whole scenario.
+    std::function<void(std::uint64_t done, std::uint64_t total)> on_round;
 };
 
 }  // namespace mmusim::platform

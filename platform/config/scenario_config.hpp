@@ -13,8 +13,8 @@ namespace mmusim::platform {
 /// How the threads of a process use a region while the operation runs.
 enum class AccessPattern { kIdle, kSequential, kUniform };
 
-/// A group of equal processes, pinned to consecutive CPUs from `first_cpu` on, one process after the
-/// other. Each has `threads` running threads and, on the CPUs after those, `lazy_threads` that
+/// A group of equal processes, pinned to consecutive CPUs from `first_cpu` on, one process after
+/// the other. Each has `threads` running threads and, on the CPUs after those, `lazy_threads` that
 /// touched the pages and sleep: their CPUs run the idle task with the mm still loaded (lazy TLB). A
 /// process with neither sleeps and is loaded nowhere. No CPU has two threads.
 struct ProcessConfig {
@@ -24,10 +24,10 @@ struct ProcessConfig {
     unsigned threads = 1;
     unsigned lazy_threads = 0;
     AccessPattern pattern = AccessPattern::kUniform;
-    unsigned write_percent = 0;     ///< of the accesses
-    rmap::Duration access{};        ///< time of one access besides its translation
-    std::uint64_t accesses = 0;     ///< per thread; 0 = until the operations are done
-    bool notifier = false;          ///< a recording notifier client is registered on its mm
+    unsigned write_percent = 0;  ///< of the accesses
+    rmap::Duration access{};     ///< time of one access besides its translation
+    std::uint64_t accesses = 0;  ///< per thread; 0 = until the operations are done
+    bool notifier = false;       ///< a recording notifier client is registered on its mm
 };
 
 enum class RegionKind { kAnon, kFile };
@@ -55,10 +55,10 @@ struct OperationConfig {
     OperationType type = OperationType::kReclaim;
     std::string region;
     unsigned cpu = 0;
-    std::uint64_t pages = 0;      ///< per round; 0 = all pages of the region
+    std::uint64_t pages = 0;  ///< per round; 0 = all pages of the region
     unsigned rounds = 1;
-    rmap::Duration pause{};       ///< between rounds
-    unsigned to_node = 1;         ///< of move_pages
+    rmap::Duration pause{};  ///< between rounds
+    unsigned to_node = 1;    ///< of move_pages
 };
 
 struct ScenarioConfig {

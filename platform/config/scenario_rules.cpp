@@ -34,8 +34,7 @@ private:
         bool runs;  ///< else it sleeps (lazy TLB)
     };
 
-    const Position& at(std::string_view kind, const std::string& name,
-                       std::string_view key) const {
+    const Position& at(std::string_view kind, const std::string& name, std::string_view key) const {
         const std::string section = std::string(kind) + '.' + name;
         const Position& written = effective_.origin(section, key);
         // A default is nobody's mistake; the entry's own line is the next best place.
@@ -84,11 +83,11 @@ private:
                      names(scenario_.regions));
         const auto& region = *find(scenario_.regions, operation.region);
         if (operation.pages > region.pages)
-            throw ConfigError(at("operation", operation.name, "pages"),
-                              fmt::format("operation '{}' takes {} pages per round; region '{}' has "
-                                          "{}",
-                                          operation.name, operation.pages, region.name,
-                                          region.pages));
+            throw ConfigError(
+                at("operation", operation.name, "pages"),
+                fmt::format("operation '{}' takes {} pages per round; region '{}' has "
+                            "{}",
+                            operation.name, operation.pages, region.name, region.pages));
         check_cpu(operation, region);
         check_node(operation);
     }
@@ -96,11 +95,11 @@ private:
     void check_cpu(const OperationConfig& operation, const RegionConfig& region) {
         const unsigned cores = platform_.topology.cores();
         if (operation.cpu >= cores)
-            throw ConfigError(at("operation", operation.name, "cpu"),
-                              fmt::format("operation '{}' runs on CPU {}; platform '{}' has CPUs 0 "
-                                          "to {}",
-                                          operation.name, operation.cpu, platform_.name,
-                                          cores - 1));
+            throw ConfigError(
+                at("operation", operation.name, "cpu"),
+                fmt::format("operation '{}' runs on CPU {}; platform '{}' has CPUs 0 "
+                            "to {}",
+                            operation.name, operation.cpu, platform_.name, cores - 1));
         const auto owner = owners_.find(operation.cpu);
         const bool is_own = owner != owners_.end() && owner->second.runs &&
                             owner->second.process->name == region.process;
@@ -131,11 +130,12 @@ private:
                                           operation.name));
         }
         if (operation.to_node >= platform_.topology.sockets)
-            throw ConfigError(at("operation", operation.name, "to_node"),
-                              fmt::format("operation '{}' moves pages to node {}; platform '{}' has "
-                                          "nodes 0 to {}",
-                                          operation.name, operation.to_node, platform_.name,
-                                          platform_.topology.sockets - 1));
+            throw ConfigError(
+                at("operation", operation.name, "to_node"),
+                fmt::format("operation '{}' moves pages to node {}; platform '{}' has "
+                            "nodes 0 to {}",
+                            operation.name, operation.to_node, platform_.name,
+                            platform_.topology.sockets - 1));
     }
 
     void check_memory() {
@@ -144,7 +144,8 @@ private:
         std::uint64_t needed = 0;
         for (const auto& region : scenario_.regions) {
             const auto& process = *find(scenario_.processes, region.process);
-            const bool own = region.kind == RegionKind::kAnon && region.sharing == Sharing::kPrivate;
+            const bool own =
+                region.kind == RegionKind::kAnon && region.sharing == Sharing::kPrivate;
             needed += region.pages * (own ? process.count : 1);
             if (needed > frames)
                 throw ConfigError(at("region", region.name, "pages"),

@@ -71,8 +71,7 @@ OperationConfig read_operation(SectionReader operation, const std::string& name)
                     Need::kOptional);
     operation.count("rounds", out.rounds, {1, 1 << 24}, "how often", Need::kOptional);
     operation.time("pause", out.pause, Zero::kAllowed, "between rounds", Need::kOptional);
-    operation.count("to_node", out.to_node, {0, 63}, "target node of move_pages",
-                    Need::kOptional);
+    operation.count("to_node", out.to_node, {0, 63}, "target node of move_pages", Need::kOptional);
     operation.finish();
     return out;
 }

@@ -125,9 +125,8 @@ std::uint64_t SectionReader::read_count(std::string_view key, std::uint64_t fall
     if (!member) return fallback;
     if (!is_whole(member->node)) wrong_type(member->node, key, expected);
     if (!is_in(member->node, range))
-        throw ConfigError(member->node.position,
-                          fmt::format("'{}' is {}; expected {}", full(key),
-                                      toml_text(member->node), expected));
+        throw ConfigError(member->node.position, fmt::format("'{}' is {}; expected {}", full(key),
+                                                             toml_text(member->node), expected));
     return static_cast<std::uint64_t>(std::get<std::int64_t>(member->node.value));
 }
 
@@ -139,9 +138,8 @@ void SectionReader::clock(std::string_view key, std::uint64_t& khz, std::string_
     const auto mhz = number_in(member->node);
     if (!mhz) wrong_type(member->node, key, expected);
     if (!(*mhz >= 1 && *mhz <= 100000))
-        throw ConfigError(member->node.position,
-                          fmt::format("'{}' is {}; expected {}", full(key),
-                                      toml_text(member->node), expected));
+        throw ConfigError(member->node.position, fmt::format("'{}' is {}; expected {}", full(key),
+                                                             toml_text(member->node), expected));
     khz = static_cast<std::uint64_t>(std::llround(*mhz * 1000));
 }
 
@@ -172,20 +170,20 @@ void SectionReader::name(std::string_view key, std::string& field,
     text(key, field, meaning, need);
     const auto* member = member_ ? member_->node.find(key) : nullptr;
     if (!member || std::find(names.begin(), names.end(), field) != names.end()) return;
-    throw ConfigError(member->node.position, fmt::format("'{}' is '{}', which is not known; {}",
-                                                         full(key), field,
-                                                         nearest_hint(field, names)));
+    throw ConfigError(member->node.position,
+                      fmt::format("'{}' is '{}', which is not known; {}", full(key), field,
+                                  nearest_hint(field, names)));
 }
 
 std::string SectionReader::time_expected(std::string_view meaning) const {
     if (!context_.clock_khz) return fmt::format("{{ ns = NUMBER }} ({})", meaning);
-    return fmt::format("{{ ns = NUMBER, from = \"...\" }} or {{ cycles = NUMBER, from = \"...\" }} "
-                       "({})",
-                       meaning);
+    return fmt::format(
+        "{{ ns = NUMBER, from = \"...\" }} or {{ cycles = NUMBER, from = \"...\" }} "
+        "({})",
+        meaning);
 }
 
-const ConfigNode::Member& SectionReader::number_of(const ConfigNode& quantity,
-                                                   std::string_view key,
+const ConfigNode::Member& SectionReader::number_of(const ConfigNode& quantity, std::string_view key,
                                                    const std::string& expected) const {
     const ConfigNode::Member* number = nullptr;
     for (const auto& member : *quantity.table()) {
@@ -223,18 +221,17 @@ std::string SectionReader::quantity_provenance(const ConfigNode& quantity,
 rmap::Duration SectionReader::duration_of(const ConfigNode::Member& number, std::string_view key,
                                           Zero zero, std::string_view meaning) const {
     const double value = *number_in(number.node);
-    const double ns = number.key == "ns"
-                          ? value
-                          : value * 1e6 / static_cast<double>(context_.clock_khz);
+    const double ns =
+        number.key == "ns" ? value : value * 1e6 / static_cast<double>(context_.clock_khz);
     const bool fits = ns >= 0 && ns <= kLongestNs;
     const auto ps = fits ? static_cast<std::uint64_t>(std::llround(ns * 1000)) : 0;
     const bool lost = ps == 0 && (zero == Zero::kForbidden || value != 0);
     if (!fits || lost)
         throw ConfigError(
             number.node.position,
-            fmt::format("'{}' is {} {}; expected {} to 1 s ({})", full(key),
-                        toml_text(number.node), number.key,
-                        zero == Zero::kAllowed ? "0, or 0.001 ns" : "0.001 ns", meaning));
+            fmt::format("'{}' is {} {}; expected {} to 1 s ({})", full(key), toml_text(number.node),
+                        number.key, zero == Zero::kAllowed ? "0, or 0.001 ns" : "0.001 ns",
+                        meaning));
     return {ps};
 }
 
@@ -262,9 +259,8 @@ void SectionReader::time(std::string_view key, rmap::Duration& field, Zero zero,
 
 void SectionReader::matrix(std::string_view key, std::vector<std::vector<unsigned>>& field,
                            unsigned size, CountRange range, std::string_view meaning) {
-    const std::string expected =
-        fmt::format("{0} rows of {0} whole numbers from {1} to {2} ({3})", size, range.least,
-                    range.most, meaning);
+    const std::string expected = fmt::format("{0} rows of {0} whole numbers from {1} to {2} ({3})",
+                                             size, range.least, range.most, meaning);
     const auto* member = take(key, Need::kOptional, expected);
     if (member) {
         const auto* rows = std::get_if<ConfigNode::Array>(&member->node.value);
@@ -299,8 +295,9 @@ std::vector<std::string> SectionReader::entries(std::string_view what) {
     if (!member_) return names;
     for (const auto& member : *member_->node.table()) {
         if (is_on_command_line(member.position))
-            throw ConfigError(member.position, fmt::format("no {} is called '{}'; {}", what,
-                                                           member.key, nearest_hint(member.key, names)));
+            throw ConfigError(member.position,
+                              fmt::format("no {} is called '{}'; {}", what, member.key,
+                                          nearest_hint(member.key, names)));
         if (!is_bare_key(member.key))
             throw ConfigError(member.position,
                               fmt::format("'{}' is no name for a {}; expected letters, digits, '_' "
@@ -315,10 +312,10 @@ void SectionReader::finish() {
     if (member_)
         for (const auto& member : *member_->node.table())
             if (std::find(known_.begin(), known_.end(), member.key) == known_.end())
-                throw ConfigError(member.position,
-                                  fmt::format("unknown {} '{}'; {}",
-                                              path_.empty() ? "section" : "key", full(member.key),
-                                              nearest_hint(member.key, known_)));
+                throw ConfigError(
+                    member.position,
+                    fmt::format("unknown {} '{}'; {}", path_.empty() ? "section" : "key",
+                                full(member.key), nearest_hint(member.key, known_)));
     if (path_.empty() && context_.missing) throw ConfigError(*context_.missing);
 }
 

@@ -27,7 +27,8 @@ enum class Zero { kAllowed, kForbidden };
 struct ReadContext {
     std::string file;  ///< the one named on the command line, for what is missing
     EffectiveConfig& effective;
-    std::uint64_t clock_khz = 0;  ///< converts cycles; 0: only ns is understood, and needs no `from`
+    std::uint64_t clock_khz =
+        0;  ///< converts cycles; 0: only ns is understood, and needs no `from`
     std::optional<ConfigError> missing{};  ///< the first key that is not there
 };
 

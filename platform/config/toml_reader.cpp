@@ -137,7 +137,8 @@ std::string toml_text(const ConfigNode& node) {
     }
     std::ostringstream out;
     constexpr auto flags =
-        toml::toml_formatter::default_flags & ~toml::format_flags::allow_multi_line_strings;
+        toml::toml_formatter::default_flags &
+        ~(toml::format_flags::allow_multi_line_strings | toml::format_flags::allow_literal_strings);
     if (const auto* text = std::get_if<std::string>(&node.value))
         out << toml::toml_formatter(toml::value<std::string>(*text), flags);
     else if (const auto* whole = std::get_if<std::int64_t>(&node.value))

@@ -17,9 +17,7 @@ constexpr char kDropped[] = "unknown: history dropped";
 
 bool is_batch(const FlushRound& round) { return round.what == Event::kArchTlbbatchFlush; }
 
-bool in_word(std::uint64_t word, rmap::ActorId cpu) {
-    return cpu < 64 && (word >> cpu & 1) != 0;
-}
+bool in_word(std::uint64_t word, rmap::ActorId cpu) { return cpu < 64 && (word >> cpu & 1) != 0; }
 
 /// One look through the history for one use.
 class Examination {
@@ -48,7 +46,7 @@ private:
     };
 
     std::string end_name() const {
-        return use_.end.kind == FrameEndKind::kFreed ? "the free" : "the content was handed over";
+        return use_.end.kind == FrameEndKind::kFreed ? "the free" : "the hand-over of its content";
     }
     std::string where() const {
         return fmt::format("mm {} va {}", clear_->mm, hex(address_.value));
@@ -79,8 +77,8 @@ void Examination::find_clear() {
         if (clear.frame != use_.access.frame || clear.generation != use_.access.generation ||
             clear.page != use_.access.page)
             continue;
-        if (clear_ && clear.time > use_.end.time) break;
-        (clear.mm == use_.access.mm ? clear_ : other_mm) = &clear;
+        const PteClear*& kept = clear.mm == use_.access.mm ? clear_ : other_mm;
+        if (!kept || clear.time <= use_.end.time) kept = &clear;
     }
     if (!clear_) clear_ = other_mm;
 }
@@ -98,8 +96,8 @@ std::vector<const FlushRound*> Examination::rounds() const {
         if (round.time > horizon_) break;
         if (round.position < clear_->position) continue;
         const bool of_mm = !is_batch(round) && round.mm == clear_->mm;
-        const bool of_batch = is_batch(round) && clear_->how == Event::kPteClearDefer &&
-                              round.actor == clear_->actor;
+        const bool of_batch =
+            is_batch(round) && clear_->how == Event::kPteClearDefer && round.actor == clear_->actor;
         if (of_mm || of_batch) result.push_back(&round);
     }
     return result;
@@ -110,8 +108,8 @@ std::string Examination::missing() const {
         return fmt::format("the PTE of {} was cleared at {}, {} after {}", where(),
                            text(clear_->time), text(clear_->time - use_.end.time), end_name());
     if (clear_->mm != use_.access.mm)
-        return fmt::format("mis-tagged: used in mm {} but made for mm {}", use_.access.mm,
-                           clear_->mm);
+        return fmt::format("mis-tagged: used in mm {}, but what was cleared is of mm {}",
+                           use_.access.mm, clear_->mm);
     if (history_.rounds().dropped_until() > clear_->position) return kDropped;
 
     const FlushRound* narrow = nullptr;
@@ -135,8 +133,8 @@ std::string Examination::missing() const {
 
 std::string Examination::too_late(const FlushRound& round) const {
     return fmt::format("{} came at {}, {} after {}",
-                       is_batch(round) ? "the batch flush" : "flush_tlb_mm_range",
-                       text(round.time), text(round.time - use_.end.time), end_name());
+                       is_batch(round) ? "the batch flush" : "flush_tlb_mm_range", text(round.time),
+                       text(round.time - use_.end.time), end_name());
 }
 
 Examination::Response Examination::respond(const FlushRound& round) const {
@@ -157,7 +155,7 @@ Examination::Response Examination::respond(const FlushRound& round) const {
             keep_first(response.narrow, act);
         else if (act.what == Event::kCallFunctionAck && act.number == round.actor)
             keep_first(response.acknowledged, act);
-        else if (act.what == Event::kFlushTlbFunc)
+        else if (act.what == Event::kFlushTlbFunc && of_mm)
             keep_first(response.handled, act);
         else if (act.what == Event::kTlbFlush && act.number == 0)
             keep_first(response.current, act);
@@ -169,13 +167,16 @@ std::string Examination::at_cpu(const FlushRound& round) const {
     if (history_.acts(use_.agent).dropped_until() > round.position) return kDropped;
     const Response response = respond(round);
     const FlushAct* invalidated = response.invalidated;
-    if (!invalidated) return without_invalidation(round, response);
+    const bool took_part = response.acknowledged || response.handled || response.current;
+    if (!invalidated || (invalidated->position > round.end_position && !took_part))
+        return without_invalidation(round, response);
 
-    if (invalidated->time <= use_.access.time && use_.access.filled >= invalidated->time)
-        return fmt::format("filled at {} from the PTE that was cleared at {}, after {} had "
-                           "invalidated {} at {}",
-                           text(use_.access.filled), text(clear_->time), cpu_,
-                           text(invalidated->range), text(invalidated->time));
+    if (use_.access.filled >= invalidated->time)
+        return fmt::format(
+            "filled at {} from the PTE that was cleared at {}, after {} had "
+            "invalidated {} at {}",
+            text(use_.access.filled), text(clear_->time), cpu_, text(invalidated->range),
+            text(invalidated->time));
     if (invalidated->time < use_.access.time)
         return fmt::format("mis-tagged: {} invalidated {} of mm {} at {} and kept the entry", cpu_,
                            text(invalidated->range), invalidated->mm, text(invalidated->time));

@@ -19,11 +19,21 @@ rmap::VirtRange range_at(const EventRecord& record, std::size_t index) {
 
 const std::vector<Event>& FlushHistory::events() {
     static const std::vector<Event> kEvents = {
-        Event::kPtepClearFlush,      Event::kPteClear,           Event::kPteClearDefer,
-        Event::kFlushTlbMmRange,     Event::kFlushTlbMmRangeRet, Event::kArchTlbbatchFlush,
-        Event::kArchTlbbatchFlushRet, Event::kCpumaskRead,       Event::kFlushTlbOthers,
-        Event::kTlbIsNotLazy,        Event::kTlbIsNotLazyRet,    Event::kFlushTlbFunc,
-        Event::kTlbFlush,            Event::kTlbInvalidated,     Event::kCallFunctionAck,
+        Event::kPtepClearFlush,
+        Event::kPteClear,
+        Event::kPteClearDefer,
+        Event::kFlushTlbMmRange,
+        Event::kFlushTlbMmRangeRet,
+        Event::kArchTlbbatchFlush,
+        Event::kArchTlbbatchFlushRet,
+        Event::kCpumaskRead,
+        Event::kFlushTlbOthers,
+        Event::kTlbIsNotLazy,
+        Event::kTlbIsNotLazyRet,
+        Event::kFlushTlbFunc,
+        Event::kTlbFlush,
+        Event::kTlbInvalidated,
+        Event::kCallFunctionAck,
     };
     return kEvents;
 }
@@ -34,11 +44,17 @@ void FlushHistory::on_record(const EventRecord& record) {
     switch (record.event) {
         case Event::kPtepClearFlush:
         case Event::kPteClear:
-        case Event::kPteClearDefer: add_clear(record); break;
+        case Event::kPteClearDefer:
+            add_clear(record);
+            break;
         case Event::kFlushTlbMmRange:
-        case Event::kArchTlbbatchFlush: open_round(record); break;
+        case Event::kArchTlbbatchFlush:
+            open_round(record);
+            break;
         case Event::kFlushTlbMmRangeRet:
-        case Event::kArchTlbbatchFlushRet: close_round(record); break;
+        case Event::kArchTlbbatchFlushRet:
+            close_round(record);
+            break;
         case Event::kCpumaskRead:
             if (FlushRound* round = round_of(record.actor); round && round->mm == arguments[0])
                 round->cpumask = arguments[1];
@@ -47,13 +63,17 @@ void FlushHistory::on_record(const EventRecord& record) {
             if (FlushRound* round = round_of(record.actor); round && !round->cpumask)
                 round->cpumask = arguments[0];
             break;
-        case Event::kTlbIsNotLazy: asked_lazy_[record.actor] = arguments[0]; break;
+        case Event::kTlbIsNotLazy:
+            asked_lazy_[record.actor] = arguments[0];
+            break;
         case Event::kTlbIsNotLazyRet:
             if (FlushRound* round = round_of(record.actor);
                 round && arguments[0] == 0 && asked_lazy_[record.actor] < 64)
                 round->lazy |= std::uint64_t{1} << asked_lazy_[record.actor];
             break;
-        default: add_act(record); break;
+        default:
+            add_act(record);
+            break;
     }
 }
 
@@ -61,9 +81,15 @@ void FlushHistory::add_clear(const EventRecord& record) {
     const auto& [mm, address, ptep, pte, pfn, generation] = record.arguments;
     static_cast<void>(ptep);
     static_cast<void>(pte);
-    clears_.push({position_, record.time, record.actor, record.operation, mm,
-                  rmap::page_of(rmap::VirtAddr{address}), {pfn},
-                  static_cast<rmap::Generation>(generation), record.event});
+    clears_.push({position_,
+                  record.time,
+                  record.actor,
+                  record.operation,
+                  mm,
+                  rmap::page_of(rmap::VirtAddr{address}),
+                  {pfn},
+                  static_cast<rmap::Generation>(generation),
+                  record.event});
 }
 
 void FlushHistory::open_round(const EventRecord& record) {

@@ -77,8 +77,8 @@ struct FlushAct {
 /// Who cleared what and who flushed what, for explaining a stale translation afterwards.
 class FlushHistory final : public models::EventSink {
 public:
-    static constexpr std::size_t kKept = 65536;      ///< clears, and rounds
-    static constexpr std::size_t kActsKept = 8192;   ///< per CPU
+    static constexpr std::size_t kKept = 65536;     ///< clears, and rounds
+    static constexpr std::size_t kActsKept = 8192;  ///< per CPU
 
     static const std::vector<rmap::Event>& events();
     void on_record(const rmap::EventRecord& record) override;

@@ -38,10 +38,9 @@ void FrameOracle::judge(rmap::ActorId agent, const AccessRecord* first, const Ac
 
 void FrameOracle::judge_ended(rmap::ActorId agent, const AccessRecord& access) {
     const auto& ends = ends_.at(access.frame);
-    auto end = std::lower_bound(ends.begin(), ends.end(), access.generation,
-                                [](const FrameEnd& e, rmap::Generation g) {
-                                    return e.generation < g;
-                                });
+    auto end =
+        std::lower_bound(ends.begin(), ends.end(), access.generation,
+                         [](const FrameEnd& e, rmap::Generation g) { return e.generation < g; });
     const FrameEnd* worst = nullptr;
     for (; end != ends.end() && end->time <= access.time; ++end) {
         if (end->kind == FrameEndKind::kFreed) {
@@ -110,10 +109,9 @@ Violation FrameOracle::violation(const Found& found) const {
     result.rule = end.kind == FrameEndKind::kFreed ? kStaleTranslation : kLostWrite;
     result.time = access.time;
     result.agent = names_.translation(agent);
-    result.translation =
-        fmt::format("mm {} va {} -> pfn {} gen {}", access.mm,
-                    hex(rmap::address_of(access.page).value), hex(access.frame.value),
-                    access.generation);
+    result.translation = fmt::format("mm {} va {} -> pfn {} gen {}", access.mm,
+                                     hex(rmap::address_of(access.page).value),
+                                     hex(access.frame.value), access.generation);
     result.entry_age = rmap::time_until(access.filled, access.time);
     result.operation = found.diagnosis.operation;
     result.operation_name = found.operation_name;

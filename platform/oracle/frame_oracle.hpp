@@ -49,7 +49,7 @@ public:
 
     std::uint64_t checked() const { return checked_; }
     std::uint64_t writes_checked() const { return writes_checked_; }
-    std::uint64_t stale_uses() const { return stale_uses_; }   ///< all, also the repeated ones
+    std::uint64_t stale_uses() const { return stale_uses_; }  ///< all, also the repeated ones
     std::uint64_t lost_writes() const { return lost_writes_; }
 
 private:

@@ -28,7 +28,11 @@ public:
 
     /// The situation broke the rule: the record that shows it, and since when it was wrong.
     void breach(const rmap::EventRecord& record, std::string missing, rmap::Instant since) {
-        add({record.time, record.actor, record.operation, {}, std::move(missing),
+        add({record.time,
+             record.actor,
+             record.operation,
+             {},
+             std::move(missing),
              rmap::time_until(since, record.time)});
     }
     void add(Breach breach) {

@@ -51,8 +51,8 @@ private:
     const std::string path_;
     const ActorName actor_name_;
     std::unique_ptr<std::FILE, Closer> file_;
-    fmt::memory_buffer lines_;          ///< whole lines that are not in the file yet
-    std::vector<std::string> agents_;   ///< by actor: its name in quotes
+    fmt::memory_buffer lines_;         ///< whole lines that are not in the file yet
+    std::vector<std::string> agents_;  ///< by actor: its name in quotes
     std::uint64_t next_number_ = 0;
 };
 

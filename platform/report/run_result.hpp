@@ -41,6 +41,7 @@ struct QuantumReport {
 /// Everything a run found out; what results.json and the printed report are made from.
 struct RunResult {
     rmap::Duration simulated;
+    bool stopped = false;  ///< ended early, by RunOptions::stop
     std::vector<OperationStats> operations;  ///< in the order of OperationKind, only those seen
     std::map<std::string, std::uint64_t> counters;
     std::vector<TlbStatsRow> tlbs;

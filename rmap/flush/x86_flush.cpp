@@ -74,9 +74,30 @@ bool X86Flush::other_cpu_in_cpumask(Cpu& cpu, const MmContext& mm) {
     return read_cpumask(cpu, mm).any_but(cpu.id());
 }
 
+X86Flush::NewTlbGen X86Flush::inc_mm_tlb_gen(Cpu& cpu, const MmContext& mm) {
+    NewTlbGen gen;
+    cpu.memory().read_modify_write(
+        mm.tlb_gen,
+        [&](Word old, Instant serialised) {
+            gen = {old.value + 1, serialised};
+            return Word{gen.value, 0};
+        },
+        Part::kFlushPrepare);
+    return gen;
+}
+
+/// smp_mb() behind a locked instruction that was serialised at `own_write`: returns when everybody
+/// can see it. A load from here on sees what others wrote before that. Two CPUs that each write
+/// and then read what the other one writes therefore cannot both miss the other's write.
+void X86Flush::full_barrier(Cpu& cpu, Instant own_write, Part part) {
+    const Instant visible = own_write + cpu.time().visibility();
+    if (cpu.now() < visible) cpu.spend(visible - cpu.now(), part);
+}
+
 void X86Flush::batch_add_mm(Cpu& cpu, FlushBatch& batch, const MmContext& mm) {
-    const auto new_gen = cpu.memory().fetch_add(mm.tlb_gen, 1, Part::kFlushPrepare);
-    cpu.emit(Event::kUbcTlbGenInc, {mm.id, new_gen - 1});
+    const NewTlbGen gen = inc_mm_tlb_gen(cpu, mm);
+    cpu.emit(Event::kUbcTlbGenInc, {mm.id, gen.value - 1});
+    full_barrier(cpu, gen.raised, Part::kFlushPrepare);
     batch.cpumask |= read_cpumask(cpu, mm);
 }
 
@@ -114,12 +135,14 @@ void X86Flush::flush_tlb_mm_range(Cpu& cpu, const MmContext& mm, VirtRange range
     // So each such CPU is either seen in the mask below or sees the new generation (T1).
     FlushTlbInfo info = request(mm, range, stride_shift);
     info.freed_tables = freed_tables;
-    info.new_tlb_gen = cpu.memory().fetch_add(mm.tlb_gen, 1, Part::kFlushPrepare);
+    const NewTlbGen gen = inc_mm_tlb_gen(cpu, mm);
+    info.new_tlb_gen = gen.value;
     cpu.emit(Event::kTlbGenInc, {mm.id, info.new_tlb_gen});
 
     if (own(cpu).tlb.loaded_mm.id == mm.id)
         flush_tlb_func_local(cpu, info, TlbFlushReason::kLocalMmShootdown);
 
+    full_barrier(cpu, gen.raised, Part::kFlushPrepare);
     const CpuMask mask = read_cpumask(cpu, mm);
     cpu.emit(Event::kCpumaskRead, {mm.id, mask.word(0)});
     if (mask.any_but(cpu.id())) flush_tlb_others(cpu, mask, info);

@@ -68,7 +68,13 @@ private:
         X86FlushStats stats;
     };
 
+    struct NewTlbGen {
+        std::uint64_t value = 0;
+        Instant raised;
+    };
+
     FlushTlbInfo request(const MmContext& mm, VirtRange range, unsigned stride_shift) const;
+    NewTlbGen inc_mm_tlb_gen(Cpu& cpu, const MmContext& mm);
     CpuMask read_cpumask(Cpu& cpu, const MmContext& mm);
     bool tlb_is_not_lazy(Cpu& cpu, CpuId target);
     void flush_tlb_others(Cpu& cpu, CpuMask mask, const FlushTlbInfo& info);
@@ -85,8 +91,10 @@ private:
     void switch_mm_irqs_off(Cpu& cpu, const MmContext& next, Part part);
     void load_new_mm(Cpu& cpu, const MmContext& next, std::uint64_t next_tlb_gen,
                      CpuTlbState::Choice choice, Part part);
-    void move_between_cpumasks(Cpu& cpu, const MmContext& prev, const MmContext& next, Part part);
-    void set_lazy(Cpu& cpu, bool is_lazy, Part part);
+    Instant move_between_cpumasks(Cpu& cpu, const MmContext& prev, const MmContext& next,
+                                  Part part);
+    Instant set_lazy(Cpu& cpu, bool is_lazy, Part part);
+    static void full_barrier(Cpu& cpu, Instant own_write, Part part);
     std::uint64_t read_tlb_gen(Cpu& cpu, const MmContext& mm, Part part);
 
     PerCpu& own(const Cpu& cpu) { return cpus_.at(cpu.id()); }

@@ -34,8 +34,8 @@ bool SwapSpace::swap_duplicate(Cpu& cpu, SwapEntry entry) {
     const bool counted = slot(entry).count < max_map_count_;
     if (counted) ++slot(entry).count;
     lock_.unlock(cpu);
-    constexpr std::uint64_t kNoMemory = ~std::uint64_t{0} - 11;  // -ENOMEM
-    cpu.emit(Event::kSwapDuplicateRet, {counted ? 0 : kNoMemory});
+    constexpr std::int64_t kNoMemory = -12;  // -ENOMEM
+    cpu.emit(Event::kSwapDuplicateRet, {counted ? 0 : static_cast<std::uint64_t>(kNoMemory)});
     return counted;
 }
 
@@ -43,12 +43,14 @@ void SwapSpace::free_if_unused(SwapEntry entry) {
     if (slot(entry).count == 0 && !slot(entry).has_cache) free_.push_back(entry.offset);
 }
 
-void SwapSpace::swap_free(Cpu& cpu, SwapEntry entry) {
+bool SwapSpace::swap_free(Cpu& cpu, SwapEntry entry) {
     lock_.lock(cpu);
     MMUSIM_CHECK(slot(entry).count > 0, "a swap slot is freed by one that referred to it");
     --slot(entry).count;
     free_if_unused(entry);
+    const bool only_cache = slot(entry).count == 0 && slot(entry).has_cache;
     lock_.unlock(cpu);
+    return only_cache;
 }
 
 void SwapSpace::put_swap_page(Cpu& cpu, SwapEntry entry) {
@@ -140,8 +142,7 @@ bool reuse_swap_page(Cpu& cpu, KernelState& kernel, Page& page) {
 }
 
 void free_swap_and_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry) {
-    kernel.swap.swap_free(cpu, entry);
-    if (kernel.swap.swap_count(cpu, entry) > 0) return;
+    if (!kernel.swap.swap_free(cpu, entry)) return;
     Page* page = find_get_page(cpu, kernel, kernel.swap.cache, entry.offset, Part::kSwap);
     if (!page) return;
     if (trylock_page(cpu, *page)) {

@@ -35,8 +35,8 @@ public:
     /// swap_duplicate(): one more page-table entry refers to the slot. False: no memory for the
     /// count (-ENOMEM).
     bool swap_duplicate(Cpu& cpu, SwapEntry entry);
-    /// swap_free(): one page-table entry fewer; the slot is free when the cache does not use it.
-    void swap_free(Cpu& cpu, SwapEntry entry);
+    /// swap_free(): one page-table entry fewer. True: only the cache still uses the slot.
+    bool swap_free(Cpu& cpu, SwapEntry entry);
     /// put_swap_page(): the cache does not use the slot any more.
     void put_swap_page(Cpu& cpu, SwapEntry entry);
     /// swapcache_prepare(): reserves the slot's place in the cache; false if it is taken.

@@ -21,7 +21,6 @@ struct VmFlags {
     static constexpr std::uint64_t kShared = 0x8;
     static constexpr std::uint64_t kMayWrite = 0x20;
     static constexpr std::uint64_t kGrowsDown = 0x100;
-    static constexpr std::uint64_t kLocked = 0x2000;
     static constexpr std::uint64_t kSeqRead = 0x8000;
     static constexpr std::uint64_t kRandRead = 0x10000;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
+#include "tests/support/print_types.hpp"
 #include "tests/support/test_machine.hpp"
 
 namespace mmusim::test {

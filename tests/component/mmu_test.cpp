@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "rmap/types/pte.hpp"
+#include "tests/support/print_types.hpp"
 #include "tests/support/test_machine.hpp"
 
 namespace mmusim::test {

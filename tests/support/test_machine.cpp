@@ -36,11 +36,13 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
 }
 
 TestMachine::TestMachine(const platform::PlatformConfig& config,
-                         models::AccessObserver* observer) {
+                         models::AccessObserver* observer,
+                         std::optional<rmap::Duration> quantum) {
     for (unsigned i = 0; i < config.topology.cores(); ++i)
         software_.push_back(std::make_unique<Software>());
     platform::Platform::Options options;
     options.lookahead = platform::lookahead_of(config);
+    options.lookahead.quantum = quantum;
     options.observer = observer;
     options.checks = platform::ProtocolChecks::kOn;
     platform_ = std::make_unique<platform::Platform>(

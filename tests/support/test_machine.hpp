@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "platform/build/platform.hpp"
@@ -19,7 +20,8 @@ public:
     using Handler = std::function<void(models::CoreModule&, const models::ArrivedInterrupt&)>;
 
     explicit TestMachine(const platform::PlatformConfig& config,
-                         models::AccessObserver* observer = nullptr);
+                         models::AccessObserver* observer = nullptr,
+                         std::optional<rmap::Duration> quantum = std::nullopt);
 
     void program(rmap::CpuId cpu, Program program) { software_[cpu]->program = std::move(program); }
     void handler(rmap::CpuId cpu, Handler handler) { software_[cpu]->handler = std::move(handler); }

@@ -29,6 +29,7 @@ TEST_CASE("batch: adding an mm raises its generation and then notes its CPUs", "
     bench.flush.batch_add_mm(bench.cpu(0), batch, bench.mm);
     CHECK(bench.tlb_gen() == 1);
     CHECK(batch.cpumask.count() == 2);
+    CHECK(bench.ordered(bench.mm.tlb_gen, bench.mm.cpumask));
     CHECK(bench.machine.interrupts(0).sent.empty());
     CHECK(bench.machine.time(0).charged()[Part::kFlushPrepare] ==
           bench.machine.time(0).charged().sum());

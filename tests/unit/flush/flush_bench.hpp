@@ -8,6 +8,7 @@
 
 #include "rmap/flush/x86_flush.hpp"
 #include "tests/support/plain_machine.hpp"
+#include "tests/support/print_types.hpp"
 
 namespace mmusim::test {
 
@@ -72,6 +73,21 @@ struct FlushBench {
         for (const auto& line : machine.trace().lines({"reason", "pages"}, id))
             if (line.rfind("tlb_flush ", 0) == 0) result.push_back(line.substr(10));
         return result;
+    }
+
+    /// The first access of this kind to the word; a default one if there is none.
+    PlainWords::Access access(rmap::PhysAddr word, PlainWords::Access::Kind kind) {
+        for (const auto& access : machine.memory().accesses)
+            if (access.address == word && access.kind == kind) return access;
+        return {};
+    }
+    /// The load of `read` begins when the write to `written` is visible to everybody, or later.
+    bool ordered(rmap::PhysAddr written, rmap::PhysAddr read) {
+        const auto write = access(written, PlainWords::Access::Kind::kReadModifyWrite);
+        const auto load = access(read, PlainWords::Access::Kind::kLoad);
+        return write.at != rmap::Instant{} && load.at >= write.at +
+                                                             machine.plain_costs().visibility +
+                                                             machine.plain_costs().memory_access;
     }
 
     PlainMachine machine;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "tests/unit/flush/flush_bench.hpp"
 
 using namespace mmusim::rmap;
 using mmusim::test::FlushBench;
-using mmusim::test::PlainWords;
 using Kind = TlbOperation::Kind;
 using Lines = std::vector<std::string>;
 
@@ -134,16 +132,18 @@ TEST_CASE("switch_mm: init_mm has a root of its own and is never behind", "[unit
     CHECK(cr3.root == address_of(config.init_pgd));
 }
 
-TEST_CASE("switch_mm: the mask is set before the generation is read", "[unit][flush]") {
+TEST_CASE("switch_mm: the mask is visible to all before the generation is read", "[unit][flush]") {
     FlushBench bench(1);
     bench.flush.switch_mm(bench.cpu(0), &bench.mm);
-    const auto& accesses = bench.machine.memory().accesses;
-    const auto first = [&](PhysAddr address) {
-        return std::find_if(accesses.begin(), accesses.end(),
-                            [&](const auto& access) { return access.address == address; });
-    };
-    CHECK(first(bench.mm.cpumask) < first(bench.mm.tlb_gen));
-    CHECK(first(bench.mm.tlb_gen) != accesses.end());
+    CHECK(bench.ordered(bench.mm.cpumask, bench.mm.tlb_gen));
+}
+
+TEST_CASE("lazy TLB: its end is visible to all before the generation is read", "[unit][flush]") {
+    FlushBench bench(1);
+    bench.load({0});
+    bench.make_lazy(0);
+    bench.flush.switch_mm(bench.cpu(0), &bench.mm);
+    CHECK(bench.ordered(bench.flush.cpu_tlbstate(0).is_lazy_word, bench.mm.tlb_gen));
 }
 
 TEST_CASE("switch_mm: its time is a switch's", "[unit][flush]") {

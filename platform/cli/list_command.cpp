@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "models/flush/flush_mechanism.hpp"
+#include "platform/cli/command.hpp"
+#include "platform/cli/config_files.hpp"
+#include "platform/cli/options.hpp"
+#include "platform/config/config_error.hpp"
+#include "platform/config/config_tree.hpp"
+#include "platform/config/nearest_name.hpp"
+#include "platform/oracle/rule_table.hpp"
+#include "rmap/types/event.hpp"
+#include "rmap/types/injected_fault.hpp"
+#include "rmap/types/part.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+struct Item {
+    std::string name;
+    std::string text;
+};
+using Items = std::vector<Item>;
+
+/// What a file says about itself; a broken one says what is wrong with it.
+std::string description_in(const ConfigFile& file, std::string_view section) {
+    try {
+        const ConfigNode tree = read_config_tree(file.path);
+        const auto* about = tree.find(section);
+        const auto* text = about ? about->node.find("description") : nullptr;
+        const auto* value = text ? std::get_if<std::string>(&text->node.value) : nullptr;
+        return value ? *value : std::string();
+    } catch (const UserError& error) {
+        return error.what();
+    }
+}
+
+Items list_configs(ConfigKind kind, std::string_view section) {
+    Items items;
+    for (const auto& file : shipped_configs(kind))
+        items.push_back({file.name, description_in(file, section)});
+    return items;
+}
+
+Items list_platforms() { return list_configs(ConfigKind::kPlatform, "platform"); }
+Items list_scenarios() { return list_configs(ConfigKind::kScenario, "scenario"); }
+
+Items list_mechanisms() {
+    Items items;
+    for (const auto& row : models::flush_mechanisms())
+        items.push_back({std::string(row.name), std::string(row.summary)});
+    return items;
+}
+
+Items list_rules() {
+    Items items;
+    for (const auto& row : rule_table())
+        items.push_back({std::string(row.id), fmt::format("{}: {}", row.title, row.summary)});
+    return items;
+}
+
+Items list_faults() {
+    Items items;
+    for (const auto& row : rmap::kInjectedFaults)
+        items.push_back({std::string(row.name), std::string(row.meaning)});
+    return items;
+}
+
+Items list_parts() {
+    Items items;
+    for (const auto& row : rmap::kPartTable)
+        items.push_back({std::string(row.name), std::string(row.meaning)});
+    return items;
+}
+
+Items list_events() {
+    Items items;
+    for (const auto& row : rmap::kEventTable)
+        items.push_back({std::string(row.name), std::string(row.arguments)});
+    return items;
+}
+
+struct Kind {
+    std::string_view name;
+    Items (*list)();
+};
+
+constexpr Kind kKinds[] = {
+    {"platforms", list_platforms},   {"scenarios", list_scenarios}, {"rules", list_rules},
+    {"mechanisms", list_mechanisms}, {"faults", list_faults},       {"parts", list_parts},
+    {"events", list_events},
+};
+
+std::vector<std::string> kind_names() {
+    std::vector<std::string> names;
+    for (const auto& kind : kKinds) names.emplace_back(kind.name);
+    return names;
+}
+
+Syntax syntax() {
+    Syntax syntax;
+    syntax.usage = "mmusim list [KIND] [OPTIONS]";
+    syntax.summary = fmt::format("Lists what exists. KIND is one of {}; without it, all.",
+                                 fmt::join(kind_names(), ", "));
+    syntax.positionals = {"KIND"};
+    syntax.examples =
+        "  mmusim list\n"
+        "  mmusim list rules\n"
+        "  mmusim list platforms --format json\n";
+    syntax.value("format", "text|json", "text", "what is printed");
+    return syntax;
+}
+
+void print(const Kind& kind, std::ostream& out) {
+    const Items items = kind.list();
+    std::size_t width = 0;
+    for (const auto& item : items) width = std::max(width, item.name.size());
+    out << kind.name << ":\n";
+    for (const auto& item : items) {
+        std::string line = fmt::format("  {:<{}}  {}", item.name, width, item.text);
+        line.erase(line.find_last_not_of(' ') + 1);
+        out << line << '\n';
+    }
+}
+
+nlohmann::ordered_json to_json(const Kind& kind) {
+    auto array = nlohmann::ordered_json::array();
+    for (const auto& item : kind.list())
+        array.push_back({{"name", item.name}, {"text", item.text}});
+    return array;
+}
+
+}  // namespace
+
+ExitCode list_command(const Arguments& arguments, Session& session) {
+    const auto given = parse_options(syntax(), arguments, session.out);
+    if (!given) return ExitCode::kFine;
+    const OutputFormat format = parse_format(given->text("format"));
+    const std::string wanted = given->text("KIND");
+    std::vector<Kind> chosen;
+    for (const auto& kind : kKinds)
+        if (wanted.empty() || kind.name == wanted) chosen.push_back(kind);
+    if (chosen.empty())
+        throw UserError(
+            fmt::format("unknown kind '{}'; {}", wanted, nearest_hint(wanted, kind_names())));
+
+    if (format == OutputFormat::kJson) {
+        nlohmann::ordered_json json;
+        for (const auto& kind : chosen) json[std::string(kind.name)] = to_json(kind);
+        session.out << json.dump(2) << '\n';
+        return ExitCode::kFine;
+    }
+    for (const auto& kind : chosen) {
+        if (&kind != &chosen.front()) session.out << '\n';
+        print(kind, session.out);
+    }
+    return ExitCode::kFine;
+}
+
+}  // namespace mmusim::platform

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/cli/output_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "platform/config/config_error.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& path, int error) {
+    throw UserError(fmt::format("{}: cannot write: {}", path, std::strerror(error)));
+}
+
+/// An open file that is removed again unless it was renamed.
+class TemporaryFile {
+public:
+    explicit TemporaryFile(const std::string& target)
+        : target_(target), path_(fmt::format("{}.{}.tmp", target, ::getpid())) {
+        fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (fd_ < 0) fail(target_, errno);
+    }
+    ~TemporaryFile() {
+        if (fd_ < 0) return;
+        ::close(fd_);
+        ::unlink(path_.c_str());
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+    void write(std::string_view content) {
+        while (!content.empty()) {
+            const ssize_t written = ::write(fd_, content.data(), content.size());
+            if (written < 0 && errno == EINTR) continue;
+            if (written < 0) fail(target_, errno);
+            content.remove_prefix(static_cast<std::size_t>(written));
+        }
+    }
+
+    void commit() {
+        if (::fsync(fd_) != 0 || std::rename(path_.c_str(), target_.c_str()) != 0)
+            fail(target_, errno);
+        ::close(fd_);
+        fd_ = -1;
+    }
+
+private:
+    const std::string target_;
+    const std::string path_;
+    int fd_ = -1;
+};
+
+}  // namespace
+
+void write_complete_file(const std::string& path, std::string_view content) {
+    TemporaryFile file(path);
+    file.write(content);
+    file.commit();
+}
+
+void make_folder(const std::string& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) fail(path, error.value());
+    if (!fs::is_directory(path, error)) fail(path, ENOTDIR);
+}
+
+void require_writable(const std::string& path) {
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) fail(path, EISDIR);
+    const TemporaryFile file(path);
+}
+
+}  // namespace mmusim::platform

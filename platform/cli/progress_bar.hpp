@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <ostream>
+
+#include "platform/cli/command.hpp"
+
+namespace mmusim::platform {
+
+/// One line that is drawn over and over: share done, rate, estimated time left. Wiped at the end.
+class ProgressBar {
+public:
+    ProgressBar(std::ostream& out, Progress progress) : out_(out), progress_(progress) {}
+    ~ProgressBar();
+    ProgressBar(const ProgressBar&) = delete;
+    ProgressBar& operator=(const ProgressBar&) = delete;
+
+    void show(std::uint64_t done, std::uint64_t total);
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    std::ostream& out_;
+    const Progress progress_;
+    const Clock::time_point begin_ = Clock::now();
+    Clock::time_point drawn_ = begin_;
+    bool visible_ = false;
+};
+
+}  // namespace mmusim::platform

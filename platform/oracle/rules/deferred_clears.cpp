@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/oracle/rules/deferred_clears.hpp"
+
+#include <fmt/format.h>
+
+#include "platform/oracle/bounded_map.hpp"
+#include "platform/report/event_text.hpp"
+#include "rmap/types/pte.hpp"
+
+namespace mmusim::platform {
+
+using rmap::ActorId;
+using rmap::Event;
+using rmap::EventRecord;
+using rmap::FrameNumber;
+
+std::string describe(const DeferredClear& clear) {
+    std::string result = fmt::format("mm {} va {} was cleared with its flush deferred at {}",
+                                     clear.mm, hex(clear.address.value), text(clear.time));
+    if (clear.left_out != 0)
+        result += fmt::format(" and the batch flush left out CPUs {}", hex(clear.left_out));
+    return result;
+}
+
+const std::vector<Event>& DeferredClears::events() {
+    static const std::vector<Event> kEvents = {
+        Event::kPteClearDefer,   Event::kUbcFlushRequired,   Event::kArchTlbbatchFlush,
+        Event::kFlushTlbMmRange, Event::kFlushTlbMmRangeRet, Event::kArchTlbbatchFlushRet,
+    };
+    return kEvents;
+}
+
+void DeferredClears::on_record(const EventRecord& record) {
+    const auto& arguments = record.arguments;
+    switch (record.event) {
+        case Event::kPteClearDefer:
+            add(record);
+            break;
+        case Event::kUbcFlushRequired:
+            add_cpumask(record);
+            break;
+        case Event::kArchTlbbatchFlush:
+            open_[record.actor] = {true, next_, arguments[0], 0, {}};
+            break;
+        case Event::kFlushTlbMmRange:
+            open_[record.actor] = {false, next_, 0, arguments[0], {{arguments[1]}, {arguments[2]}}};
+            break;
+        case Event::kArchTlbbatchFlushRet:
+        case Event::kFlushTlbMmRangeRet:
+            if (const auto open = open_.find(record.actor); open != open_.end()) {
+                const OpenFlush flush = open->second;
+                open_.erase(open);
+                if (flush.batch)
+                    finish_batch(record.actor, flush);
+                else
+                    finish_range(flush);
+            }
+            break;
+        default:
+            break;
+    }
+}
+
+void DeferredClears::add(const EventRecord& record) {
+    const auto& arguments = record.arguments;
+    DeferredClear clear;
+    clear.actor = record.actor;
+    clear.mm = arguments[0];
+    clear.address = {arguments[1]};
+    clear.frame = {arguments[4]};
+    clear.dirty = rmap::Pte{arguments[3]}.dirty();
+    clear.time = record.time;
+    const Id id = next_++;
+    clears_.emplace(id, clear);
+    by_frame_.emplace(clear.frame.value, id);
+    owed_by_actor_.emplace(clear.actor, id);
+    owed_by_address_.emplace(clear.mm, clear.address.value, id);
+    if (clears_.size() > kMonitorCapacity) erase(clears_.begin()->first);
+}
+
+/// Belongs to the actor's latest clear, if that is the one it names.
+void DeferredClears::add_cpumask(const EventRecord& record) {
+    auto latest = owed_by_actor_.upper_bound({record.actor, next_});
+    if (latest == owed_by_actor_.begin() || (--latest)->first != record.actor) return;
+    DeferredClear& clear = clears_.at(latest->second);
+    if (clear.mm == record.arguments[0] && clear.address.value == record.arguments[1])
+        clear.cpumask = record.arguments[2];
+}
+
+void DeferredClears::finish_batch(ActorId actor, const OpenFlush& flush) {
+    for (auto it = owed_by_actor_.lower_bound({actor, 0});
+         it != owed_by_actor_.end() && it->first == actor && it->second < flush.before;) {
+        const Id id = (it++)->second;
+        DeferredClear& clear = clears_.at(id);
+        clear.left_out = clear.cpumask & ~flush.cpumask;
+        if (clear.left_out == 0) settle(id);
+    }
+}
+
+void DeferredClears::finish_range(const OpenFlush& flush) {
+    for (auto it = owed_by_address_.lower_bound({flush.mm, flush.range.start.value, 0});
+         it != owed_by_address_.end() && std::get<0>(*it) == flush.mm &&
+         std::get<1>(*it) < flush.range.end.value;) {
+        const Id id = std::get<2>(*it++);
+        if (id < flush.before) settle(id);
+    }
+}
+
+void DeferredClears::settle(Id id) {
+    DeferredClear& clear = clears_.at(id);
+    clear.flushed = true;
+    owed_by_actor_.erase({clear.actor, id});
+    owed_by_address_.erase({clear.mm, clear.address.value, id});
+}
+
+void DeferredClears::erase(Id id) {
+    settle(id);
+    by_frame_.erase({clears_.at(id).frame.value, id});
+    clears_.erase(id);
+}
+
+std::vector<DeferredClear> DeferredClears::of(FrameNumber frame) const {
+    std::vector<DeferredClear> result;
+    for (auto it = by_frame_.lower_bound({frame.value, 0});
+         it != by_frame_.end() && it->first == frame.value; ++it)
+        result.push_back(clears_.at(it->second));
+    return result;
+}
+
+void DeferredClears::forget(FrameNumber frame) {
+    for (auto it = by_frame_.lower_bound({frame.value, 0});
+         it != by_frame_.end() && it->first == frame.value;)
+        erase((it++)->second);
+}
+
+}  // namespace mmusim::platform

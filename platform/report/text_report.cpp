@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/report/text_report.hpp"
+
+#include <fmt/color.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "platform/oracle/rule_table.hpp"
+#include "platform/report/event_text.hpp"
+#include "platform/report/latency_stats.hpp"
+#include "platform/report/text_units.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+constexpr std::size_t kMeaningWidth = 56;
+constexpr std::size_t kShownViolations = 10;
+
+class Writer {
+public:
+    Writer(const FinishedRun& run, Colour colour)
+        : config_(run.config), seed_(run.seed), result_(run.result), colour_(colour) {}
+
+    std::string write() {
+        title();
+        latencies();
+        for (const auto& operation : result_.operations) parts(operation);
+        flushes();
+        tlbs();
+        oracle();
+        quantum();
+        verdict();
+        return std::move(text_);
+    }
+
+private:
+    template <class... Arguments>
+    void line(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+        text_ += fmt::format(format, std::forward<Arguments>(arguments)...);
+        text_.erase(text_.find_last_not_of(' ') + 1);
+        text_ += '\n';
+    }
+
+    std::string styled(const fmt::text_style& style, const std::string& text) const {
+        return colour_ == Colour::kOn ? fmt::format(style, "{}", text) : text;
+    }
+    std::string bold(const std::string& text) const { return styled(fmt::emphasis::bold, text); }
+    std::string bad(const std::string& text) const {
+        return styled(fg(fmt::terminal_color::red) | fmt::emphasis::bold, text);
+    }
+    std::string good(const std::string& text) const {
+        return styled(fmt::fg(fmt::terminal_color::green), text);
+    }
+    void heading(const std::string& text) { line("\n{}", bold(text)); }
+
+    void title() {
+        line("{} on {}", bold(config_.scenario.name), bold(config_.platform.name));
+        line("mmusim " MMUSIM_VERSION ", seed {}, {} simulated{}", seed_,
+             readable(result_.simulated), result_.stopped ? ", stopped early" : "");
+    }
+
+    void latencies() {
+        heading(fmt::format("{:<18}{:>9}{:>9}{:>12}{:>12}{:>12}{:>12}{:>12}", "OPERATIONS", "count",
+                            "pages", "mean", "p50", "p90", "p99", "max"));
+        if (result_.operations.empty()) line("  none finished");
+        for (const auto& operation : result_.operations) {
+            const LatencyStats stats = latency_stats(operation);
+            line("  {:<16}{:>9}{:>9}{:>12}{:>12}{:>12}{:>12}{:>12}", rmap::name(operation.kind),
+                 grouped(stats.count), grouped(operation.pages), readable(stats.mean),
+                 readable(stats.p50), readable(stats.p90), readable(stats.p99),
+                 readable(stats.max));
+            if (operation.abandoned)
+                line("  {:<16}{:>9} more were given up: the page was kept", "",
+                     grouped(operation.abandoned));
+        }
+    }
+
+    /// Shares and times are rounded so that each column adds up to its last line.
+    void parts(const OperationStats& operation) {
+        const LatencyStats stats = latency_stats(operation);
+        if (stats.count == 0 || stats.sum.ps == 0) return;
+        std::vector<std::pair<std::uint64_t, std::size_t>> largest;
+        for (std::size_t i = 0; i < rmap::kPartCount; ++i)
+            if (const auto ps = operation.parts.by_part[i].ps) largest.emplace_back(ps, i);
+        std::stable_sort(largest.begin(), largest.end(),
+                         [](const auto& a, const auto& b) { return a.first > b.first; });
+        std::vector<std::uint64_t> values;
+        for (const auto& [ps, part] : largest) values.push_back(ps);
+
+        const TimeUnit& unit = unit_for(stats.mean);
+        const auto shares = apportion(values, 1000, stats.sum.ps);
+        const auto times = apportion(values, 1, stats.count * unit.tick_ps);
+        parts_heading(operation, stats, unit);
+        std::uint64_t share_sum = 0;
+        std::uint64_t time_sum = 0;
+        for (std::size_t i = 0; i < largest.size(); ++i) {
+            const auto& part = rmap::kPartTable[largest[i].second];
+            line("  {:<19}{:>8} %{:>11}  {}", part.name, ticks_text(shares[i], 1),
+                 ticks_text(times[i], unit.decimals), shortened(part.meaning, kMeaningWidth));
+            share_sum += shares[i];
+            time_sum += times[i];
+        }
+        line("  {:<19}{:>8} %{:>11}", "sum", ticks_text(share_sum, 1),
+             ticks_text(time_sum, unit.decimals));
+    }
+
+    void parts_heading(const OperationStats& operation, const LatencyStats& stats,
+                       const TimeUnit& unit) {
+        std::string per_page;
+        if (operation.pages > stats.count)
+            per_page =
+                fmt::format("  = {} per page of {} pages",
+                            readable({stats.sum.ps / operation.pages}), grouped(operation.pages));
+        heading(fmt::format("{:<21}{:>10}{:>11}", rmap::name(operation.kind), "share",
+                            fmt::format("{} each", unit.name)) +
+                per_page);
+    }
+
+    std::uint64_t counter(const std::string& name) const {
+        const auto found = result_.counters.find(name);
+        return found == result_.counters.end() ? 0 : found->second;
+    }
+
+    std::uint64_t unmapped_pages() const {
+        for (const auto& operation : result_.operations)
+            if (operation.kind == rmap::OperationKind::kUnmap) return operation.pages;
+        return 0;
+    }
+
+    void flushes() {
+        heading("FLUSHES");
+        const auto row = [this](const char* what, const char* name, const char* meaning) {
+            line("  {:<17}{:>12}  {}", what, grouped(counter(name)), meaning);
+        };
+        row("IPIs sent", "ipi_sent", "interrupts that made another CPU flush");
+        row("local", "flush_local", "on the CPU that needed the flush");
+        row("remote", "flush_remote", "on other CPUs, in their interrupt handlers");
+        row("full", "flush_full", "all translations of the address space");
+        row("partial", "flush_partial", "page by page");
+        const std::uint64_t pages = unmapped_pages();
+        if (pages)
+            line("  {:<17}{:>12.2f}", "IPIs per unmap",
+                 static_cast<double>(counter("ipi_sent")) / static_cast<double>(pages));
+    }
+
+    /// One line per level: "core3.l1_tlb" counts for "l1_tlb".
+    void tlbs() {
+        std::map<std::string, TlbStatsRow> levels;
+        for (const auto& row : result_.tlbs) {
+            auto& level = levels[row.name.substr(row.name.rfind('.') + 1)];
+            level.lookups += row.lookups;
+            level.hits += row.hits;
+            level.invalidated += row.invalidated;
+        }
+        heading(fmt::format("{:<18}{:>17}{:>12}{:>17}", "TLBS", "lookups", "hits", "invalidated"));
+        for (const auto& [name, level] : levels)
+            line("  {:<16}{:>17}{:>12}{:>17}", name, grouped(level.lookups),
+                 percent_text(level.hits, level.lookups), grouped(level.invalidated));
+        line("  {:<16}{:>17}    {} memory reads", "page walks", grouped(result_.walks),
+             grouped(result_.walk_reads));
+    }
+
+    void oracle() {
+        const auto& report = result_.oracle;
+        heading("SAFETY");
+        if (!report.on) {
+            line("  not checked (--no-oracle)");
+            return;
+        }
+        line("  {:<5}{:<32}{:>15} judged, {} violated", "", "uses of cached translations",
+             grouped(report.checked), violated_text(wrong_uses()));
+        for (const auto& rule : report.rules)
+            line("  {:<5}{:<32}{:>15} judged, {} violated", rule.id,
+                 shortened(title_of(rule.id), 31), grouped(rule.judged),
+                 violated_text(rule.violated));
+        std::size_t number = 0;
+        for (const auto& violation : report.violations) {
+            if (number == kShownViolations) break;
+            show(violation, ++number);
+        }
+        if (report.violations_found > number)
+            line("\n  ... and {} more; the first {} are in results.json",
+                 grouped(report.violations_found - number), grouped(report.violations.size()));
+    }
+
+    std::string violated_text(std::uint64_t count) const {
+        return count ? bad(grouped(count)) : std::string("0");
+    }
+
+    /// Violations that belong to no rule were found at a use of a translation.
+    std::uint64_t wrong_uses() const {
+        std::uint64_t by_rules = 0;
+        for (const auto& rule : result_.oracle.rules) by_rules += rule.violated;
+        return result_.oracle.violations_found -
+               std::min(by_rules, result_.oracle.violations_found);
+    }
+
+    static std::string_view title_of(const std::string& id) {
+        for (const auto& row : rule_table())
+            if (row.id == id) return row.title;
+        return {};
+    }
+
+    void show(const Violation& violation, std::size_t number) {
+        line("\n  {}",
+             bad(fmt::format("{}. {} at {}", number, violation.rule, text(violation.time))));
+        const auto field = [this](const char* name, const std::string& value) {
+            if (!value.empty()) line("     {:<13}{}", name, value);
+        };
+        field("agent", violation.agent);
+        field("translation", violation.translation);
+        if (!violation.translation.empty()) field("held for", text(violation.entry_age));
+        field("operation", violation.operation_name);
+        field("missing", violation.missing);
+        field("window", text(violation.window));
+    }
+
+    void quantum() {
+        const auto& q = result_.quantum;
+        heading("TIME");
+        if (!q.requested && q.late_effects == 0) {
+            line("  quantum: automatic, {}: exact", text(q.automatic));
+            return;
+        }
+        const std::string which = text(q.requested.value_or(q.automatic));
+        if (q.late_effects == 0)
+            line("  quantum: {} (automatic: {}), 0 late effects: exact", which, text(q.automatic));
+        else
+            line("  quantum: {} (automatic: {}), {} late, worst {}, bound {};\n  {}", which,
+                 text(q.automatic), grouped(q.late_effects), text(q.worst_lateness), text(q.bound),
+                 bad("results approximate, oracle verdicts not valid"));
+    }
+
+    void verdict() {
+        const auto& report = result_.oracle;
+        if (!report.on) return;
+        if (report.violations_found)
+            line("\n{}", bad(fmt::format("UNSAFE: {} violation{}", grouped(report.violations_found),
+                                         report.violations_found == 1 ? "" : "s")));
+        else
+            line("\n{}", good("safe: no violation"));
+    }
+
+    const LoadedConfig& config_;
+    const std::uint64_t seed_;
+    const RunResult& result_;
+    const Colour colour_;
+    std::string text_;
+};
+
+}  // namespace
+
+std::string text_report(const FinishedRun& run, Colour colour) {
+    return Writer(run, colour).write();
+}
+
+}  // namespace mmusim::platform

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/run/collect.hpp"
+
+#include <algorithm>
+#include <string>
+#include <tuple>
+
+namespace mmusim::platform {
+
+namespace {
+
+using rmap::CpuId;
+using rmap::Event;
+
+/// By end, then by actor: an order that does not depend on the simulator.
+std::vector<rmap::OperationResult> finished_operations(Platform& platform) {
+    std::vector<rmap::OperationResult> all;
+    for (CpuId id = 0; id < platform.cores(); ++id) {
+        const auto& finished = platform.core(id).account().finished();
+        all.insert(all.end(), finished.begin(), finished.end());
+    }
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+        return std::tie(a.end.ps, a.id) < std::tie(b.end.ps, b.id);
+    });
+    return all;
+}
+
+std::vector<OperationStats> operation_stats(Platform& platform) {
+    std::array<OperationStats, rmap::kOperationKinds> by_kind;
+    for (const auto& operation : finished_operations(platform)) {
+        auto& stats = by_kind[static_cast<std::size_t>(operation.kind)];
+        if (operation.outcome == rmap::Outcome::kAbandoned) {
+            ++stats.abandoned;
+            continue;
+        }
+        stats.pages += operation.pages;
+        stats.latency_ps.push_back((operation.end - operation.begin).ps);
+        stats.parts += operation.parts;
+    }
+    std::vector<OperationStats> seen;
+    for (std::size_t kind = 0; kind < by_kind.size(); ++kind) {
+        if (by_kind[kind].latency_ps.empty() && by_kind[kind].abandoned == 0) continue;
+        by_kind[kind].kind = static_cast<rmap::OperationKind>(kind);
+        seen.push_back(std::move(by_kind[kind]));
+    }
+    return seen;
+}
+
+void collect_mmus(const Platform& platform, RunResult& result) {
+    for (CpuId id = 0; id < platform.cores(); ++id) {
+        const auto& mmu = platform.mmu(id);
+        const auto row = [&](const char* level, const models::TlbStats& stats) {
+            result.tlbs.push_back({"core" + std::to_string(id) + level, stats.lookups, stats.hits,
+                                   stats.misses, stats.invalidated});
+        };
+        row(".l1_tlb", mmu.l1_tlb.stats());
+        row(".l2_tlb", mmu.l2_tlb.stats());
+        result.walks += mmu.walker.stats().walks;
+        result.walk_reads += mmu.walker.stats().reads;
+    }
+}
+
+void collect_counters(Platform& platform, World& world, RunResult& result) {
+    auto& counters = result.counters;
+    const auto flush = world.flush_stats();
+    counters["ipi_sent"] = flush.ipi_sent;
+    counters["ipi_received"] = flush.ipi_received;
+    counters["flush_local"] = flush.flush_local;
+    counters["flush_remote"] = flush.flush_remote;
+    counters["flush_full"] = flush.flush_full;
+    counters["flush_partial"] = flush.flush_partial;
+    counters["flush_batch"] = flush.flush_batch;
+
+    const auto reclaim = world.reclaim_stats();
+    counters["pages_scanned"] = reclaim.scanned;
+    counters["pages_reclaimed"] = reclaim.reclaimed;
+    counters["pages_activated"] = reclaim.activated;
+    counters["pages_written"] = reclaim.written;
+    counters["unmap_failed"] = reclaim.unmap_failed;
+
+    const auto count = [&](const char* name, Event event) {
+        counters[name] = world.event_count(event);
+    };
+    count("notifier_start", Event::kMnStart);
+    count("notifier_end", Event::kMnEnd);
+    count("notifier_invalidate_range", Event::kMnInvalidateRange);
+    count("pages_freed", Event::kPageFree);
+    count("page_faults", Event::kPageFault);
+
+    for (CpuId id = 0; id < platform.cores(); ++id)
+        counters["user_accesses"] += platform.core(id).stats().accesses;
+    counters["interrupt_commands"] = platform.fabric().stats().messages;
+    counters["line_transfers"] = platform.memory().stats().transfers;
+}
+
+}  // namespace
+
+void collect(Platform& platform, World& world, RunResult& result) {
+    result.operations = operation_stats(platform);
+    collect_mmus(platform, result);
+    collect_counters(platform, world, result);
+    result.memory = world.memory_of_processes();
+}
+
+}  // namespace mmusim::platform

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/fault.hpp"
+
+#include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/operation.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/vm_fault.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// access_error()
+bool access_error(const Vma& vma, Access access) {
+    return !vma.has(access == Access::kWrite ? VmFlags::kWrite : VmFlags::kRead);
+}
+
+void handle_pte_fault(VmFault& vmf) {
+    vmf.slot = pte_alloc(vmf.cpu, vmf.kernel, vmf.mm, vmf.address);
+    vmf.orig_pte = read_pte(vmf.cpu, vmf.slot.ptep);
+    const Pte pte = pte_of(vmf.orig_pte);
+    if (pte.none()) return vmf.vma.is_anonymous() ? do_anonymous_page(vmf) : do_fault(vmf);
+    if (!pte.present()) return do_swap_page(vmf);
+
+    vmf.lock();
+    if (vmf.pte_same()) {
+        if (vmf.write() && !pte.writable()) return do_wp_page(vmf);
+        set_access_flags(vmf);
+    }
+    vmf.unlock();
+}
+
+/// do_user_addr_fault() from taking mmap_sem on.
+FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
+                            Access access) {
+    mm.mmap_sem.lock_read(cpu);
+    cpu.spend(cpu.costs().fault_handle, Part::kFault);
+    FaultResult result = FaultResult::kBadArea;
+    if (Vma* vma = mm.find_vma(address)) {
+        result = FaultResult::kBadAccess;
+        if (!access_error(*vma, access)) {
+            check_sync_rss_stat(cpu);
+            VmFault vmf{cpu, kernel, mm, *vma, page_start(address), access, {}, {}};
+            handle_pte_fault(vmf);
+            result = FaultResult::kHandled;
+        }
+    }
+    mm.mmap_sem.unlock_read(cpu);
+    return result;
+}
+
+}  // namespace
+
+bool VmFault::pte_same() { return read_pte(cpu, slot.ptep).value == orig_pte.value; }
+
+void VmFault::set_pte(Pte pte, Generation generation) {
+    set_pte_at(cpu, slot.ptep, pte, generation);
+    cpu.emit(Event::kPteSet, {mm.context.id, address.value, slot.ptep.value, pte.raw(),
+                              pte.present() ? pte.frame().value : 0, generation});
+}
+
+Pte VmFault::mk_pte(FrameNumber frame, Mkwrite mkwrite) const {
+    const Pte pte = Pte::present_entry(frame, vma.page_prot());
+    return mkwrite == Mkwrite::kYes && vma.has(VmFlags::kWrite)
+               ? pte.with(Pte::kDirty | Pte::kWritable)
+               : pte;
+}
+
+Page& VmFault::alloc_page() {
+    Page& page = kernel.pages.alloc_page(cpu, kernel.node_of(cpu));
+    page.memcg = mm.memcg;
+    return page;
+}
+
+void set_access_flags(VmFault& vmf) {
+    const Pte pte = pte_of(vmf.orig_pte);
+    const std::uint64_t bits = Pte::kAccessed | (vmf.write() ? Pte::kDirty : 0);
+    if ((pte.raw() & bits) == bits || !vmf.write()) return;
+    pte_set_bits(vmf.cpu, vmf.slot.ptep, bits);
+}
+
+void do_anonymous_page(VmFault& vmf) {
+    if (!vmf.write()) {
+        // Nothing was ever written here: all such pages are the zero page, until they are.
+        vmf.lock();
+        if (pte_of(read_pte(vmf.cpu, vmf.slot.ptep)).none())
+            vmf.set_pte(vmf.mk_pte(vmf.kernel.zero_page, VmFault::Mkwrite::kNo), 0);
+        vmf.unlock();
+        return;
+    }
+    anon_vma_prepare(vmf.cpu, vmf.kernel, vmf.vma);
+    Page& page = vmf.alloc_page();
+    page.set(vmf.cpu, PageFlag::kUptodate);
+    vmf.lock();
+    if (!pte_of(read_pte(vmf.cpu, vmf.slot.ptep)).none()) {
+        vmf.unlock();
+        put_page(vmf.cpu, vmf.kernel, page);
+        return;
+    }
+    add_mm_counter_fast(vmf.cpu, vmf.mm, MmCounter::kAnonPages, 1);
+    page_add_new_anon_rmap(vmf.cpu, vmf.kernel, page, vmf.vma, vmf.address);
+    page.set(vmf.cpu, PageFlag::kActive);
+    vmf.kernel.lru.lru_cache_add(vmf.cpu, page);
+    vmf.set_pte(vmf.mk_pte(page.pfn(), VmFault::Mkwrite::kYes), page.generation);
+    vmf.unlock();
+}
+
+FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
+                              Access access) {
+    const OperationId call = begin_operation(cpu, OperationKind::kPageFault, 1);
+    cpu.spend(cpu.costs().fault_entry, Part::kFault);
+    cpu.emit(Event::kPageFault,
+             {mm.context.id, address.value, access == Access::kWrite ? 1u : 0u});
+    const FaultResult result = handle_mm_fault(cpu, kernel, mm, address, access);
+    cpu.emit(Event::kPageFaultRet);
+    cpu.spend(cpu.costs().fault_exit, Part::kFault);
+    end_operation(cpu, call, OperationKind::kPageFault, Outcome::kDone, 1);
+    return result;
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/munmap.hpp"
+
+#include <vector>
+
+#include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/mmap.hpp"
+#include "rmap/mm/mmu_notifier.hpp"
+#include "rmap/mm/operation.hpp"
+#include "rmap/mm/zap.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// VMAs that left mm->mmap, in ascending order.
+using DetachedVmas = std::vector<std::unique_ptr<Vma>>;
+
+/// Splits at both ends and detach_vmas_to_be_unmapped().
+DetachedVmas detach_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+    if (Vma* first = mm.find_vma(range.start); first && first->vm_start < range.start)
+        split_vma(cpu, kernel, *first, range.start);
+    if (Vma* last = mm.find_vma(range.end); last && last->vm_start < range.end)
+        split_vma(cpu, kernel, *last, range.end);
+    DetachedVmas detached;
+    auto vma = mm.mmap.lower_bound(range.start);
+    while (vma != mm.mmap.end() && vma->first < range.end) {
+        detached.push_back(std::move(vma->second));
+        vma = mm.mmap.erase(vma);
+    }
+    return detached;
+}
+
+/// free_pgtables(): the VMAs leave the reverse map before their tables go.
+void free_pgtables(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm,
+                   const DetachedVmas& vmas, VirtAddr floor, VirtAddr ceiling) {
+    const VirtRange all{vmas.front()->vm_start, vmas.back()->vm_end};
+    cpu.emit(Event::kFreePgtables, {mm.context.id, all.start.value, all.end.value});
+    for (std::size_t i = 0; i < vmas.size(); ++i) {
+        Vma& vma = *vmas[i];
+        unlink_anon_vmas(cpu, kernel, vma);
+        if (vma.vm_file) {  // unlink_file_vma()
+            i_mmap_lock_write(cpu, *vma.vm_file);
+            vma.vm_file->i_mmap.remove(vma, vma.first_pgoff());
+            i_mmap_unlock_write(cpu, *vma.vm_file);
+        }
+        const VirtAddr next = i + 1 < vmas.size() ? vmas[i + 1]->vm_start : ceiling;
+        free_pgd_range(cpu, kernel, tlb, mm, vma.range(), floor, next);
+    }
+}
+
+/// unmap_region()
+std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const DetachedVmas& vmas) {
+    const VirtRange all{vmas.front()->vm_start, vmas.back()->vm_end};
+    const Vma* next = mm.next(*vmas.back());
+    const Vma* previous = mm.previous(*vmas.front());
+
+    MmuGather tlb(cpu, kernel, mm, all);
+    update_hiwater_rss(cpu, mm);
+    const NotifierRange range{mm.context.id, all, true};
+    mmu_notifier_invalidate_range_start(cpu, kernel, range);
+    std::uint64_t cleared = 0;
+    for (const auto& vma : vmas)
+        cleared += unmap_page_range(cpu, kernel, tlb, *vma, vma->range());
+    // The section ends before the gather flushes and frees (rule N21).
+    mmu_notifier_invalidate_range_end(cpu, kernel, range);
+    free_pgtables(cpu, kernel, tlb, mm, vmas, previous ? previous->vm_end : VirtAddr{},
+                  next ? next->vm_start : VirtAddr{});
+    tlb.finish();
+    return cleared;
+}
+
+}  // namespace
+
+std::uint64_t munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+    const OperationId call = begin_operation(cpu, OperationKind::kMunmap, range.pages());
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    std::uint64_t cleared = 0;
+    mm.mmap_sem.lock_write(cpu);
+    const DetachedVmas vmas = detach_vmas(cpu, kernel, mm, range);
+    if (!vmas.empty()) {
+        cleared = unmap_region(cpu, kernel, mm, vmas);
+        for (const auto& vma : vmas) mm.total_vm -= vma->range().pages();
+    }
+    mm.mmap_sem.unlock_write(cpu);
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kMunmap, Outcome::kDone, cleared);
+    return cleared;
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rmap/ports/cpu.hpp"
+
+namespace mmusim::rmap {
+
+/// Opens an operation of the account, with its event. `pages` is what it is asked to do.
+inline OperationId begin_operation(Cpu& cpu, OperationKind kind, std::uint64_t pages) {
+    const OperationId id = cpu.account().begin(kind, cpu.now());
+    cpu.emit(Event::kOperationBegin, {static_cast<std::uint64_t>(kind), pages});
+    return id;
+}
+
+/// Closes it. `pages` is what it did.
+inline void end_operation(Cpu& cpu, OperationId id, OperationKind kind, Outcome outcome,
+                          std::uint64_t pages) {
+    cpu.emit(Event::kOperationEnd, {static_cast<std::uint64_t>(kind), pages});
+    cpu.account().end(id, cpu.now(), outcome, pages);
+}
+
+}  // namespace mmusim::rmap

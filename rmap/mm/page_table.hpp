@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "rmap/mm/mm.hpp"
+#include "rmap/mm/page.hpp"
+
+namespace mmusim::rmap {
+
+struct KernelState;
+
+/// Place of a page-table entry: its address, and the page-table page whose lock guards it.
+struct PteSlot {
+    PhysAddr ptep{};
+    Page* table = nullptr;
+};
+
+/// Walks the upper levels without a lock (pgd_offset() to pte_offset_map()): per level
+/// KernelCosts::page_walk_level and one load, all for `part`. None if there is no table.
+std::optional<PteSlot> find_pte(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                Part part);
+
+/// pte_alloc_map(): the same, adding the tables that are missing. mmap_sem held.
+PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address);
+
+/// The split page-table lock (pte_lockptr()), with the events.
+void pte_lock(Cpu& cpu, Page& table);
+void pte_unlock(Cpu& cpu, Page& table);
+
+/// Reads an entry. Hardware may set its accessed and dirty bits at any time.
+Word read_pte(Cpu& cpu, PhysAddr ptep, Part part = Part::kPteAccess);
+inline Pte pte_of(Word word) { return Pte{word.value}; }
+
+/// set_pte_at(); page-table lock held. `generation` is that of the page a present entry maps.
+void set_pte_at(Cpu& cpu, PhysAddr ptep, Pte pte, Generation generation);
+
+/// Sets bits of an entry whose generation stays; page-table lock held. Returns the old value.
+Word pte_set_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits);
+Word pte_clear_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits, Part part = Part::kPteAccess);
+
+/// vm_normal_page(): the page a present entry maps; nullptr for the zero page.
+Page* vm_normal_page(KernelState& kernel, Pte pte);
+
+/// A new empty table page. Its frames hold no entries when they are freed, so they are zero.
+Page& pte_alloc_one(Cpu& cpu, KernelState& kernel);
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/unmap/migrate.hpp"
+
+#include <utility>
+
+#include "rmap/mm/operation.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/page_table.hpp"
+#include "rmap/unmap/try_to_unmap.hpp"
+#include "rmap/walk/page_vma_mapped_walk.hpp"
+#include "rmap/walk/rmap_walk.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+constexpr std::uint64_t kMigrateSync = 2;    // MIGRATE_SYNC
+constexpr std::uint64_t kReasonSyscall = 3;  // MR_SYSCALL
+constexpr unsigned kPasses = 10;
+
+/// Outcomes of one attempt, MIGRATEPAGE_SUCCESS and -EAGAIN.
+enum class Migrated { kSuccess, kAgain };
+
+bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& old_page, Page& new_page, Vma& vma,
+                          VirtAddr address) {
+    const MmContext& mm = vma.vm_mm->context;
+    cpu.emit(Event::kRemoveMigrationPte, {new_page.pfn().value, mm.id, address.value});
+    PageVmaMappedWalk pvmw{old_page, vma, address, PvmwFlags::kSyncMigration};
+    while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
+        const PhysAddr ptep = pvmw.slot.ptep;
+        const bool writable = pte_of(read_pte(cpu, ptep)).migration_writable();
+        get_page(cpu, new_page);
+        // Old and clean, whatever the entry was before; a dirty one has marked the page.
+        Pte pte = Pte::present_entry(new_page.pfn(), vma.page_prot() & ~Pte::kAccessed);
+        if (writable && vma.has(VmFlags::kWrite)) pte = pte.with(Pte::kWritable);
+        set_pte_at(cpu, ptep, pte, new_page.generation);
+        cpu.emit(Event::kPteSet, {mm.id, address.value, ptep.value, pte.raw(),
+                                  new_page.pfn().value, new_page.generation});
+        if (page_is_anon(cpu, new_page))
+            page_add_anon_rmap(cpu, kernel, new_page, vma, address);
+        else
+            page_add_file_rmap(cpu, new_page);
+    }
+    return true;
+}
+
+/// migrate_page_move_mapping(): the new page takes the place of the old one in its cache. The old
+/// page has no mapping; false if somebody else has a reference.
+bool migrate_page_move_mapping(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
+    cpu.emit(Event::kMigratePageMoveMapping, {new_page.pfn().value, old_page.pfn().value});
+    const bool anon = page_is_anon(cpu, old_page);
+    const bool swap_cache = old_page.test(cpu, PageFlag::kSwapCache);
+    if (anon && !swap_cache) {
+        if (old_page.refcount(cpu) != 1) return false;  // who isolated it
+        new_page.index = old_page.index;
+        new_page.set_mapping(cpu, old_page.mapping(cpu));
+        return true;
+    }
+    AddressSpace& cache =
+        swap_cache ? kernel.swap.cache : kernel.file_of(old_page.mapping(cpu));
+    const PhysAddr slot = cache.slot(swap_cache ? old_page.swap.offset : old_page.index);
+    const InterruptsOff irq(cpu.time());
+    cache.xa_lock.lock(cpu);
+    const bool frozen = old_page.freeze(cpu, 2);  // who isolated it, and the cache
+    if (frozen) {
+        new_page.index = old_page.index;
+        new_page.swap = old_page.swap;
+        new_page.set_mapping(cpu, old_page.mapping(cpu));
+        get_page(cpu, new_page);
+        cpu.memory().store(slot, {new_page.pfn().value, 0}, Part::kRemoveMapping);
+        old_page.set_refcount(cpu, 1);
+    }
+    cache.xa_lock.unlock(cpu);
+    return frozen;
+}
+
+/// migrate_page_copy(): content and state. What is stored to the old frame from now on is lost.
+void migrate_page_copy(Cpu& cpu, Page& new_page, Page& old_page) {
+    seal_page(cpu, old_page);
+    cpu.emit(Event::kMigratePageCopy, {new_page.pfn().value, old_page.pfn().value});
+    cpu.spend(cpu.costs().copy_page, Part::kCopy);
+    new_page.set_flags(cpu, old_page.flags(cpu));
+    old_page.set_flags(cpu, 0);
+}
+
+Migrated move_to_new_page(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
+    cpu.emit(Event::kMoveToNewPage,
+             {new_page.pfn().value, old_page.pfn().value, kMigrateSync});
+    const bool moved = migrate_page_move_mapping(cpu, kernel, new_page, old_page);
+    if (moved) migrate_page_copy(cpu, new_page, old_page);
+    constexpr std::int64_t kAgain = -11;  // -EAGAIN
+    cpu.emit(Event::kMoveToNewPageRet, {moved ? 0 : static_cast<std::uint64_t>(kAgain)});
+    return moved ? Migrated::kSuccess : Migrated::kAgain;
+}
+
+/// __unmap_and_move(): both pages locked. Opens the unmap operation of a mapped page.
+Migrated unmap_and_move_locked(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
+    // The anon_vma must outlive the moment at which nothing maps the page.
+    AnonVma* anon_vma = page_get_anon_vma(cpu, kernel, old_page);
+    const bool page_was_mapped = page_mapped(cpu, old_page);
+    bool unmapped = true;
+    if (page_was_mapped) {
+        old_page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
+        unmapped = try_to_unmap(
+            cpu, kernel, old_page,
+            TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess);
+    }
+    Migrated rc = Migrated::kAgain;
+    if (unmapped) rc = move_to_new_page(cpu, kernel, new_page, old_page);
+    if (page_was_mapped)
+        remove_migration_ptes(cpu, kernel, old_page,
+                              rc == Migrated::kSuccess ? new_page : old_page);
+    if (anon_vma) put_anon_vma(cpu, *anon_vma);
+    return rc;
+}
+
+/// unmap_and_move(): on success the old frame is free and the new one is on its LRU list.
+Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId nid) {
+    Page& new_page = kernel.pages.alloc_page(cpu, nid);
+    new_page.memcg = old_page.memcg;
+    lock_page(cpu, old_page);
+    lock_page(cpu, new_page);
+    const Migrated rc = unmap_and_move_locked(cpu, kernel, new_page, old_page);
+    const OperationId unmap = std::exchange(old_page.unmap_operation, 0);
+    unlock_page(cpu, new_page);
+    unlock_page(cpu, old_page);
+    if (rc == Migrated::kSuccess) kernel.lru.lru_cache_add(cpu, new_page);  // putback_lru_page()
+    put_page(cpu, kernel, new_page);
+    if (rc == Migrated::kSuccess) put_page(cpu, kernel, old_page);
+    if (unmap)
+        end_operation(cpu, unmap, OperationKind::kUnmap,
+                      rc == Migrated::kSuccess ? Outcome::kDone : Outcome::kAbandoned, 1);
+    return rc;
+}
+
+/// follow_page(FOLL_GET): the page mapped at `address`, with a reference. mmap_sem held.
+Page* follow_page(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address) {
+    if (!mm.find_vma(address)) return nullptr;
+    const auto slot = find_pte(cpu, kernel, mm, address, Part::kRmapWalk);
+    if (!slot) return nullptr;
+    pte_lock(cpu, *slot->table);
+    const Pte pte = pte_of(read_pte(cpu, slot->ptep));
+    Page* page = pte.present() ? vm_normal_page(kernel, pte) : nullptr;
+    if (page) get_page(cpu, *page);
+    pte_unlock(cpu, *slot->table);
+    return page;
+}
+
+/// add_page_for_migration(): finds and isolates the page at `address`.
+enum class Added { kYes, kSkipped, kFailed };
+Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, NodeId nid,
+                             MoveShared shared, PageList& pages) {
+    Added added = Added::kSkipped;
+    mm.mmap_sem.lock_read(cpu);
+    if (Page* page = follow_page(cpu, kernel, mm, address)) {
+        if (page->nid() != nid && (shared == MoveShared::kYes || page->mapcount(cpu) <= 1)) {
+            added = Added::kFailed;
+            if (kernel.lru.isolate_lru_page(cpu, *page)) {
+                pages.add_tail(*page);
+                added = Added::kYes;
+            }
+        }
+        put_page(cpu, kernel, *page);
+    }
+    mm.mmap_sem.unlock_read(cpu);
+    return added;
+}
+
+}  // namespace
+
+void remove_migration_ptes(Cpu& cpu, KernelState& kernel, Page& old_page, Page& new_page) {
+    const auto one = [&](Vma& vma, VirtAddr address) {
+        return remove_migration_pte(cpu, kernel, old_page, new_page, vma, address);
+    };
+    rmap_walk(cpu, kernel, new_page, {one, AnonLock::kUnconditional, {}, {}});
+}
+
+std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid) {
+    cpu.emit(Event::kMigratePages, {kReasonSyscall, kMigrateSync});
+    std::uint64_t nr_succeeded = 0;
+    for (unsigned pass = 0; pass < kPasses && !from.empty(); ++pass) {
+        PageList again;
+        while (!from.empty()) {
+            Page& page = from.head();
+            from.remove(page);
+            if (unmap_and_move(cpu, kernel, page, nid) == Migrated::kSuccess)
+                ++nr_succeeded;
+            else
+                again.add_tail(page);
+        }
+        while (!again.empty()) {
+            Page& page = again.head();
+            again.remove(page);
+            from.add_tail(page);
+        }
+    }
+    const std::uint64_t nr_failed = from.size();
+    cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync});
+    cpu.emit(Event::kMigratePagesRet, {nr_failed});
+    while (!from.empty()) {
+        Page& page = from.head();
+        from.remove(page);
+        kernel.lru.lru_cache_add(cpu, page);
+        put_page(cpu, kernel, page);
+    }
+    return nr_failed;
+}
+
+MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<VirtAddr>& addresses,
+                      NodeId nid, MoveShared shared) {
+    const OperationId call = begin_operation(cpu, OperationKind::kMovePages, addresses.size());
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    MoveResult result;
+    PageList pages;
+    for (const VirtAddr address : addresses) {
+        const Added added =
+            add_page_for_migration(cpu, kernel, mm, page_start(address), nid, shared, pages);
+        result.skipped += added == Added::kSkipped;
+        result.failed += added == Added::kFailed;
+    }
+    const std::uint64_t isolated = pages.size();
+    if (isolated > 0) {
+        const std::uint64_t not_moved = migrate_pages(cpu, kernel, pages, nid);
+        result.succeeded = isolated - not_moved;
+        result.failed += not_moved;
+    }
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kMovePages, Outcome::kDone, result.succeeded);
+    return result;
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "rmap/mm/kernel_state.hpp"
+
+namespace mmusim::rmap {
+
+/// MPOL_MF_MOVE or MPOL_MF_MOVE_ALL: whether pages that other processes map as well are moved.
+enum class MoveShared { kNo, kYes };
+
+struct MoveResult {
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;   ///< could not be isolated or migrated
+    std::uint64_t skipped = 0;  ///< not mapped, shared, or on the node already
+};
+
+/// The system call move_pages(2): migrates the pages at these addresses to a node. One call
+/// operation; one unmap operation per page, from try_to_unmap() until the old frame is free. Takes
+/// mmap_sem for reading. Time passes.
+MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<VirtAddr>& addresses,
+                      NodeId nid, MoveShared shared);
+
+/// migrate_pages(): moves isolated pages, from the head of the list on. Pages that could not be
+/// moved go back to their LRU list. Returns how many those were.
+std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid);
+
+/// remove_migration_ptes(): replaces the migration entries that name `old` by mappings of `new`,
+/// which may be the same page. The new page is locked.
+void remove_migration_ptes(Cpu& cpu, KernelState& kernel, Page& old_page, Page& new_page);
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/unmap/ptep_flush.hpp"
+
+#include "rmap/mm/mmu_notifier.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// ptep_clear_flush_young() of x86.
+bool ptep_clear_flush_young(Cpu& cpu, const Vma& vma, VirtAddr address, PhysAddr ptep, Part part) {
+    const Pte pte = pte_of(read_pte(cpu, ptep, part));
+    cpu.emit(Event::kPtepClearFlushYoung,
+             {vma.vm_mm->context.id, address.value, ptep.value, pte.raw()});
+    const bool young =
+        pte.young() && pte_of(pte_clear_bits(cpu, ptep, Pte::kAccessed, part)).young();
+    cpu.emit(Event::kPtepClearFlushYoungRet, {young ? 1u : 0u});
+    return young;
+}
+
+}  // namespace
+
+Word ptep_clear_flush(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
+                      PhysAddr ptep) {
+    const MmContext& mm = vma.vm_mm->context;
+    const Word old = cpu.memory().exchange(ptep, {}, Part::kPteAccess);
+    const Pte pte = pte_of(old);
+    cpu.emit(Event::kPtepClearFlush, {mm.id, address.value, ptep.value, pte.raw(),
+                                      pte.frame().value, old.generation});
+    if (pte.present()) kernel.flush.flush_tlb_page(cpu, mm, address);
+    cpu.emit(Event::kPtepClearFlushRet, {mm.id, address.value, pte.raw()});
+    return old;
+}
+
+Word ptep_clear_flush_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
+                             PhysAddr ptep) {
+    const Word old = ptep_clear_flush(cpu, kernel, vma, address, ptep);
+    mmu_notifier_invalidate_range(cpu, kernel, *vma.vm_mm, page_range(address));
+    return old;
+}
+
+bool ptep_clear_flush_young_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
+                                   PhysAddr ptep, Part part) {
+    const bool young = ptep_clear_flush_young(cpu, vma, address, ptep, part);
+    return mmu_notifier_clear_flush_young(cpu, kernel, *vma.vm_mm, page_range(address)) || young;
+}
+
+}  // namespace mmusim::rmap

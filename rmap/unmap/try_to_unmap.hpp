@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rmap/mm/kernel_state.hpp"
+#include "rmap/unmap/ttu_flags.hpp"
+
+// Lock order, outermost first. Whoever holds one may take those below it, never those above.
+//
+//   mm.mmap_sem                     the VMAs of an mm
+//     Page::lock                    identity and content of a page
+//       AddressSpace::i_mmap_rwsem  the VMAs that map a file
+//         AnonVma root's rwsem      the VMAs that may map an anonymous page
+//           Mm::page_table_lock     upper levels of a page table, the first AVC of a VMA
+//             page-table lock       the entries of one table page; on a PMD page, its tables
+//               SwapSpace lock      counts of the swap slots
+//               mmlist_lock         which mms may have swap entries
+//               lru_lock            LRU lists of a node; interrupts off
+//               xa_lock             slots of the page cache or the swap cache; interrupts off
+//                 zone lock         free frames of a node; interrupts off
+//
+// Notifier sections open and close under the rmap locks, never under a page-table lock.
+
+namespace mmusim::rmap {
+
+/// try_to_unmap(): removes all mappings of a page, leaving swap entries, migration entries or
+/// nothing, depending on the page and the flags. The caller holds the page lock and a reference.
+/// With TtuFlags::kBatchFlush stale TLB entries may survive until the caller's try_to_unmap_flush().
+/// True: the page is not mapped any more. Time passes.
+bool try_to_unmap(Cpu& cpu, KernelState& kernel, Page& page, TtuFlags flags);
+
+}  // namespace mmusim::rmap

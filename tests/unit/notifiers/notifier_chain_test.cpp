@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "notifiers/notifier_chain.hpp"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "rmap/types/check.hpp"
+#include "tests/support/plain_machine.hpp"
+#include "tests/support/print_types.hpp"
+
+using namespace mmusim::rmap;
+using namespace mmusim::notifiers;
+using mmusim::test::PlainMachine;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+constexpr MmId kMm = 2;
+constexpr VirtRange kRange{{0x1000}, {0x3000}};
+
+/// Writes each of its calls to a diary that all clients of a test share.
+class DiaryClient final : public NotifierClient {
+public:
+    DiaryClient(std::string name, NotifierOps ops, Lines& diary)
+        : name_(std::move(name)), ops_(ops), diary_(diary) {}
+
+    std::string_view name() const override { return name_; }
+    NotifierOps ops() const override { return ops_; }
+    void release(Cpu&, MmId) override { write("release"); }
+    StartResult invalidate_range_start(Cpu&, const NotifierRange& range) override {
+        write("start");
+        return range.blockable ? StartResult::kDone : answer_if_not_blockable;
+    }
+    void invalidate_range_end(Cpu&, const NotifierRange&) override { write("end"); }
+    void invalidate_range(Cpu&, MmId, VirtRange) override { write("invalidate"); }
+    bool clear_flush_young(Cpu&, MmId, VirtRange) override {
+        write("young");
+        return young;
+    }
+
+    StartResult answer_if_not_blockable = StartResult::kDone;
+    bool young = false;
+
+private:
+    void write(const std::string& op) { diary_.push_back(name_ + "." + op); }
+
+    const std::string name_;
+    const NotifierOps ops_;
+    Lines& diary_;
+};
+
+constexpr NotifierOps kAllOps{true, true, true, true, true};
+constexpr NotifierOps kShadowOps{true, true, true, true, false};
+constexpr NotifierOps kSharedTableOps{true, false, false, false, true};
+
+struct Bench {
+    PlainMachine machine{1};
+    Cpu& cpu = machine.cpu(0);
+    NotifierChain chain;
+    Lines diary;
+    NotifierRange range{kMm, kRange, true};
+
+    Duration charged(Part part) { return machine.time(0).charged()[part]; }
+    Duration call() { return machine.costs().notifier_call; }
+};
+
+}  // namespace
+
+TEST_CASE("notifier chain: without a client nothing is emitted and no time passes",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient client("a", kAllOps, bench.diary);
+    bench.chain.register_client(kMm + 1, client);
+    CHECK_FALSE(bench.chain.mm_has_notifiers(kMm));
+    bench.chain.invalidate_range_start(bench.cpu, bench.range);
+    bench.chain.invalidate_range(bench.cpu, kMm, kRange);
+    CHECK_FALSE(bench.chain.clear_flush_young(bench.cpu, kMm, kRange));
+    bench.chain.invalidate_range_end(bench.cpu, bench.range);
+    bench.chain.invalidate_range_only_end(bench.cpu, bench.range);
+    CHECK(bench.diary.empty());
+    CHECK(bench.machine.trace().records().empty());
+    CHECK(bench.cpu.now() == Instant{});
+}
+
+TEST_CASE("notifier chain: the last client registered is called first", "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient first("first", kAllOps, bench.diary);
+    DiaryClient second("second", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, first);
+    bench.chain.register_client(kMm, second);
+    bench.chain.invalidate_range_start(bench.cpu, bench.range);
+    bench.chain.invalidate_range(bench.cpu, kMm, kRange);
+    CHECK(bench.diary ==
+          Lines{"second.start", "first.start", "second.invalidate", "first.invalidate"});
+}
+
+TEST_CASE("notifier chain: the end invalidates per client and then ends it", "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient first("first", kAllOps, bench.diary);
+    DiaryClient second("second", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, first);
+    bench.chain.register_client(kMm, second);
+    bench.chain.invalidate_range_end(bench.cpu, bench.range);
+    CHECK(bench.diary == Lines{"second.invalidate", "second.end", "first.invalidate", "first.end"});
+    CHECK(bench.charged(Part::kNotifierInvalidate) == bench.call() * 2);
+    CHECK(bench.charged(Part::kNotifierEnd) == bench.call() * 2);
+}
+
+TEST_CASE("notifier chain: the only-end form does not invalidate", "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient client("a", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, client);
+    bench.chain.invalidate_range_only_end(bench.cpu, bench.range);
+    CHECK(bench.diary == Lines{"a.end"});
+    CHECK(bench.machine.trace().lines({"only_end"}) ==
+          Lines{"mn_range_end only_end=1", "mn_range_end_ret"});
+}
+
+TEST_CASE("notifier chain: an operation that a client lacks is neither called nor paid",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient shadow("shadow", kShadowOps, bench.diary);
+    DiaryClient shared("shared", kSharedTableOps, bench.diary);
+    bench.chain.register_client(kMm, shadow);
+    bench.chain.register_client(kMm, shared);
+    bench.chain.invalidate_range_start(bench.cpu, bench.range);
+    bench.chain.invalidate_range_end(bench.cpu, bench.range);
+    bench.chain.clear_flush_young(bench.cpu, kMm, kRange);
+    CHECK(bench.diary == Lines{"shadow.start", "shared.invalidate", "shadow.end", "shadow.young"});
+    CHECK(bench.charged(Part::kNotifierStart) == bench.call());
+    CHECK(bench.charged(Part::kNotifierInvalidate) == bench.call());
+    CHECK(bench.charged(Part::kNotifierEnd) == bench.call());
+    CHECK(bench.charged(Part::kNotifierAging) == bench.call());
+    CHECK(bench.machine.time(0).charged().sum() == bench.call() * 4);
+}
+
+TEST_CASE("notifier chain: events carry the mm and the range and frame the callbacks",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient client("a", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, client);
+    bench.chain.invalidate_range_start(bench.cpu, bench.range);
+    bench.chain.invalidate_range(bench.cpu, kMm, kRange);
+    bench.chain.clear_flush_young(bench.cpu, kMm, kRange);
+    bench.chain.invalidate_range_end(bench.cpu, bench.range);
+    const std::string where = " mm=2 start=0x1000 end=0x3000";
+    CHECK(bench.machine.trace().lines({"mm", "start", "end", "blockable", "only_end"}) ==
+          Lines{"mn_range_start" + where + " blockable=1", "mn_range_start_ret" + where,
+                "mn_range" + where, "mn_clear_flush_young" + where,
+                "mn_range_end" + where + " only_end=0", "mn_range_end_ret" + where});
+    const auto& trace = bench.machine.trace();
+    CHECK(trace.first(Event::kMnStartRet).time - trace.first(Event::kMnStart).time == bench.call());
+}
+
+TEST_CASE("notifier chain: young is the answer of any client and all are asked",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient old("old", kAllOps, bench.diary);
+    DiaryClient young("young", kAllOps, bench.diary);
+    young.young = true;
+    bench.chain.register_client(kMm, old);
+    CHECK_FALSE(bench.chain.clear_flush_young(bench.cpu, kMm, kRange));
+    bench.diary.clear();
+    bench.chain.register_client(kMm, young);
+    CHECK(bench.chain.clear_flush_young(bench.cpu, kMm, kRange));
+    CHECK(bench.diary == Lines{"young.young", "old.young"});
+}
+
+TEST_CASE("notifier chain: one refusal refuses the start but all clients are called",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient willing("willing", kAllOps, bench.diary);
+    DiaryClient busy("busy", kAllOps, bench.diary);
+    busy.answer_if_not_blockable = StartResult::kTryAgain;
+    bench.chain.register_client(kMm, willing);
+    CHECK(bench.chain.invalidate_range_start_nonblock(bench.cpu, bench.range) ==
+          StartResult::kDone);
+    bench.diary.clear();
+    bench.chain.register_client(kMm, busy);
+    CHECK(bench.chain.invalidate_range_start_nonblock(bench.cpu, bench.range) ==
+          StartResult::kTryAgain);
+    CHECK(bench.diary == Lines{"busy.start", "willing.start"});
+    CHECK(bench.machine.trace().lines({"blockable"}).front() == "mn_range_start blockable=0");
+    // The form that may sleep cannot fail.
+    CHECK_NOTHROW(bench.chain.invalidate_range_start(bench.cpu, bench.range));
+    bench.range.blockable = false;
+    CHECK_THROWS_AS(bench.chain.invalidate_range_start(bench.cpu, bench.range), InvariantError);
+}
+
+TEST_CASE("notifier chain: after the last client left the mm still counts as watched",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient client("a", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, client);
+    bench.chain.unregister_client(bench.cpu, kMm, client);
+    CHECK(bench.diary == Lines{"a.release"});
+    CHECK(bench.chain.mm_has_notifiers(kMm));
+
+    bench.chain.invalidate_range_start(bench.cpu, bench.range);
+    CHECK(bench.diary.size() == 1);
+    CHECK(bench.machine.trace().names() == Lines{"mn_range_start", "mn_range_start_ret"});
+    CHECK_THROWS_AS(bench.chain.unregister_client(bench.cpu, kMm, client), InvariantError);
+}
+
+TEST_CASE("notifier chain: a client is registered once per mm", "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient client("a", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, client);
+    CHECK_THROWS_AS(bench.chain.register_client(kMm, client), InvariantError);
+    CHECK_NOTHROW(bench.chain.register_client(kMm + 1, client));
+}

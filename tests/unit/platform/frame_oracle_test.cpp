@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/oracle/frame_oracle.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "rmap/types/check.hpp"
+#include "tests/support/event_stream.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+using models::AccessRecord;
+using rmap::Access;
+using rmap::Duration;
+using rmap::FrameNumber;
+using rmap::Instant;
+
+constexpr FrameNumber kFrame{0x1a2b};
+
+struct Bench {
+    FlushHistory history;
+    OperationNames operations;
+    FrameOracle oracle{
+        history,
+        operations,
+        {[](rmap::ActorId actor) { return "core" + std::to_string(actor); },
+         [](rmap::ActorId actor) { return "core" + std::to_string(actor) + ".l1_tlb"; }}};
+
+    void end(rmap::Generation generation, std::uint64_t ps, FrameEndKind kind,
+             FrameNumber frame = kFrame) {
+        oracle.frame_ended(frame, {generation, kind, Instant{ps}, rmap::operation_id(0, 1)});
+    }
+    void use(std::uint64_t ps, rmap::Generation generation, Access access = Access::kRead,
+             rmap::ActorId agent = 3, FrameNumber frame = kFrame) {
+        AccessRecord record;
+        record.time = Instant{ps};
+        record.filled = Instant{ps / 2};
+        record.page = {0x100000003};
+        record.frame = frame;
+        record.generation = generation;
+        record.access = access;
+        record.mm = 2;
+        oracle.judge(agent, &record, &record + 1);
+    }
+};
+
+TEST_CASE("frame_oracle: no access from the free on and none before it is wrong",
+          "[unit][oracle]") {
+    for (const Access access : {Access::kRead, Access::kWrite}) {
+        Bench bench;
+        bench.end(4, 1000, FrameEndKind::kFreed);
+        bench.use(999, 4, access);
+        CHECK(bench.oracle.stale_uses() == 0);
+        bench.use(1000, 4, access);
+        CHECK(bench.oracle.stale_uses() == 1);
+        bench.use(1001, 4, access);
+        CHECK(bench.oracle.stale_uses() == 2);
+        CHECK(bench.oracle.lost_writes() == 0);
+        CHECK(bench.oracle.checked() == 3);
+    }
+}
+
+TEST_CASE("frame_oracle: no write from the sealing on and reads until the free", "[unit][oracle]") {
+    Bench bench;
+    bench.end(4, 1000, FrameEndKind::kSealed);
+    bench.end(5, 2000, FrameEndKind::kFreed);
+    bench.use(999, 4, Access::kWrite);
+    bench.use(1000, 4, Access::kRead);
+    bench.use(1999, 4, Access::kRead);
+    CHECK(bench.oracle.lost_writes() == 0);
+    bench.use(1000, 4, Access::kWrite);
+    bench.use(1001, 4, Access::kWrite);
+    CHECK(bench.oracle.lost_writes() == 2);
+    CHECK(bench.oracle.stale_uses() == 0);
+    bench.use(2000, 4, Access::kRead);
+    bench.use(2001, 4, Access::kWrite);
+    CHECK(bench.oracle.stale_uses() == 2);
+    CHECK(bench.oracle.lost_writes() == 2);
+    CHECK(bench.oracle.checked() == 7);
+    CHECK(bench.oracle.writes_checked() == 4);
+}
+
+TEST_CASE("frame_oracle: a translation made after the sealing is legal", "[unit][oracle]") {
+    Bench bench;
+    bench.end(4, 1000, FrameEndKind::kSealed);
+    bench.use(1500, 5, Access::kWrite);
+    CHECK(bench.oracle.lost_writes() == 0);
+    bench.end(5, 2000, FrameEndKind::kFreed);
+    bench.use(1999, 5, Access::kWrite);
+    CHECK(bench.oracle.stale_uses() == 0);
+    bench.use(2000, 5, Access::kWrite);
+    CHECK(bench.oracle.stale_uses() == 1);
+    bench.use(3000, 6, Access::kWrite);
+    CHECK(bench.oracle.stale_uses() == 1);
+}
+
+TEST_CASE("frame_oracle: an old translation is judged by the end of its own generation",
+          "[unit][oracle]") {
+    Bench bench;
+    bench.end(0, 1000, FrameEndKind::kFreed);
+    bench.end(1, 2000, FrameEndKind::kFreed);
+    bench.end(2, 3000, FrameEndKind::kFreed);
+    bench.use(1500, 1);
+    CHECK(bench.oracle.stale_uses() == 0);
+    bench.use(2500, 1);
+    const auto violations = bench.oracle.finish();
+    REQUIRE(violations.size() == 1);
+    CHECK(violations[0].window == Duration{500});
+}
+
+TEST_CASE("frame_oracle: a skipped generation ends with the next one", "[unit][oracle]") {
+    Bench bench;
+    bench.end(7, 1000, FrameEndKind::kFreed);
+    bench.use(999, 5);
+    CHECK(bench.oracle.stale_uses() == 0);
+    bench.use(1000, 5);
+    CHECK(bench.oracle.stale_uses() == 1);
+}
+
+TEST_CASE("frame_oracle: frames are independent and may be unknown", "[unit][oracle]") {
+    Bench bench;
+    bench.end(4, 1000, FrameEndKind::kFreed);
+    bench.use(5000, 0, Access::kWrite, 3, {0x1a2a});
+    bench.use(5000, 0, Access::kWrite, 3, {0x1a2c});
+    bench.use(5000, 0, Access::kWrite, 3, {std::uint64_t{1} << 40});
+    CHECK(bench.oracle.stale_uses() == 0);
+    CHECK(bench.oracle.checked() == 3);
+}
+
+TEST_CASE("frame_oracle: a generation cannot end twice", "[unit][oracle]") {
+    Bench bench;
+    bench.end(4, 1000, FrameEndKind::kSealed);
+    CHECK_THROWS_AS(bench.end(4, 2000, FrameEndKind::kFreed), rmap::InvariantError);
+    CHECK_THROWS_AS(bench.end(3, 2000, FrameEndKind::kFreed), rmap::InvariantError);
+}
+
+TEST_CASE("frame_oracle: a violation says who used what and since when it was wrong",
+          "[unit][oracle]") {
+    Bench bench;
+    bench.end(4, 1000, FrameEndKind::kFreed);
+    bench.use(1600, 4);
+    const auto violations = bench.oracle.finish();
+    REQUIRE(violations.size() == 1);
+    const Violation& violation = violations[0];
+    CHECK(violation.rule == "stale-translation");
+    CHECK(violation.time == Instant{1600});
+    CHECK(violation.agent == "core3.l1_tlb");
+    CHECK(violation.translation == "mm 2 va 0x100000003000 -> pfn 0x1a2b gen 4");
+    CHECK(violation.entry_age == Duration{800});
+    CHECK(violation.window == Duration{600});
+    CHECK(violation.operation == rmap::operation_id(0, 1));
+    CHECK(violation.operation_name == "operation 0.1");
+}
+
+TEST_CASE("frame_oracle: repeated uses are folded into the first one", "[unit][oracle]") {
+    Bench bench;
+    bench.end(4, 1000, FrameEndKind::kSealed);
+    bench.end(5, 9000, FrameEndKind::kFreed);
+    for (std::uint64_t i = 0; i < 5; ++i) bench.use(1200 + i, 4, Access::kWrite);
+    bench.use(1300, 4, Access::kWrite, 1);
+    bench.use(9500, 4, Access::kWrite);
+    bench.use(9500, 5, Access::kRead);
+    const auto violations = bench.oracle.finish();
+    REQUIRE(violations.size() == 3);  // the last two are of one agent, time and frame
+    CHECK(violations[0].rule == "lost-write");
+    CHECK(violations[0].window == Duration{200});
+    CHECK(violations[0].missing.find("(first of 5 uses)") != std::string::npos);
+    CHECK(violations[1].agent == "core1.l1_tlb");
+    CHECK(violations[1].missing.find("uses") == std::string::npos);
+    CHECK(violations[2].rule == "stale-translation");
+    CHECK(bench.oracle.lost_writes() == 6);
+    CHECK(bench.oracle.stale_uses() == 2);
+}
+
+TEST_CASE("frame_oracle: keeps the earliest violations whatever order they are found in",
+          "[unit][oracle]") {
+    constexpr std::uint64_t kAgents = 3, kFrames = 600;
+    const auto run = [&](bool backwards) {
+        Bench bench;
+        for (std::uint64_t frame = 0; frame < kFrames; ++frame)
+            bench.end(0, 10, FrameEndKind::kFreed, {frame});
+        // Each agent by itself in ascending time, but the agents one after the other.
+        for (std::uint64_t i = 0; i < kAgents; ++i) {
+            const auto agent = static_cast<rmap::ActorId>(backwards ? kAgents - 1 - i : i);
+            for (std::uint64_t use = 0; use < 2 * kFrames; ++use)
+                bench.use(100 + 7 * use + agent, 0, Access::kRead, agent, {use % kFrames});
+        }
+        std::vector<std::string> found;
+        for (const Violation& violation : bench.oracle.finish())
+            found.push_back(std::to_string(violation.time.ps) + violation.agent +
+                            violation.translation + violation.missing);
+        CHECK(bench.oracle.stale_uses() == kAgents * 2 * kFrames);
+        return found;
+    };
+    const auto forwards = run(false);
+    CHECK(forwards.size() == kMaxViolations);
+    CHECK(forwards == run(true));
+}
+
+}  // namespace
+}  // namespace mmusim::platform
