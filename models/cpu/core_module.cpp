@@ -37,7 +37,7 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
       observer_(observer),
       account_(config.id),
       time_(config.id, config.lookahead, account_,
-            {[this](const ArrivedInterrupt& interrupt) {
+            {[this](const rmap::TakenInterrupt& interrupt) {
                  ++stats_.interrupts;
                  software_.handle_interrupt(*this, interrupt);
              },
@@ -55,7 +55,8 @@ void CoreModule::run_software_thread() {
     time_.halt(Part::kIdle);
 }
 
-// ---- user accesses -------------------------------------------------------------------------------
+// ---- user accesses
+// -------------------------------------------------------------------------------
 
 Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
     time_.boundary();
@@ -108,7 +109,8 @@ void CoreModule::settle(Instant now) {
     unjudged_.erase(unjudged_.begin(), end);
 }
 
-// ---- kernel instructions -------------------------------------------------------------------------
+// ---- kernel instructions
+// -------------------------------------------------------------------------
 
 Word CoreModule::access_memory(PhysAddr address, const Apply* apply, Part part) {
     time_.boundary();
@@ -144,14 +146,17 @@ void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part par
     request.operation = operation;
     request.invalidated = 0;
     switch (operation.kind) {
-        case TlbOperation::Kind::kInvlpg: request.operation.pcid = pcid_; break;
+        case TlbOperation::Kind::kInvlpg:
+            request.operation.pcid = pcid_;
+            break;
         case TlbOperation::Kind::kCr3Write:
         case TlbOperation::Kind::kCr3WriteNoFlush:
             pcid_ = operation.pcid;
             root_ = operation.root;
             break;
         case TlbOperation::Kind::kInvpcidAddress:
-        case TlbOperation::Kind::kAll: break;
+        case TlbOperation::Kind::kAll:
+            break;
     }
     time_.advance(cost, part);
     loan.payload().set_command(tlm::TLM_IGNORE_COMMAND);
@@ -161,8 +166,8 @@ void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part par
     time_.rebase(delay, part);
 }
 
-void CoreModule::command_interrupt(const rmap::CpuMask& targets, rmap::Vector vector,
-                                   Duration cost, Duration way, Part part) {
+void CoreModule::command_interrupt(const rmap::CpuMask& targets, rmap::Vector vector, Duration cost,
+                                   Duration way, Part part) {
     time_.spend(cost, part);
     PayloadPool<InterruptExtension>::Loan loan(interrupts_);
     auto& message = loan.extension();

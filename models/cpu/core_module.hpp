@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
-#include <systemc>
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <memory>
+#include <systemc>
 #include <vector>
 
 #include "models/cpu/core_software.hpp"
@@ -36,7 +36,8 @@ public:
     Initiator<CoreModule> maintain_socket{"maintain_socket"};    ///< the same level
     Initiator<CoreModule> memory_socket{"memory_socket"};
     Initiator<CoreModule> send_socket{"send_socket"};  ///< interrupt fabric, commands
-    tlm_utils::passthrough_target_socket<CoreModule> deliver_socket{"deliver_socket"};  ///< likewise
+    tlm_utils::passthrough_target_socket<CoreModule> deliver_socket{
+        "deliver_socket"};  ///< likewise
 
     struct Config {
         rmap::CpuId id = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "rmap/ports/interrupt_port.hpp"
+
 namespace mmusim::models {
 
 class CoreModule;
-struct ArrivedInterrupt;
 
 /// What runs on a core: the only thing hardware knows of a kernel.
 class CoreSoftware {
@@ -15,7 +16,7 @@ public:
     virtual void run(CoreModule& core) = 0;
 
     /// An interrupt is taken at an instruction boundary; interrupts are off until it returns.
-    virtual void handle_interrupt(CoreModule& core, const ArrivedInterrupt& interrupt) = 0;
+    virtual void handle_interrupt(CoreModule& core, const rmap::TakenInterrupt& interrupt) = 0;
 };
 
 }  // namespace mmusim::models

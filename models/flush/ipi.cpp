@@ -40,11 +40,16 @@ private:
     rmap::Duration cost(TlbOperation::Kind kind) const {
         const auto& latency = config_.invalidation;
         switch (kind) {
-            case TlbOperation::Kind::kInvlpg: return latency.invlpg;
-            case TlbOperation::Kind::kInvpcidAddress: return latency.invpcid_address;
-            case TlbOperation::Kind::kCr3Write: return latency.cr3_write;
-            case TlbOperation::Kind::kCr3WriteNoFlush: return latency.cr3_write_no_flush;
-            case TlbOperation::Kind::kAll: return latency.all;
+            case TlbOperation::Kind::kInvlpg:
+                return latency.invlpg;
+            case TlbOperation::Kind::kInvpcidAddress:
+                return latency.invpcid_address;
+            case TlbOperation::Kind::kCr3Write:
+                return latency.cr3_write;
+            case TlbOperation::Kind::kCr3WriteNoFlush:
+                return latency.cr3_write_no_flush;
+            case TlbOperation::Kind::kAll:
+                return latency.all;
         }
         return {};
     }

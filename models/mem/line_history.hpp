@@ -75,11 +75,11 @@ public:
 
     // ---- the home's side -----------------------------------------------------------------
     rmap::ActorId owner = rmap::kNoActor;
-    rmap::Instant last_serialised{};         ///< of any locked operation
-    rmap::Instant busy_until{};              ///< the line's next transfer starts no earlier
-    std::vector<rmap::Instant> arrivals;     ///< of foreign requests not yet served
-    rmap::Instant owner_decided{};           ///< latest fast-path operation of the owner
-    Latest newest_read, other_read;          ///< latest read, and latest by another actor
+    rmap::Instant last_serialised{};      ///< of any locked operation
+    rmap::Instant busy_until{};           ///< the line's next transfer starts no earlier
+    std::vector<rmap::Instant> arrivals;  ///< of foreign requests not yet served
+    rmap::Instant owner_decided{};        ///< latest fast-path operation of the owner
+    Latest newest_read, other_read;       ///< latest read, and latest by another actor
 
 private:
     struct Op {
@@ -94,7 +94,7 @@ private:
     };
 
     std::array<rmap::Word, kWordsPerLine> base_{};
-    std::vector<Op> ops_;        ///< in order of time; older ones are folded into base_
+    std::vector<Op> ops_;  ///< in order of time; older ones are folded into base_
     Latest folded_, folded_other_;
     std::vector<Read> reads_;
     std::vector<rmap::ActorId> old_readers_;  ///< reads everybody already knows of

@@ -29,10 +29,7 @@ unsigned word_of(PhysAddr address) {
 
 MemoryModule::MemoryModule(const sc_core::sc_module_name& name, const MemoryConfig& config,
                            const Topology& topology)
-    : sc_module(name),
-      config_(config),
-      topology_(topology),
-      visibility_(config.visibility()) {
+    : sc_module(name), config_(config), topology_(topology), visibility_(config.visibility()) {
     initiator_sockets.register_b_transport(this, &MemoryModule::b_transport);
     SC_HAS_PROCESS(MemoryModule);
     SC_METHOD(serve_requests_method);
@@ -56,7 +53,8 @@ void MemoryModule::b_transport(int, tlm::tlm_generic_payload& trans, sc_core::sc
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
-// ---- costs ---------------------------------------------------------------------------------------
+// ---- costs
+// ---------------------------------------------------------------------------------------
 
 Duration MemoryModule::transfer(ActorId from, ActorId to) const {
     return config_.latency.same_socket + config_.latency.hop * topology_.hops_between(from, to);
@@ -80,7 +78,8 @@ LineHistory& MemoryModule::line_of(PhysAddr address) {
     return *line;
 }
 
-// ---- loads ---------------------------------------------------------------------------------------
+// ---- loads
+// ---------------------------------------------------------------------------------------
 
 void MemoryModule::load(CoherenceExtension& access, PhysAddr address) {
     ThreadTime& time = *access.time;
@@ -111,7 +110,8 @@ void MemoryModule::load(CoherenceExtension& access, PhysAddr address) {
     time.advance(cost, access.part);
 }
 
-// ---- locked instructions -------------------------------------------------------------------------
+// ---- locked instructions
+// -------------------------------------------------------------------------
 
 Word MemoryModule::write(LineHistory& line, PhysAddr address, Instant at, ActorId actor,
                          const rmap::PhysMemPort::Apply& apply) {
@@ -137,10 +137,9 @@ bool MemoryModule::lock_as_owner(CoherenceExtension& access, LineHistory& line, 
             if (arrival <= now) return false;
 
     Duration cost = config_.latency.locked;
-    line.take_sharers(time.actor(), broken(TimeRule::kReadsAreEffects) ? rmap::kNever : now,
-                      visibility_, [&](ActorId sharer) {
-                          cost = rmap::max(cost, transfer(sharer, time.actor()));
-                      });
+    line.take_sharers(
+        time.actor(), broken(TimeRule::kReadsAreEffects) ? rmap::kNever : now, visibility_,
+        [&](ActorId sharer) { cost = rmap::max(cost, transfer(sharer, time.actor())); });
     line.last_serialised = now;
     line.owner_decided = now;
     access.word = write(line, address, now, time.actor(), *access.apply);
@@ -182,8 +181,7 @@ void MemoryModule::serve_requests_method() {
         const auto item = requests_.take();
         serve(item.key, item.value);
     }
-    if (!requests_.empty())
-        request_event_.notify(to_sc_time(requests_.next_at() - kernel_now()));
+    if (!requests_.empty()) request_event_.notify(to_sc_time(requests_.next_at() - kernel_now()));
 }
 
 /// The home: requests come in key order, each when kernel time has reached its arrival, so that
@@ -201,9 +199,8 @@ void MemoryModule::serve(const EffectKey& key, const Request& request) {
     Duration cost = line.owner == rmap::kNoActor ? dram(key.actor, request.address)
                                                  : transfer(line.owner, key.actor);
     // Only readers from before the arrival: of later ones, not all are known yet.
-    line.take_sharers(key.actor, key.time, visibility_, [&](ActorId sharer) {
-        cost = rmap::max(cost, transfer(sharer, key.actor));
-    });
+    line.take_sharers(key.actor, key.time, visibility_,
+                      [&](ActorId sharer) { cost = rmap::max(cost, transfer(sharer, key.actor)); });
     line.owner = key.actor;
     line.busy_until = at + config_.latency.service;
     line.last_serialised = at;
@@ -214,7 +211,8 @@ void MemoryModule::serve(const EffectKey& key, const Request& request) {
     request.answer->complete(at + answer);
 }
 
-// ---- before the run ------------------------------------------------------------------------------
+// ---- before the run
+// ------------------------------------------------------------------------------
 
 Word MemoryModule::Backdoor::load(PhysAddr address, Part) {
     return memory_.line_of(address).latest(word_of(address));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <tlm_utils/multi_passthrough_target_socket.h>
 #include <memory>
 #include <systemc>
-#include <tlm_utils/multi_passthrough_target_socket.h>
 #include <unordered_map>
 
 #include "models/mem/line_history.hpp"

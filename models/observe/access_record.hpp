@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "rmap/types/access.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/time.hpp"
-#include "rmap/types/access.hpp"
 
 namespace mmusim::models {
 
@@ -16,7 +16,7 @@ struct AccessRecord {
     rmap::FrameNumber frame{};
     rmap::Generation generation = 0;
     rmap::Access access{};
-    rmap::MmId mm = 0;     ///< address space that the core runs
+    rmap::MmId mm = 0;  ///< address space that the core runs
 };
 
 /// Judges accesses. Called with records of one agent in ascending time, only for times that kernel
@@ -24,7 +24,8 @@ struct AccessRecord {
 class AccessObserver {
 public:
     virtual ~AccessObserver() = default;
-    virtual void judge(rmap::ActorId agent, const AccessRecord* first, const AccessRecord* last) = 0;
+    virtual void judge(rmap::ActorId agent, const AccessRecord* first,
+                       const AccessRecord* last) = 0;
 };
 
 }  // namespace mmusim::models

@@ -17,8 +17,7 @@ const Translation* TlbArray::lookup(PageNumber page, Pcid pcid, Access access) {
     ++stats_.lookups;
     const Translation* found = find(small_, page.value, pcid);
     if (!found) found = find(large_, page.value >> kLargeShift, pcid);
-    const bool usable =
-        found && (access == Access::kRead || (found->writable && found->dirty));
+    const bool usable = found && (access == Access::kRead || (found->writable && found->dirty));
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
 }
@@ -55,7 +54,8 @@ std::uint64_t TlbArray::invalidate(const TlbOperation& operation) {
         case TlbOperation::Kind::kCr3Write:
             erased = small_.erase_if(of_pcid) + large_.erase_if(of_pcid);
             break;
-        case TlbOperation::Kind::kCr3WriteNoFlush: break;
+        case TlbOperation::Kind::kCr3WriteNoFlush:
+            break;
         case TlbOperation::Kind::kAll:
             erased = small_.erase_if(everything) + large_.erase_if(everything);
             break;

@@ -14,10 +14,10 @@ struct TlbGeometry {
 
 /// One TLB level: an array for 4 KiB pages and one for 2 MiB pages, probed together.
 struct TlbConfig {
-    TlbGeometry small;         ///< 4 KiB pages
-    TlbGeometry large;         ///< 2 MiB pages
-    rmap::Duration lookup{};   ///< added by this level, hit or miss
-    rmap::Duration fill{};     ///< writing an entry after a miss
+    TlbGeometry small;        ///< 4 KiB pages
+    TlbGeometry large;        ///< 2 MiB pages
+    rmap::Duration lookup{};  ///< added by this level, hit or miss
+    rmap::Duration fill{};    ///< writing an entry after a miss
 };
 
 }  // namespace mmusim::models

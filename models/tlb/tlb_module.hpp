@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <systemc>
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <systemc>
 
 #include "models/tlb/tlb_array.hpp"
 
@@ -19,9 +19,9 @@ public:
     template <class M>
     using Initiator = tlm_utils::simple_initiator_socket<M>;
 
-    Target<TlbModule> core_socket{"core_socket"};         ///< translations, from above
-    Initiator<TlbModule> next_socket{"next_socket"};      ///< level below, or the walker
-    Target<TlbModule> maintain_socket{"maintain_socket"}; ///< invalidations, from above
+    Target<TlbModule> core_socket{"core_socket"};          ///< translations, from above
+    Initiator<TlbModule> next_socket{"next_socket"};       ///< level below, or the walker
+    Target<TlbModule> maintain_socket{"maintain_socket"};  ///< invalidations, from above
     /// Invalidations for the level below; the last level leaves it unbound.
     tlm_utils::simple_initiator_socket_optional<TlbModule> next_maintain_socket{
         "next_maintain_socket"};

@@ -63,7 +63,8 @@ void ThreadTime::observe(Observed kind) {
     MMUSIM_CHECK(local_ >= kernel_now(), "an actor observes at or after kernel time");
 }
 
-// ---- interrupts ----------------------------------------------------------------------------------
+// ---- interrupts
+// ----------------------------------------------------------------------------------
 
 void ThreadTime::update_next_stop() {
     next_stop_ = interrupts_ == Interrupts::kOff
@@ -100,7 +101,7 @@ void ThreadTime::take_interrupt() {
     interrupts_ = Interrupts::kOff;
     update_next_stop();
     account_.enter_interrupt(item.value.operation);
-    hooks_.take_interrupt({item.value.vector, item.value.operation, item.key.time});
+    hooks_.take_interrupt({item.value.vector, item.key.time, item.value.operation});
     account_.leave_interrupt();
     interrupts_ = Interrupts::kOn;
     update_next_stop();
@@ -124,7 +125,8 @@ Interrupts ThreadTime::set_interrupts(Interrupts state) {
     return before;
 }
 
-// ---- spending ------------------------------------------------------------------------------------
+// ---- spending
+// ------------------------------------------------------------------------------------
 
 void ThreadTime::spend(Duration cost, Part part) {
     if (interrupts_ == Interrupts::kOff) return advance(cost, part);
@@ -148,7 +150,8 @@ void ThreadTime::spend(Duration cost, Part part) {
     }
 }
 
-// ---- awaiting ------------------------------------------------------------------------------------
+// ---- awaiting
+// ------------------------------------------------------------------------------------
 
 /// Time that passes in a wait is charged at its end: only then is it known who was waited for.
 void ThreadTime::wait_advance(Instant until) {

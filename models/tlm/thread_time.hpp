@@ -17,20 +17,13 @@ inline rmap::Instant kernel_now() { return {sc_core::sc_time_stamp().value()}; }
 inline sc_core::sc_time to_sc_time(rmap::Duration d) { return sc_core::sc_time::from_value(d.ps); }
 inline rmap::Duration from_sc_time(const sc_core::sc_time& t) { return {t.value()}; }
 
-/// An interrupt as it reaches a core.
-struct ArrivedInterrupt {
-    rmap::Vector vector = 0;
-    rmap::OperationId operation = 0;  ///< that caused it
-    rmap::Instant at;
-};
-
 /// The local time of one SC_THREAD, run ahead of kernel time as far as that is exact. The only
 /// place that calls wait() on behalf of models and kernel code.
 class ThreadTime final : public rmap::TimePort {
 public:
     struct Hooks {
         /// Runs the handler; interrupts are off. Time passes through this object.
-        std::function<void(const ArrivedInterrupt&)> take_interrupt;
+        std::function<void(const rmap::TakenInterrupt&)> take_interrupt;
         /// Kernel time has moved on: observers may judge what lies before it.
         std::function<void()> settled;
     };
@@ -85,9 +78,7 @@ private:
         rmap::OperationId operation;
     };
 
-    rmap::Instant limit(rmap::Observed kind) const {
-        return kernel_now() + lookahead_.limit(kind);
-    }
+    rmap::Instant limit(rmap::Observed kind) const { return kernel_now() + lookahead_.limit(kind); }
     void stop_at_boundary();
     bool interrupt_due(rmap::Instant until);
     void take_interrupt();

@@ -58,7 +58,8 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
         ++stats_.reads;
         const Pte entry(word.value);
         if (!entry.present()) return Fault::kNotPresent;
-        if (level == 1 || (level == 2 && entry.huge())) return leaf(at, word, level, request, delay);
+        if (level == 1 || (level == 2 && entry.huge()))
+            return leaf(at, word, level, request, delay);
         table = entry.frame();
     }
     return Fault::kNotPresent;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <systemc>
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <systemc>
 
 #include "models/tlm/coherence_extension.hpp"
 #include "models/tlm/pooled_payload.hpp"
@@ -15,8 +15,8 @@ namespace mmusim::models {
 
 struct WalkerStats {
     std::uint64_t walks = 0;
-    std::uint64_t reads = 0;   ///< page-table entries read
-    std::uint64_t assists = 0; ///< accessed or dirty bits set
+    std::uint64_t reads = 0;    ///< page-table entries read
+    std::uint64_t assists = 0;  ///< accessed or dirty bits set
     std::uint64_t faults = 0;
 };
 

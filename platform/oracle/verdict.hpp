@@ -12,20 +12,20 @@ namespace mmusim::platform {
 
 /// Something that must not have happened.
 struct Violation {
-    std::string rule;         ///< "stale-translation", "lost-write", or a rule's id
+    std::string rule;  ///< "stale-translation", "lost-write", or a rule's id
     rmap::Instant time;
-    std::string agent;        ///< who used or did it: "core3.l1_tlb", "core0"
-    std::string translation;  ///< "mm 2 va 0x100000003000 -> pfn 0x1a2b gen 4"; empty for rules
-    rmap::Duration entry_age; ///< how long the agent had held the translation
+    std::string agent;         ///< who used or did it: "core3.l1_tlb", "core0"
+    std::string translation;   ///< "mm 2 va 0x100000003000 -> pfn 0x1a2b gen 4"; empty for rules
+    rmap::Duration entry_age;  ///< how long the agent had held the translation
     rmap::OperationId operation = 0;  ///< the one that should have removed it, or broke the rule
     std::string operation_name;       ///< "unmap 0.17 in shrink_page_list 0.3"
-    std::string missing;      ///< the flush that was missing, late, too narrow or mis-tagged
-    rmap::Duration window;    ///< since when it was wrong
+    std::string missing;    ///< the flush that was missing, late, too narrow or mis-tagged
+    rmap::Duration window;  ///< since when it was wrong
 };
 
 struct RuleVerdict {
     std::string id;
-    std::uint64_t judged = 0;    ///< situations in which the rule applied
+    std::uint64_t judged = 0;  ///< situations in which the rule applied
     std::uint64_t violated = 0;
 };
 
@@ -33,8 +33,8 @@ struct OracleReport {
     bool on = true;
     std::uint64_t checked = 0;  ///< accesses through cached translations that were judged
     std::vector<RuleVerdict> rules;
-    std::vector<Violation> violations;     ///< in order of (time, agent); at most kMaxViolations
-    std::uint64_t violations_found = 0;    ///< all of them
+    std::vector<Violation> violations;   ///< in order of (time, agent); at most kMaxViolations
+    std::uint64_t violations_found = 0;  ///< all of them
 };
 
 inline constexpr std::size_t kMaxViolations = 1000;

@@ -31,23 +31,24 @@ struct TlbStatsRow {
 
 /// How exact the run was: see `--quantum`.
 struct QuantumReport {
-    rmap::Duration automatic;                  ///< least lookahead
+    rmap::Duration automatic;  ///< least lookahead
     std::optional<rmap::Duration> requested;
     std::uint64_t late_effects = 0;
     rmap::Duration worst_lateness;
-    rmap::Duration bound;                      ///< requested - least lookahead, if larger
+    rmap::Duration bound;  ///< requested - least lookahead, if larger
 };
 
 /// Everything a run found out; what results.json and the printed report are made from.
 struct RunResult {
     rmap::Duration simulated;
-    bool stopped = false;  ///< ended early, by RunOptions::stop
+    bool stopped = false;                    ///< ended early, by RunOptions::stop
     std::vector<OperationStats> operations;  ///< in the order of OperationKind, only those seen
     std::map<std::string, std::uint64_t> counters;
     std::vector<TlbStatsRow> tlbs;
     std::uint64_t walks = 0;
     std::uint64_t walk_reads = 0;
-    std::map<std::string, std::map<std::string, std::uint64_t>> memory;  ///< process -> VmRSS_kb ...
+    std::map<std::string, std::map<std::string, std::uint64_t>>
+        memory;  ///< process -> VmRSS_kb ...
     OracleReport oracle;
     QuantumReport quantum;
 };

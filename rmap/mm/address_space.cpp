@@ -26,8 +26,8 @@ void i_mmap_unlock_read(Cpu& cpu, AddressSpace& mapping) {
     mapping.i_mmap_rwsem.unlock_read(cpu);
 }
 
-Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping,
-                    std::uint64_t index, Part part) {
+Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, std::uint64_t index,
+                    Part part) {
     const PhysAddr slot = mapping.slot(index);
     while (const std::uint64_t frame = cpu.memory().load(slot, part).value) {
         Page& page = kernel.pages.pfn_to_page({frame});

@@ -44,8 +44,8 @@ void i_mmap_unlock_read(Cpu& cpu, AddressSpace& mapping);
 
 /// find_get_page(): takes a reference, not the page lock; nullptr if the slot is empty. The caller
 /// locks the page and looks again whether it is still the right one.
-Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping,
-                    std::uint64_t index, Part part);
+Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, std::uint64_t index,
+                    Part part);
 
 /// add_to_page_cache_lru(): enters a new, locked page and puts it on the inactive list. Returns
 /// false if somebody else was faster.

@@ -110,8 +110,7 @@ FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr ad
                               Access access) {
     const OperationId call = begin_operation(cpu, OperationKind::kPageFault, 1);
     cpu.spend(cpu.costs().fault_entry, Part::kFault);
-    cpu.emit(Event::kPageFault,
-             {mm.context.id, address.value, access == Access::kWrite ? 1u : 0u});
+    cpu.emit(Event::kPageFault, {mm.context.id, address.value, access == Access::kWrite ? 1u : 0u});
     const FaultResult result = handle_mm_fault(cpu, kernel, mm, address, access);
     cpu.emit(Event::kPageFaultRet);
     cpu.spend(cpu.costs().fault_exit, Part::kFault);

@@ -5,8 +5,8 @@
 
 namespace mmusim::rmap {
 
-/// copy_page_range(): gives `dst` what the entries of `src` map, write-protecting both if the VMA is
-/// private. Shared file mappings are left to fault again. Both mms' VMAs cannot change. Opens a
+/// copy_page_range(): gives `dst` what the entries of `src` map, write-protecting both if the VMA
+/// is private. Shared file mappings are left to fault again. Both mms' VMAs cannot change. Opens a
 /// notifier section of the parent if its entries change.
 void copy_page_range(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src);
 

@@ -23,7 +23,7 @@ namespace mmusim::rmap {
 struct KernelConfig {
     std::vector<NodeId> node_of_cpu;  ///< one per CPU
     SwapConfig swap;
-    unsigned memcgs = 1;              ///< memory control groups, numbered from 0
+    unsigned memcgs = 1;                  ///< memory control groups, numbered from 0
     std::uint64_t swap_cluster_max = 32;  ///< SWAP_CLUSTER_MAX: pages per reclaim list
     InjectedFault fault = InjectedFault::kNone;
 };
@@ -67,7 +67,7 @@ struct KernelState {
     AnonVmaTable anon_vmas;
     std::map<PhysAddr, std::unique_ptr<AddressSpace>> files;  ///< by mapping(); set-up
     Lock mmlist_lock;
-    const FrameNumber zero_page;  ///< of no node: it has no struct page
+    const FrameNumber zero_page;              ///< of no node: it has no struct page
     std::vector<ReclaimStats> reclaim_stats;  ///< per CPU, its own
 
     NodeId node_of(const Cpu& cpu) const { return config.node_of_cpu.at(cpu.id()); }

@@ -10,7 +10,12 @@
 namespace mmusim::rmap {
 
 /// enum lru_list, in the kernel's order; the unevictable list is not modelled.
-enum class LruList : unsigned { kInactiveAnon = 0, kActiveAnon = 1, kInactiveFile = 2, kActiveFile = 3 };
+enum class LruList : unsigned {
+    kInactiveAnon = 0,
+    kActiveAnon = 1,
+    kInactiveFile = 2,
+    kActiveFile = 3
+};
 inline constexpr unsigned kLruLists = 4;
 constexpr bool is_active_lru(LruList list) { return static_cast<unsigned>(list) & 1; }
 constexpr bool is_file_lru(LruList list) { return static_cast<unsigned>(list) & 2; }

@@ -15,7 +15,8 @@ constexpr unsigned kRssEventsThreshold = 64;  // TASK_RSS_EVENTS_THRESH
 void sync_mm_rss(Cpu& cpu, const Mm& mm) {
     auto& rss_stat = cpu.current->rss_stat;
     for (unsigned i = 0; i < kMmCounters; ++i) {
-        if (rss_stat.count[i]) add_mm_counter(cpu, mm, static_cast<MmCounter>(i), rss_stat.count[i]);
+        if (rss_stat.count[i])
+            add_mm_counter(cpu, mm, static_cast<MmCounter>(i), rss_stat.count[i]);
         rss_stat.count[i] = 0;
     }
     rss_stat.events = 0;
@@ -53,8 +54,8 @@ MmCounter mm_counter(Cpu& cpu, const Page& page) {
 }
 
 std::uint64_t get_mm_counter(Cpu& cpu, const Mm& mm, MmCounter counter) {
-    const auto value = static_cast<std::int64_t>(
-        cpu.memory().load(mm.rss_word(counter), Part::kPageState).value);
+    const auto value =
+        static_cast<std::int64_t>(cpu.memory().load(mm.rss_word(counter), Part::kPageState).value);
     return static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
 }
 

@@ -10,8 +10,8 @@ namespace mmusim::rmap {
 
 namespace {
 
-constexpr std::size_t kGatherBundle = 8;         // MMU_GATHER_BUNDLE: on the stack
-constexpr std::size_t kMaxGatherBatch = 510;     // MAX_GATHER_BATCH: a page full
+constexpr std::size_t kGatherBundle = 8;          // MMU_GATHER_BUNDLE: on the stack
+constexpr std::size_t kMaxGatherBatch = 510;      // MAX_GATHER_BATCH: a page full
 constexpr std::size_t kMaxGatherBatchCount = 19;  // MAX_GATHER_BATCH_COUNT
 
 /// free_swap_cache(): a page that leaves its last page table leaves the swap cache too, if it can.

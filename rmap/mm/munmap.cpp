@@ -32,8 +32,8 @@ DetachedVmas detach_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range)
 }
 
 /// free_pgtables(): the VMAs leave the reverse map before their tables go.
-void free_pgtables(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm,
-                   const DetachedVmas& vmas, VirtAddr floor, VirtAddr ceiling) {
+void free_pgtables(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm, const DetachedVmas& vmas,
+                   VirtAddr floor, VirtAddr ceiling) {
     const VirtRange all{vmas.front()->vm_start, vmas.back()->vm_end};
     cpu.emit(Event::kFreePgtables, {mm.context.id, all.start.value, all.end.value});
     for (std::size_t i = 0; i < vmas.size(); ++i) {
@@ -60,8 +60,7 @@ std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const Detached
     const NotifierRange range{mm.context.id, all, true};
     mmu_notifier_invalidate_range_start(cpu, kernel, range);
     std::uint64_t cleared = 0;
-    for (const auto& vma : vmas)
-        cleared += unmap_page_range(cpu, kernel, tlb, *vma, vma->range());
+    for (const auto& vma : vmas) cleared += unmap_page_range(cpu, kernel, tlb, *vma, vma->range());
     // The section ends before the gather flushes and frees (rule N21).
     mmu_notifier_invalidate_range_end(cpu, kernel, range);
     free_pgtables(cpu, kernel, tlb, mm, vmas, previous ? previous->vm_end : VirtAddr{},

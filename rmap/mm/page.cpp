@@ -14,7 +14,10 @@ constexpr std::uint64_t bit(PageFlag flag) { return static_cast<std::uint64_t>(f
 std::uint64_t Page::fetch_flags(Cpu& cpu, std::uint64_t clear, std::uint64_t set, Part part) {
     return cpu.memory()
         .read_modify_write(
-            flags_word(), [&](Word old, Instant) { return Word{(old.value & ~clear) | set, 0}; },
+            flags_word(),
+            [&](Word old, Instant) {
+                return Word{(old.value & ~clear) | set, 0};
+            },
             part)
         .value;
 }

@@ -6,7 +6,8 @@
 namespace mmusim::rmap {
 
 PageAllocator::PageAllocator(KernelMemory& memory) : memory_(memory) {
-    for (const auto& node : memory.layout().nodes) zones_.emplace_back(node, memory.allocate_line());
+    for (const auto& node : memory.layout().nodes)
+        zones_.emplace_back(node, memory.allocate_line());
 }
 
 Page& PageAllocator::pfn_to_page(FrameNumber frame) {

@@ -29,8 +29,8 @@ void page_add_new_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma
     set_page_anon_rmap(cpu, page, prepared_anon_vma(cpu, kernel, vma), vma, address);
 }
 
-void page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma,
-                        VirtAddr address, RmapExclusive exclusive) {
+void page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma, VirtAddr address,
+                        RmapExclusive exclusive) {
     cpu.emit(Event::kPageAddAnonRmap, {page.pfn().value, vma.vm_mm->context.id, address.value});
     const bool first = page.add_mapcount(cpu, 1) == 1;
     if (!first || page.mapping(cpu).anon()) return;

@@ -56,8 +56,7 @@ PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address) {
         cpu.spend(cpu.costs().page_walk_level, Part::kFault);
         const Pte entry =
             pte_of(cpu.memory().load(entry_address(table, address, level), Part::kFault));
-        table = entry.present() ? entry.frame()
-                                : populate(cpu, kernel, mm, table, address, level);
+        table = entry.present() ? entry.frame() : populate(cpu, kernel, mm, table, address, level);
     }
     cpu.spend(cpu.costs().page_walk_level, Part::kFault);
     return {entry_address(table, address, 1), &kernel.pages.pfn_to_page(table)};

@@ -23,8 +23,8 @@ struct VmFault {
 
     void lock() { pte_lock(cpu, *slot.table); }
     void unlock() { pte_unlock(cpu, *slot.table); }
-    /// pte_same(): under the lock, nobody changed the entry since (hardware may set its accessed and
-    /// dirty bits, which makes it look changed, as in the kernel).
+    /// pte_same(): under the lock, nobody changed the entry since (hardware may set its accessed
+    /// and dirty bits, which makes it look changed, as in the kernel).
     bool pte_same();
     /// set_pte_at() with the event.
     void set_pte(Pte pte, Generation generation);
@@ -44,12 +44,12 @@ void do_swap_page(VmFault& vmf);
 /// do_fault(): first access to a page of a file.
 void do_fault(VmFault& vmf);
 
-/// do_wp_page(): a write to a present, read-only entry. The page-table lock is held on entry, not on
-/// return.
+/// do_wp_page(): a write to a present, read-only entry. The page-table lock is held on entry, not
+/// on return.
 void do_wp_page(VmFault& vmf);
 
-/// ptep_set_access_flags() of a present entry that allows the access: a spurious fault, or one whose
-/// cause somebody else removed. Page-table lock held.
+/// ptep_set_access_flags() of a present entry that allows the access: a spurious fault, or one
+/// whose cause somebody else removed. Page-table lock held.
 void set_access_flags(VmFault& vmf);
 
 }  // namespace mmusim::rmap

@@ -142,8 +142,7 @@ void free_tables(const FreeRange& in, FrameNumber table, unsigned level, VirtRan
 
 std::uint64_t unmap_page_range(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Vma& vma,
                                VirtRange range) {
-    cpu.emit(Event::kUnmapPageRange,
-             {vma.vm_mm->context.id, range.start.value, range.end.value});
+    cpu.emit(Event::kUnmapPageRange, {vma.vm_mm->context.id, range.start.value, range.end.value});
     std::uint64_t cleared = 0;
     constexpr unsigned kPmdLevel = 2;
     for (VirtAddr address = range.start; address < range.end;) {

@@ -32,8 +32,8 @@ bool inactive_list_is_low(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned me
 /// whether they were accessed. Only executable pages of files may stay for that.
 void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan);
 
-/// shrink_inactive_list(): isolates pages from the tail of an inactive list, reclaims them, and puts
-/// back what is left.
+/// shrink_inactive_list(): isolates pages from the tail of an inactive list, reclaims them, and
+/// puts back what is left.
 LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan& scan);
 
 }  // namespace mmusim::rmap

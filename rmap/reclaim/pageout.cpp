@@ -46,8 +46,7 @@ Pageout pageout(Cpu& cpu, KernelState& kernel, Page& page) {
 bool remove_mapping(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kRemoveMapping, {page.pfn().value});
     const bool swap_cache = page.test(cpu, PageFlag::kSwapCache);
-    AddressSpace& cache =
-        swap_cache ? kernel.swap.cache : kernel.file_of(page.mapping(cpu));
+    AddressSpace& cache = swap_cache ? kernel.swap.cache : kernel.file_of(page.mapping(cpu));
     bool removed = false;
     {
         const InterruptsOff irqsave(cpu.time());

@@ -30,9 +30,9 @@ struct ReclaimResult {
     std::uint64_t reclaimed = 0;
 };
 
-/// One pass of the reclaimer (shrink_node()). Scans the lists in turn, in pieces of SWAP_CLUSTER_MAX
-/// pages, until it has enough, nothing is left, or every list was gone through 13 times
-/// (DEF_PRIORITY + 1). A task runs on the CPU; its flush batch is empty before and after. One
+/// One pass of the reclaimer (shrink_node()). Scans the lists in turn, in pieces of
+/// SWAP_CLUSTER_MAX pages, until it has enough, nothing is left, or every list was gone through 13
+/// times (DEF_PRIORITY + 1). A task runs on the CPU; its flush batch is empty before and after. One
 /// reclaim operation. Time passes.
 /// Does not model: the share of the lists that a priority scans, swappiness, throttling.
 ReclaimResult shrink_node(Cpu& cpu, KernelState& kernel, const ReclaimControl& control);

@@ -31,8 +31,7 @@ bool page_is_file_cache(Cpu& cpu, const Page& page) {
 
 PageReferences page_check_references(Cpu& cpu, KernelState& kernel, Page& page,
                                      std::optional<unsigned> memcg) {
-    const PageReferenced referenced =
-        page_referenced(cpu, kernel, page, PageLocked::kYes, memcg);
+    const PageReferenced referenced = page_referenced(cpu, kernel, page, PageLocked::kYes, memcg);
     const bool referenced_page = page.test_and_clear(cpu, PageFlag::kReferenced);
     const bool file = page_is_file_cache(cpu, page);
 
@@ -74,9 +73,12 @@ Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, PageReferences 
     // Page is dirty. A stale TLB entry could still be used to write to it during the I/O.
     try_to_unmap_flush_dirty(cpu, kernel);
     switch (pageout(cpu, kernel, page)) {
-        case Pageout::kKeep: return Fate::kKeepLocked;
-        case Pageout::kClean: return Fate::kFree;
-        case Pageout::kSuccess: break;
+        case Pageout::kKeep:
+            return Fate::kKeepLocked;
+        case Pageout::kClean:
+            return Fate::kFree;
+        case Pageout::kSuccess:
+            break;
     }
     ++kernel.reclaim_stats[cpu.id()].written;
     // It was unlocked meanwhile: a fault may have taken it.

@@ -8,12 +8,12 @@ namespace mmusim::rmap {
 /// tests which guard them notice.
 enum class TimeRule {
     kNone = 0,
-    kObserveSettled = 3,     ///< walks wait for the memory limit, not for the interrupt limit
-    kStoreVisibility = 6,    ///< others see a store only C after it was serialised
-    kSerialisedWrites = 7,   ///< locked operations take effect in key order at the line's home
-    kOwnerFastPath = 8,      ///< the owner yields to a foreign request that arrived earlier
-    kLockOrder = 9,          ///< who gets a lock is decided where its line serialises requests
-    kReadsAreEffects = 11,   ///< an owner's store sees the sharers of its own time only
+    kObserveSettled = 3,       ///< walks wait for the memory limit, not for the interrupt limit
+    kStoreVisibility = 6,      ///< others see a store only C after it was serialised
+    kSerialisedWrites = 7,     ///< locked operations take effect in key order at the line's home
+    kOwnerFastPath = 8,        ///< the owner yields to a foreign request that arrived earlier
+    kLockOrder = 9,            ///< who gets a lock is decided where its line serialises requests
+    kReadsAreEffects = 11,     ///< an owner's store sees the sharers of its own time only
     kObserversJudgeLate = 12,  ///< accesses are judged when kernel time has passed them
 };
 

@@ -35,8 +35,8 @@ bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& old_page, Page& n
         Pte pte = Pte::present_entry(new_page.pfn(), vma.page_prot() & ~Pte::kAccessed);
         if (writable && vma.has(VmFlags::kWrite)) pte = pte.with(Pte::kWritable);
         set_pte_at(cpu, ptep, pte, new_page.generation);
-        cpu.emit(Event::kPteSet, {mm.id, address.value, ptep.value, pte.raw(),
-                                  new_page.pfn().value, new_page.generation});
+        cpu.emit(Event::kPteSet, {mm.id, address.value, ptep.value, pte.raw(), new_page.pfn().value,
+                                  new_page.generation});
         if (page_is_anon(cpu, new_page))
             page_add_anon_rmap(cpu, kernel, new_page, vma, address);
         else
@@ -57,8 +57,7 @@ bool migrate_page_move_mapping(Cpu& cpu, KernelState& kernel, Page& new_page, Pa
         new_page.set_mapping(cpu, old_page.mapping(cpu));
         return true;
     }
-    AddressSpace& cache =
-        swap_cache ? kernel.swap.cache : kernel.file_of(old_page.mapping(cpu));
+    AddressSpace& cache = swap_cache ? kernel.swap.cache : kernel.file_of(old_page.mapping(cpu));
     const PhysAddr slot = cache.slot(swap_cache ? old_page.swap.offset : old_page.index);
     const InterruptsOff irq(cpu.time());
     cache.xa_lock.lock(cpu);
@@ -85,8 +84,7 @@ void migrate_page_copy(Cpu& cpu, Page& new_page, Page& old_page) {
 }
 
 Migrated move_to_new_page(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
-    cpu.emit(Event::kMoveToNewPage,
-             {new_page.pfn().value, old_page.pfn().value, kMigrateSync});
+    cpu.emit(Event::kMoveToNewPage, {new_page.pfn().value, old_page.pfn().value, kMigrateSync});
     const bool moved = migrate_page_move_mapping(cpu, kernel, new_page, old_page);
     if (moved) migrate_page_copy(cpu, new_page, old_page);
     constexpr std::int64_t kAgain = -11;  // -EAGAIN
@@ -102,9 +100,9 @@ Migrated unmap_and_move_locked(Cpu& cpu, KernelState& kernel, Page& new_page, Pa
     bool unmapped = true;
     if (page_was_mapped) {
         old_page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
-        unmapped = try_to_unmap(
-            cpu, kernel, old_page,
-            TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess);
+        unmapped =
+            try_to_unmap(cpu, kernel, old_page,
+                         TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess);
     }
     Migrated rc = Migrated::kAgain;
     if (unmapped) rc = move_to_new_page(cpu, kernel, new_page, old_page);

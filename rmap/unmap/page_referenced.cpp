@@ -18,8 +18,7 @@ struct PageReferencedArg {
 
 bool page_referenced_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtAddr address,
                          PageReferencedArg& pra) {
-    cpu.emit(Event::kPageReferencedOne,
-             {page.pfn().value, vma.vm_mm->context.id, address.value});
+    cpu.emit(Event::kPageReferencedOne, {page.pfn().value, vma.vm_mm->context.id, address.value});
     cpu.spend(cpu.costs().page_referenced_one, Part::kAging);
 
     bool referenced = false;

@@ -25,8 +25,8 @@ Word ptep_clear_flush(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr ad
     const MmContext& mm = vma.vm_mm->context;
     const Word old = cpu.memory().exchange(ptep, {}, Part::kPteAccess);
     const Pte pte = pte_of(old);
-    cpu.emit(Event::kPtepClearFlush, {mm.id, address.value, ptep.value, pte.raw(),
-                                      pte.frame().value, old.generation});
+    cpu.emit(Event::kPtepClearFlush,
+             {mm.id, address.value, ptep.value, pte.raw(), pte.frame().value, old.generation});
     if (pte.present()) kernel.flush.flush_tlb_page(cpu, mm, address);
     cpu.emit(Event::kPtepClearFlushRet, {mm.id, address.value, pte.raw()});
     return old;

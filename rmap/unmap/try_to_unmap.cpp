@@ -85,8 +85,8 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
                       TtuFlags flags) {
     Mm& mm = *vma.vm_mm;
     bool ret = true;
-    cpu.emit(Event::kTryToUnmapOne, {page.pfn().value, mm.context.id, address.value,
-                                     static_cast<std::uint64_t>(flags)});
+    cpu.emit(Event::kTryToUnmapOne,
+             {page.pfn().value, mm.context.id, address.value, static_cast<std::uint64_t>(flags)});
     cpu.spend(cpu.costs().try_to_unmap_one, Part::kPageState);
 
     // The section is open even if nothing turns out to be mapped here: whether something is, is

@@ -24,8 +24,8 @@ namespace mmusim::rmap {
 
 /// try_to_unmap(): removes all mappings of a page, leaving swap entries, migration entries or
 /// nothing, depending on the page and the flags. The caller holds the page lock and a reference.
-/// With TtuFlags::kBatchFlush stale TLB entries may survive until the caller's try_to_unmap_flush().
-/// True: the page is not mapped any more. Time passes.
+/// With TtuFlags::kBatchFlush stale TLB entries may survive until the caller's
+/// try_to_unmap_flush(). True: the page is not mapped any more. Time passes.
 bool try_to_unmap(Cpu& cpu, KernelState& kernel, Page& page, TtuFlags flags);
 
 }  // namespace mmusim::rmap

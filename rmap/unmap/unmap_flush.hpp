@@ -22,8 +22,8 @@ void set_tlb_ubc_flush_pending(Cpu& cpu, KernelState& kernel, const Mm& mm, Virt
 /// try_to_unmap_flush(): flushes what the batch holds, if anything.
 void try_to_unmap_flush(Cpu& cpu, KernelState& kernel);
 
-/// try_to_unmap_flush_dirty(): the same, if the batch holds a dirty entry: through a stale one a CPU
-/// could still write to a page that is being written out.
+/// try_to_unmap_flush_dirty(): the same, if the batch holds a dirty entry: through a stale one a
+/// CPU could still write to a page that is being written out.
 void try_to_unmap_flush_dirty(Cpu& cpu, KernelState& kernel);
 
 /// flush_tlb_batched_pending(): for those who trust that a cleared entry cannot be used any more.

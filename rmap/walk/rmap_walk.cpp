@@ -31,9 +31,8 @@ void rmap_walk_anon(Cpu& cpu, KernelState& kernel, Page& page, const RmapWalkCon
     cpu.emit(Event::kRmapWalkAnon, {page.pfn().value, 0});
     cpu.spend(cpu.costs().rmap_walk_start, Part::kRmapWalk);
     if (AnonVma* anon_vma = rmap_walk_anon_lock(cpu, kernel, page, control.anon_lock)) {
-        anon_vma->rb_root.for_each_overlap(page.index, page.index, [&](Vma& vma) {
-            return walk_one(cpu, page, control, vma);
-        });
+        anon_vma->rb_root.for_each_overlap(
+            page.index, page.index, [&](Vma& vma) { return walk_one(cpu, page, control, vma); });
         anon_vma_unlock_read(cpu, *anon_vma);
     }
     cpu.emit(Event::kRmapWalkAnonRet);
@@ -41,15 +40,15 @@ void rmap_walk_anon(Cpu& cpu, KernelState& kernel, Page& page, const RmapWalkCon
 
 void rmap_walk_file(Cpu& cpu, KernelState& kernel, Page& page, PageMapping page_mapping,
                     const RmapWalkControl& control) {
-    MMUSIM_CHECK(page.lock.held_by(cpu), "a page of a file is locked while its mappings are walked");
+    MMUSIM_CHECK(page.lock.held_by(cpu),
+                 "a page of a file is locked while its mappings are walked");
     cpu.emit(Event::kRmapWalkFile, {page.pfn().value, 0});
     cpu.spend(cpu.costs().rmap_walk_start, Part::kRmapWalk);
     if (!page_mapping.null()) {
         AddressSpace& mapping = kernel.file_of(page_mapping);
         i_mmap_lock_read(cpu, mapping);
-        mapping.i_mmap.for_each_overlap(page.index, page.index, [&](Vma& vma) {
-            return walk_one(cpu, page, control, vma);
-        });
+        mapping.i_mmap.for_each_overlap(
+            page.index, page.index, [&](Vma& vma) { return walk_one(cpu, page, control, vma); });
         i_mmap_unlock_read(cpu, mapping);
     }
     cpu.emit(Event::kRmapWalkFileRet);

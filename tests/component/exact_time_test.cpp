@@ -66,8 +66,8 @@ std::string run_random(std::uint64_t seed, std::optional<Duration> quantum) {
         machine.map(kBase + i * rmap::kPageSize, rmap::FrameNumber{500 + i}, Pte::kWritable);
     const unsigned cores = config.topology.cores();
     for (rmap::CpuId cpu = 0; cpu < cores; ++cpu) {
-        machine.handler(cpu, [&](models::CoreModule& core, const models::ArrivedInterrupt& i) {
-            digest.add(core.id(), core.time().local_now().ps * 3 + i.at.ps);
+        machine.handler(cpu, [&](models::CoreModule& core, const rmap::TakenInterrupt& i) {
+            digest.add(core.id(), core.time().local_now().ps * 3 + i.arrived.ps);
             digest.add(core.id(), core.load(kWords, Part::kHandler).value);
             core.fetch_add(kWords, 1, Part::kHandler);
         });
@@ -81,9 +81,15 @@ std::string run_random(std::uint64_t seed, std::optional<Duration> quantum) {
                 const rmap::PhysAddr word = kWords + 8 * ((r >> 16) % 24);
                 std::uint64_t seen = 0;
                 switch (r % 8) {
-                    case 0: seen = core.fetch_add(word, 1, Part::kUser); break;
-                    case 1: seen = core.load(word, Part::kUser).value; break;
-                    case 2: core.time().spend(nanoseconds((r >> 32) % 60), Part::kUser); break;
+                    case 0:
+                        seen = core.fetch_add(word, 1, Part::kUser);
+                        break;
+                    case 1:
+                        seen = core.load(word, Part::kUser).value;
+                        break;
+                    case 2:
+                        core.time().spend(nanoseconds((r >> 32) % 60), Part::kUser);
+                        break;
                     case 3: {
                         rmap::CpuMask targets;
                         for (rmap::CpuId t = 0; t < cores; ++t)
@@ -110,10 +116,10 @@ std::string run_random(std::uint64_t seed, std::optional<Duration> quantum) {
                     }
                     default:
                         for (unsigned i = 0; i < 20; ++i)
-                            seen += static_cast<unsigned>(core.access(
-                                kBase + ((r >> i) % kPages) * rmap::kPageSize,
-                                (r >> i) % 5 == 0 ? Access::kWrite : Access::kRead,
-                                nanoseconds(1)));
+                            seen += static_cast<unsigned>(
+                                core.access(kBase + ((r >> i) % kPages) * rmap::kPageSize,
+                                            (r >> i) % 5 == 0 ? Access::kWrite : Access::kRead,
+                                            nanoseconds(1)));
                 }
                 digest.add(cpu, core.time().local_now().ps ^ seen << 20);
             }
@@ -130,13 +136,11 @@ TEST_CASE("time: random programs see the same at every exact quantum", "[compone
     const unsigned runs = size && std::string(size) == "small" ? 5 : 60;
     for (std::uint64_t seed = 1; seed <= runs; ++seed) {
         CAPTURE(seed);
-        const auto automatic =
-            run_in_child([&] { return run_random(seed, std::nullopt); });
+        const auto automatic = run_in_child([&] { return run_random(seed, std::nullopt); });
         CHECK(automatic.find("late 0") != std::string::npos);
         CHECK(run_in_child([&] { return run_random(seed, nanoseconds(1)); }) == automatic);
         CHECK(run_in_child([&] { return run_random(seed, rmap::picoseconds(1)); }) == automatic);
-        CHECK(run_in_child([&] { return run_random(seed, rmap::picoseconds(1777)); }) ==
-              automatic);
+        CHECK(run_in_child([&] { return run_random(seed, rmap::picoseconds(1777)); }) == automatic);
     }
 }
 

@@ -34,13 +34,14 @@ struct Taken {
 
 }  // namespace
 
-TEST_CASE("interrupt: arrives after write and way and slot and delivery", "[component][interrupt]") {
+TEST_CASE("interrupt: arrives after write and way and slot and delivery",
+          "[component][interrupt]") {
     const auto config = test_platform(2, 2);
     TestMachine machine(config);
     std::vector<Taken> taken;
     for (rmap::CpuId cpu = 0; cpu < 4; ++cpu)
-        machine.handler(cpu, [&](models::CoreModule& core, const models::ArrivedInterrupt& i) {
-            taken.push_back({core.id(), i.at, core.time().local_now()});
+        machine.handler(cpu, [&](models::CoreModule& core, const rmap::TakenInterrupt& i) {
+            taken.push_back({core.id(), i.arrived, core.time().local_now()});
         });
     machine.program(0, [&](models::CoreModule& core) {
         machine->mechanism(core.id()).send_ipi(mask({1, 2}), 251, Part::kIpiSend);
@@ -82,7 +83,7 @@ TEST_CASE("interrupt: cuts a long spend exactly where it arrives", "[component][
     TestMachine machine(config);
     unsigned taken = 0;
     for (rmap::CpuId cpu = 1; cpu <= 3; ++cpu) {
-        machine.handler(cpu, [&](models::CoreModule& core, const models::ArrivedInterrupt&) {
+        machine.handler(cpu, [&](models::CoreModule& core, const rmap::TakenInterrupt&) {
             ++taken;
             CHECK(core.time().local_now() == Instant{} + arrival(core.id()));
             core.time().spend(handler, Part::kHandler);
@@ -108,9 +109,9 @@ TEST_CASE("interrupt: waits for the end of a section with interrupts off",
     TestMachine machine(config);
     Instant begun;
     Instant arrived;
-    machine.handler(1, [&](models::CoreModule& core, const models::ArrivedInterrupt& i) {
+    machine.handler(1, [&](models::CoreModule& core, const rmap::TakenInterrupt& i) {
         begun = core.time().local_now();
-        arrived = i.at;
+        arrived = i.arrived;
     });
     Instant end;
     machine.program(1, [&](models::CoreModule& core) {
@@ -132,7 +133,7 @@ TEST_CASE("interrupt: is not taken inside a locked instruction", "[component][in
     const Instant arrival = Instant{} + way(config);
     TestMachine machine(config);
     Instant begun;
-    machine.handler(1, [&](models::CoreModule& core, const models::ArrivedInterrupt&) {
+    machine.handler(1, [&](models::CoreModule& core, const rmap::TakenInterrupt&) {
         begun = core.time().local_now();
     });
     Instant done;
@@ -155,7 +156,7 @@ TEST_CASE("interrupt: a waiter serves interrupts and keeps its place", "[compone
     const Duration handler = nanoseconds(50);
     TestMachine machine(config);
     unsigned taken = 0;
-    machine.handler(1, [&](models::CoreModule& core, const models::ArrivedInterrupt&) {
+    machine.handler(1, [&](models::CoreModule& core, const rmap::TakenInterrupt&) {
         ++taken;
         core.time().spend(handler, Part::kHandler);
     });
@@ -184,7 +185,7 @@ TEST_CASE("interrupt: a result due during a handler ends the wait before the nex
     std::vector<Instant> begun;
     bool waiting = true;
     std::vector<bool> while_waiting;
-    machine.handler(1, [&](models::CoreModule& core, const models::ArrivedInterrupt&) {
+    machine.handler(1, [&](models::CoreModule& core, const rmap::TakenInterrupt&) {
         begun.push_back(core.time().local_now());
         while_waiting.push_back(waiting);
         core.time().spend(nanoseconds(500), Part::kHandler);

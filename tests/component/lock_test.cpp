@@ -140,8 +140,7 @@ TEST_CASE("lock: waiting is charged to the wait and the hand-over and sums are e
     CHECK(result.parts[Part::kUser] == Duration{});
 }
 
-TEST_CASE("lock: readers share and a waiting writer keeps later readers out",
-          "[component][lock]") {
+TEST_CASE("lock: readers share and a waiting writer keeps later readers out", "[component][lock]") {
     const auto config = config_for(4);
     TestMachine machine(config);
     Cpus cpus(machine, config);
@@ -167,8 +166,7 @@ TEST_CASE("lock: readers share and a waiting writer keeps later readers out",
     machine.program(2, hold(nanoseconds(300), true));
     machine.program(3, hold(nanoseconds(500), false));
     machine.run();
-    std::sort(held.begin(), held.end(),
-              [](const Held& a, const Held& b) { return a.cpu < b.cpu; });
+    std::sort(held.begin(), held.end(), [](const Held& a, const Held& b) { return a.cpu < b.cpu; });
     REQUIRE(held.size() == 4);
     CHECK(held[1].from < held[0].to);   // two readers at once
     CHECK(held[2].from >= held[0].to);  // the writer alone
@@ -176,18 +174,17 @@ TEST_CASE("lock: readers share and a waiting writer keeps later readers out",
     CHECK(held[3].from >= held[2].to);  // the late reader after the writer
 }
 
-TEST_CASE("lock: a grant and an interrupt in one tick leave the lock first",
-          "[component][lock]") {
+TEST_CASE("lock: a grant and an interrupt in one tick leave the lock first", "[component][lock]") {
     const auto config = config_for(3);
     TestMachine machine(config);
     Cpus cpus(machine, config);
     std::unique_ptr<rmap::Completion> result;
-    const Instant arrival = Instant{} + config.interrupt.write + config.interrupt.to_fabric +
-                            config.interrupt.delivery;
+    const Instant arrival =
+        Instant{} + config.interrupt.write + config.interrupt.to_fabric + config.interrupt.delivery;
     bool granted = false;
     bool granted_at_interrupt = false;
-    machine.handler(1, [&](models::CoreModule& core, const models::ArrivedInterrupt& i) {
-        CHECK(i.at == arrival);
+    machine.handler(1, [&](models::CoreModule& core, const rmap::TakenInterrupt& i) {
+        CHECK(i.arrived == arrival);
         CHECK(core.time().local_now() == arrival);
         granted_at_interrupt = granted;
     });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <catch2/catch.hpp>
 
 #include "models/tlm/coherence_extension.hpp"
 #include "models/tlm/interrupt_extension.hpp"
@@ -78,9 +78,7 @@ TEST_CASE("tlm: clone and copy_from keep every field of each extension", "[compo
             e.targets.set(70);
             e.key = {rmap::Instant{5}, 2, 9};
         },
-        [](const auto& e) {
-            return e.vector == 251 && e.targets.test(70) && e.key.sequence == 9;
-        });
+        [](const auto& e) { return e.vector == 251 && e.targets.test(70) && e.key.sequence == 9; });
 }
 
 TEST_CASE("tlm: a payload on loan is reused and nested loans are different ones",
@@ -100,8 +98,7 @@ TEST_CASE("tlm: a payload on loan is reused and nested loans are different ones"
     CHECK(again.payload().get_response_status() == tlm::TLM_INCOMPLETE_RESPONSE);
 }
 
-TEST_CASE("tlm: the protocol checker names every breach of the base protocol",
-          "[component][tlm]") {
+TEST_CASE("tlm: the protocol checker names every breach of the base protocol", "[component][tlm]") {
     Initiator initiator("initiator");
     models::ProtocolCheckerModule checker("checker");
     Target target("target");
@@ -110,11 +107,12 @@ TEST_CASE("tlm: the protocol checker names every breach of the base protocol",
     sc_core::sc_start(sc_core::SC_ZERO_TIME);
 
     tlm::tlm_generic_payload trans;
-    const auto transport = [&](std::function<void(tlm::tlm_generic_payload&, sc_core::sc_time&)> f) {
-        target.answer = std::move(f);
-        auto delay = sc_core::sc_time(10, sc_core::SC_NS);
-        initiator.socket->b_transport(trans, delay);
-    };
+    const auto transport =
+        [&](std::function<void(tlm::tlm_generic_payload&, sc_core::sc_time&)> f) {
+            target.answer = std::move(f);
+            auto delay = sc_core::sc_time(10, sc_core::SC_NS);
+            initiator.socket->b_transport(trans, delay);
+        };
     const auto ok = [](tlm::tlm_generic_payload& t, sc_core::sc_time&) {
         t.set_response_status(tlm::TLM_OK_RESPONSE);
     };

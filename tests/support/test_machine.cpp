@@ -26,8 +26,8 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
     config.memory.latency = {nanoseconds(1),  nanoseconds(6),  nanoseconds(20), nanoseconds(40),
                              nanoseconds(50), nanoseconds(80), nanoseconds(8),  nanoseconds(10)};
     config.memory.cache = {64, 256};
-    config.interrupt = {nanoseconds(30), nanoseconds(25), nanoseconds(5), nanoseconds(300),
-                        nanoseconds(100), 4};
+    config.interrupt = {nanoseconds(30),  nanoseconds(25),  nanoseconds(5),
+                        nanoseconds(300), nanoseconds(100), 4};
     std::uint64_t cost = 10;
     rmap::KernelCosts::visit(
         [&](const char*, rmap::Duration& d, const char*) { d = nanoseconds(cost++); },
@@ -35,8 +35,7 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
     return config;
 }
 
-TestMachine::TestMachine(const platform::PlatformConfig& config,
-                         models::AccessObserver* observer,
+TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessObserver* observer,
                          std::optional<rmap::Duration> quantum) {
     for (unsigned i = 0; i < config.topology.cores(); ++i)
         software_.push_back(std::make_unique<Software>());
@@ -81,10 +80,10 @@ rmap::PhysAddr TestMachine::entry_of(rmap::VirtAddr address) const {
     auto& memory = platform_->memory().backdoor();
     rmap::FrameNumber table = kTables;
     for (unsigned level = rmap::kPageTableLevels; level > 1; --level)
-        table = rmap::Pte(memory.load(rmap::entry_address(table, address, level),
-                                      rmap::Part::kUser)
-                              .value)
-                    .frame();
+        table =
+            rmap::Pte(
+                memory.load(rmap::entry_address(table, address, level), rmap::Part::kUser).value)
+                .frame();
     return rmap::entry_address(table, address, 1);
 }
 

@@ -17,7 +17,7 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
 class TestMachine {
 public:
     using Program = std::function<void(models::CoreModule&)>;
-    using Handler = std::function<void(models::CoreModule&, const models::ArrivedInterrupt&)>;
+    using Handler = std::function<void(models::CoreModule&, const rmap::TakenInterrupt&)>;
 
     explicit TestMachine(const platform::PlatformConfig& config,
                          models::AccessObserver* observer = nullptr,
@@ -52,7 +52,7 @@ private:
             if (program) program(core);
         }
         void handle_interrupt(models::CoreModule& core,
-                              const models::ArrivedInterrupt& interrupt) override {
+                              const rmap::TakenInterrupt& interrupt) override {
             if (handler) handler(core, interrupt);
         }
     };

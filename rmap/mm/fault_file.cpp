@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/vm_fault.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// page_cache_read(): brings a page of the file into the page cache.
+void page_cache_read(VmFault& vmf, AddressSpace& mapping, std::uint64_t index) {
+    Page& page = vmf.alloc_page();
+    lock_page(vmf.cpu, page);
+    if (add_to_page_cache_lru(vmf.cpu, vmf.kernel, mapping, page, index)) {
+        vmf.cpu.spend(vmf.cpu.costs().file_read, Part::kFault);
+        page.set(vmf.cpu, PageFlag::kUptodate);
+    }
+    unlock_page(vmf.cpu, page);
+    put_page(vmf.cpu, vmf.kernel, page);
+}
+
+/// filemap_fault(): the page of the file, locked and with a reference.
+Page& filemap_fault(VmFault& vmf) {
+    AddressSpace& mapping = *vmf.vma.vm_file;
+    const std::uint64_t index = vmf.vma.page_index(vmf.address);
+    for (;;) {
+        Page* page = find_get_page(vmf.cpu, vmf.kernel, mapping, index, Part::kFault);
+        if (!page) {
+            page_cache_read(vmf, mapping, index);
+            continue;
+        }
+        lock_page(vmf.cpu, *page);
+        // Reclaim may have taken it while we waited for the lock.
+        if (page->mapping(vmf.cpu).raw == mapping.mapping().raw && page->index == index)
+            return *page;
+        unlock_page(vmf.cpu, *page);
+        put_page(vmf.cpu, vmf.kernel, *page);
+    }
+}
+
+/// alloc_set_pte() for a page of the file, which is locked. False: the entry is not empty any more.
+bool map_file_page(VmFault& vmf, Page& page) {
+    vmf.lock();
+    const bool none = pte_of(read_pte(vmf.cpu, vmf.slot.ptep)).none();
+    if (none) {
+        add_mm_counter_fast(vmf.cpu, vmf.mm, mm_counter(vmf.cpu, page), 1);
+        page_add_file_rmap(vmf.cpu, page);
+        vmf.set_pte(vmf.mk_pte(page.pfn(), vmf.write() ? VmFault::Mkwrite::kYes
+                                                       : VmFault::Mkwrite::kNo),
+                    page.generation);
+    }
+    vmf.unlock();
+    return none;
+}
+
+/// do_read_fault() and do_shared_fault(): map the page of the file itself.
+void map_shared(VmFault& vmf) {
+    Page& page = filemap_fault(vmf);
+    const bool mapped = map_file_page(vmf, page);
+    if (mapped && vmf.write()) set_page_dirty(vmf.cpu, page);
+    unlock_page(vmf.cpu, page);
+    if (!mapped) put_page(vmf.cpu, vmf.kernel, page);
+}
+
+/// do_cow_fault(): the first access to a private mapping is a write.
+void do_cow_fault(VmFault& vmf) {
+    Cpu& cpu = vmf.cpu;
+    anon_vma_prepare(cpu, vmf.kernel, vmf.vma);
+    Page& copy = vmf.alloc_page();
+    Page& page = filemap_fault(vmf);
+    cpu.spend(cpu.costs().copy_page, Part::kCopy);
+    copy.set(cpu, PageFlag::kUptodate);
+    vmf.lock();
+    const bool none = pte_of(read_pte(cpu, vmf.slot.ptep)).none();
+    if (none) {
+        add_mm_counter_fast(cpu, vmf.mm, MmCounter::kAnonPages, 1);
+        page_add_new_anon_rmap(cpu, vmf.kernel, copy, vmf.vma, vmf.address);
+        copy.set(cpu, PageFlag::kActive);
+        vmf.kernel.lru.lru_cache_add(cpu, copy);
+        vmf.set_pte(vmf.mk_pte(copy.pfn(), VmFault::Mkwrite::kYes), copy.generation);
+    }
+    vmf.unlock();
+    unlock_page(cpu, page);
+    put_page(cpu, vmf.kernel, page);
+    if (!none) put_page(cpu, vmf.kernel, copy);
+}
+
+}  // namespace
+
+void do_fault(VmFault& vmf) {
+    if (vmf.write() && !vmf.vma.has(VmFlags::kShared)) return do_cow_fault(vmf);
+    map_shared(vmf);
+}
+
+}  // namespace mmusim::rmap

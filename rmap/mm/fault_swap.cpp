@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/vm_fault.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// migration_entry_wait(): sleeps until whoever migrates the page unlocks it. The reference that
+/// keeps the page while looking is dropped before sleeping, or the migration could not succeed.
+void migration_entry_wait(VmFault& vmf) {
+    vmf.lock();
+    const Pte pte = pte_of(read_pte(vmf.cpu, vmf.slot.ptep));
+    if (!pte.migration()) return vmf.unlock();
+    Page& page = vmf.kernel.pages.pfn_to_page(pte.migration_frame());
+    const bool got = page.get_unless_zero(vmf.cpu);
+    vmf.unlock();
+    if (!got) return;
+    put_page(vmf.cpu, vmf.kernel, page);
+    lock_page(vmf.cpu, page);
+    unlock_page(vmf.cpu, page);
+}
+
+/// A frame for a page that is read from swap; locked, on its LRU list, not yet filled.
+Page& alloc_swap_page(VmFault& vmf) {
+    Page& page = vmf.alloc_page();
+    lock_page(vmf.cpu, page);
+    page.set(vmf.cpu, PageFlag::kSwapBacked);
+    return page;
+}
+
+/// read_swap_cache_async(): reads the page into the swap cache, unless somebody else does. nullptr:
+/// the slot is not used any more.
+Page* read_swap_cache(VmFault& vmf, SwapEntry entry) {
+    SwapSpace& swap = vmf.kernel.swap;
+    for (;;) {
+        if (Page* page =
+                find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap))
+            return page;
+        switch (swap.swapcache_prepare(vmf.cpu, entry)) {
+            case SwapSpace::Prepared::kFree: return nullptr;
+            case SwapSpace::Prepared::kBusy: continue;  // about to appear, or to disappear
+            case SwapSpace::Prepared::kYes: break;
+        }
+        Page& page = alloc_swap_page(vmf);
+        add_to_swap_cache(vmf.cpu, vmf.kernel, page, entry);
+        vmf.kernel.lru.lru_cache_add(vmf.cpu, page);
+        swap_readpage(vmf.cpu, page);
+        unlock_page(vmf.cpu, page);
+        return &page;
+    }
+}
+
+/// The page for `entry`, locked and with a reference; nullptr: the entry changed meanwhile.
+Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
+    SwapSpace& swap = vmf.kernel.swap;
+    Page* page = find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap);
+    if (!page && swap.swap_count(vmf.cpu, entry) == 1) {
+        // The device is synchronous and nobody else waits for this page: leave the cache alone.
+        Page& fresh = alloc_swap_page(vmf);
+        vmf.kernel.lru.lru_cache_add(vmf.cpu, fresh);
+        swap_readpage(vmf.cpu, fresh);
+        return &fresh;
+    }
+    if (!page) page = read_swap_cache(vmf, entry);
+    if (!page) return nullptr;
+    lock_page(vmf.cpu, *page);
+    if (page->test(vmf.cpu, PageFlag::kSwapCache) && page->swap == entry) return page;
+    unlock_page(vmf.cpu, *page);
+    put_page(vmf.cpu, vmf.kernel, *page);
+    return nullptr;
+}
+
+/// Maps the page in place of the swap entry; page lock and page-table lock held. Returns whether a
+/// write has to break sharing still.
+bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
+    Cpu& cpu = vmf.cpu;
+    add_mm_counter_fast(cpu, vmf.mm, MmCounter::kAnonPages, 1);
+    add_mm_counter_fast(cpu, vmf.mm, MmCounter::kSwapEnts, -1);
+    const bool reuse = vmf.write() && reuse_swap_page(cpu, vmf.kernel, page);
+    const Pte pte =
+        vmf.mk_pte(page.pfn(), reuse ? VmFault::Mkwrite::kYes : VmFault::Mkwrite::kNo);
+    vmf.set_pte(pte, page.generation);
+    vmf.orig_pte = {pte.raw(), page.generation};
+    page_add_anon_rmap(cpu, vmf.kernel, page, vmf.vma, vmf.address,
+                       reuse ? RmapExclusive::kYes : RmapExclusive::kNo);
+    vmf.kernel.lru.activate_page(cpu, page);
+    vmf.kernel.swap.swap_free(cpu, entry);
+    return vmf.write() && !reuse;
+}
+
+}  // namespace
+
+void do_swap_page(VmFault& vmf) {
+    const Pte pte = pte_of(vmf.orig_pte);
+    if (pte.migration()) return migration_entry_wait(vmf);
+
+    const SwapEntry entry{pte.type(), pte.offset()};
+    Page* page = get_swap_page_locked(vmf, entry);
+    if (!page) return;
+    vmf.lock();
+    if (!vmf.pte_same()) {
+        vmf.unlock();
+        unlock_page(vmf.cpu, *page);
+        put_page(vmf.cpu, vmf.kernel, *page);
+        return;
+    }
+    const bool break_sharing = map_swap_page(vmf, *page, entry);
+    unlock_page(vmf.cpu, *page);
+    if (break_sharing)
+        do_wp_page(vmf);
+    else
+        vmf.unlock();
+}
+
+}  // namespace mmusim::rmap
