@@ -35,7 +35,7 @@ struct Session {
     std::ostream& err;  ///< diagnostics and progress
     Colour colour = Colour::kOff;
     Progress progress = Progress::kOff;
-    Runner run;
+    Runner run{};
 };
 
 using Arguments = std::vector<std::string>;

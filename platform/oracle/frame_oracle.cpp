@@ -29,7 +29,6 @@ void FrameOracle::frame_ended(rmap::FrameNumber frame, const FrameEnd& end) {
 void FrameOracle::judge(rmap::ActorId agent, const AccessRecord* first, const AccessRecord* last) {
     checked_ += static_cast<std::uint64_t>(last - first);
     for (; first != last; ++first) {
-        writes_checked_ += first->access == Access::kWrite;
         const std::uint64_t frame = first->frame.value;
         if (frame < current_.size() && first->generation < current_[frame])
             judge_ended(agent, *first);

@@ -48,7 +48,6 @@ public:
     std::vector<Violation> finish();
 
     std::uint64_t checked() const { return checked_; }
-    std::uint64_t writes_checked() const { return writes_checked_; }
     std::uint64_t stale_uses() const { return stale_uses_; }  ///< all, also the repeated ones
     std::uint64_t lost_writes() const { return lost_writes_; }
 
@@ -79,7 +78,6 @@ private:
     std::set<Order> unexplained_;
     rmap::Instant next_explanation_ = rmap::kNever;
     std::uint64_t checked_ = 0;
-    std::uint64_t writes_checked_ = 0;
     std::uint64_t stale_uses_ = 0;
     std::uint64_t lost_writes_ = 0;
 };

@@ -16,7 +16,7 @@ void OperationNames::on_record(const rmap::EventRecord& record) {
     if (record.event == rmap::Event::kOperationBegin)
         begin(record.actor, record.operation, record.arguments[0]);
     else if (record.event == rmap::Event::kOperationEnd)
-        end(record.actor, record.operation);
+        end(record.actor, record.operation, record.arguments[0]);
 }
 
 void OperationNames::begin(rmap::ActorId actor, OperationId id, std::uint64_t kind) {
@@ -30,15 +30,16 @@ void OperationNames::begin(rmap::ActorId actor, OperationId id, std::uint64_t ki
     open.push_back(id);
 }
 
-void OperationNames::end(rmap::ActorId actor, OperationId id) {
+/// The mark of a page operation that outlived its turn names the batch around it, so page
+/// operations may also end with whatever they lie in.
+void OperationNames::end(rmap::ActorId actor, OperationId id, std::uint64_t kind) {
     std::vector<OperationId>& open = open_[actor];
-    const auto it = std::find(open.rbegin(), open.rend(), id);
-    if (it == open.rend()) return;
-    open.erase(std::next(it).base());
-    ended_.push_back(id);
-    if (ended_.size() <= kEndedKept) return;
-    operations_.erase(ended_.front());
-    ended_.pop_front();
+    const auto it = std::find(open.begin(), open.end(), id);
+    if (it == open.end() || operations_[id].kind != static_cast<OperationKind>(kind)) return;
+    const auto last = operations_[id].kind == OperationKind::kUnmap ? std::next(it) : open.end();
+    ended_.insert(ended_.end(), it, last);
+    open.erase(it, last);
+    for (; ended_.size() > kEndedKept; ended_.pop_front()) operations_.erase(ended_.front());
 }
 
 std::string OperationNames::own_name(OperationId id) const {

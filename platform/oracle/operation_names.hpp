@@ -14,9 +14,9 @@
 
 namespace mmusim::platform {
 
-/// What the operations of a run are called, from their begin and end marks: the record of a mark
-/// carries the id of the operation that begins or ends. Remembers the open ones and the last
-/// kEndedKept that ended.
+/// What the operations of a run are called, from their begin and end marks. The record of a begin
+/// carries the id of the operation that begins. Remembers the open ones and the last kEndedKept
+/// that ended.
 class OperationNames final : public models::EventSink {
 public:
     static constexpr std::size_t kEndedKept = 65536;
@@ -33,7 +33,7 @@ private:
     };
 
     void begin(rmap::ActorId actor, rmap::OperationId id, std::uint64_t kind);
-    void end(rmap::ActorId actor, rmap::OperationId id);
+    void end(rmap::ActorId actor, rmap::OperationId id, std::uint64_t kind);
     std::string own_name(rmap::OperationId id) const;
 
     std::unordered_map<rmap::OperationId, Operation> operations_;

@@ -88,8 +88,6 @@ void SafetyOracle::on_record(const EventRecord& record) {
 OracleReport SafetyOracle::finish() {
     OracleReport report;
     report.checked = frames_.checked();
-    report.rules = {{kStaleTranslation, frames_.checked(), frames_.stale_uses()},
-                    {kLostWrite, frames_.writes_checked(), frames_.lost_writes()}};
     report.violations = frames_.finish();
     report.violations_found = frames_.stale_uses() + frames_.lost_writes();
     for (const auto& rule : rules_) rule->finish(last_, names_.actor, report);

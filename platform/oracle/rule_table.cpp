@@ -7,6 +7,7 @@
 #include "platform/oracle/rules/n9_client_start.hpp"
 #include "platform/oracle/rules/p1_reclaim_order.hpp"
 #include "platform/oracle/rules/t1_generation_order.hpp"
+#include "platform/oracle/rules/t2_complete_shootdown.hpp"
 #include "platform/oracle/rules/t5_write_out_after_flush.hpp"
 #include "platform/oracle/rules/t6_free_after_flush.hpp"
 
@@ -36,6 +37,9 @@ const std::vector<RuleRow>& rule_table() {
          "The PTE store precedes the tlb_gen increment, then mm_cpumask is read, then CPUs are "
          "interrupted.",
          make<GenerationOrderMonitor>},
+        {"T2", "complete shootdown",
+         "When flush_tlb_others returns, every CPU that it concerns has finished its flush.",
+         make<CompleteShootdownMonitor>},
         {"T5", "write-out after flush",
          "A page whose dirty PTE was cleared with a deferred flush is written out only after that "
          "flush.",

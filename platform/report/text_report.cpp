@@ -28,6 +28,8 @@ public:
     std::string write() {
         title();
         latencies();
+        heading("WHERE THE TIME GOES");
+        line("  Parts of an average operation. Calls contain batches, batches contain pages.");
         for (const auto& operation : result_.operations) parts(operation);
         flushes();
         tlbs();
@@ -91,7 +93,7 @@ private:
         std::vector<std::uint64_t> values;
         for (const auto& [ps, part] : largest) values.push_back(ps);
 
-        const TimeUnit& unit = unit_for(stats.mean);
+        const TimeUnit& unit = column_unit(stats.mean);
         const auto shares = apportion(values, 1000, stats.sum.ps);
         const auto times = apportion(values, 1, stats.count * unit.tick_ps);
         parts_heading(operation, stats, unit);

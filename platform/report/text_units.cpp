@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
+#include <cstddef>
 
 namespace mmusim::platform {
 namespace {
@@ -12,18 +12,27 @@ constexpr std::uint64_t kNs = 1'000;
 constexpr std::uint64_t kUs = 1'000 * kNs;
 constexpr std::uint64_t kMs = 1'000 * kUs;
 
-constexpr TimeUnit kUnits[] = {{"ns", kNs / 10, 1, 10 * kUs},
-                               {"us", kUs / 100, 2, 10 * kMs},
-                               {"ms", kMs / 100, 2, 10'000 * kMs},
-                               {"s", 10 * kMs, 2, ~std::uint64_t{0}}};
+/// For a column of parts: small ones keep their digits.
+constexpr TimeUnit kColumnUnits[] = {{"ns", kNs / 10, 1, 10 * kUs},
+                                     {"us", kUs / 100, 2, 10 * kMs},
+                                     {"ms", kMs / 100, 2, ~std::uint64_t{0}}};
+
+/// For a time on its own.
+constexpr TimeUnit kUnits[] = {{"ns", kNs / 10, 1, kUs},
+                               {"us", kNs, 3, kMs},
+                               {"ms", kUs, 3, 1'000 * kMs},
+                               {"s", kMs, 3, ~std::uint64_t{0}}};
+
+template <std::size_t kCount>
+const TimeUnit& unit_in(const TimeUnit (&units)[kCount], rmap::Duration time) {
+    for (const auto& unit : units)
+        if (time.ps < unit.below_ps) return unit;
+    return units[kCount - 1];
+}
 
 }  // namespace
 
-const TimeUnit& unit_for(rmap::Duration time) {
-    for (const auto& unit : kUnits)
-        if (time.ps < unit.below_ps) return unit;
-    return *std::prev(std::end(kUnits));
-}
+const TimeUnit& column_unit(rmap::Duration whole) { return unit_in(kColumnUnits, whole); }
 
 std::string ticks_text(std::uint64_t ticks, unsigned decimals) {
     std::uint64_t scale = 1;
@@ -32,7 +41,7 @@ std::string ticks_text(std::uint64_t ticks, unsigned decimals) {
 }
 
 std::string readable(rmap::Duration time) {
-    const TimeUnit& unit = unit_for(time);
+    const TimeUnit& unit = unit_in(kUnits, time);
     const std::uint64_t ticks = (time.ps + unit.tick_ps / 2) / unit.tick_ps;
     return fmt::format("{} {}", ticks_text(ticks, unit.decimals), unit.name);
 }

@@ -17,13 +17,13 @@ struct TimeUnit {
     std::uint64_t below_ps;  ///< used for times less than this
 };
 
-/// The unit in which `time` is easy to read.
-const TimeUnit& unit_for(rmap::Duration time);
+/// One unit for all parts of a time, so that they can be compared at sight.
+const TimeUnit& column_unit(rmap::Duration whole);
 
 /// 1234 ticks of hundredths: "12.34".
 std::string ticks_text(std::uint64_t ticks, unsigned decimals);
 
-/// "12.34 us", rounded to the unit's last digit.
+/// "12.345 us", rounded to the unit's last digit.
 std::string readable(rmap::Duration time);
 
 /// 1234567: "1,234,567".

@@ -46,9 +46,9 @@ bool map_file_page(VmFault& vmf, Page& page) {
     if (none) {
         add_mm_counter_fast(vmf.cpu, vmf.mm, mm_counter(vmf.cpu, page), 1);
         page_add_file_rmap(vmf.cpu, page);
-        vmf.set_pte(vmf.mk_pte(page.pfn(), vmf.write() ? VmFault::Mkwrite::kYes
-                                                       : VmFault::Mkwrite::kNo),
-                    page.generation);
+        vmf.set_pte(
+            vmf.mk_pte(page.pfn(), vmf.write() ? VmFault::Mkwrite::kYes : VmFault::Mkwrite::kNo),
+            page.generation);
     }
     vmf.unlock();
     return none;

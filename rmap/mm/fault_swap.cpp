@@ -36,13 +36,15 @@ Page& alloc_swap_page(VmFault& vmf) {
 Page* read_swap_cache(VmFault& vmf, SwapEntry entry) {
     SwapSpace& swap = vmf.kernel.swap;
     for (;;) {
-        if (Page* page =
-                find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap))
+        if (Page* page = find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap))
             return page;
         switch (swap.swapcache_prepare(vmf.cpu, entry)) {
-            case SwapSpace::Prepared::kFree: return nullptr;
-            case SwapSpace::Prepared::kBusy: continue;  // about to appear, or to disappear
-            case SwapSpace::Prepared::kYes: break;
+            case SwapSpace::Prepared::kFree:
+                return nullptr;
+            case SwapSpace::Prepared::kBusy:
+                continue;  // about to appear, or to disappear
+            case SwapSpace::Prepared::kYes:
+                break;
         }
         Page& page = alloc_swap_page(vmf);
         add_to_swap_cache(vmf.cpu, vmf.kernel, page, entry);
@@ -80,8 +82,7 @@ bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
     add_mm_counter_fast(cpu, vmf.mm, MmCounter::kAnonPages, 1);
     add_mm_counter_fast(cpu, vmf.mm, MmCounter::kSwapEnts, -1);
     const bool reuse = vmf.write() && reuse_swap_page(cpu, vmf.kernel, page);
-    const Pte pte =
-        vmf.mk_pte(page.pfn(), reuse ? VmFault::Mkwrite::kYes : VmFault::Mkwrite::kNo);
+    const Pte pte = vmf.mk_pte(page.pfn(), reuse ? VmFault::Mkwrite::kYes : VmFault::Mkwrite::kNo);
     vmf.set_pte(pte, page.generation);
     vmf.orig_pte = {pte.raw(), page.generation};
     page_add_anon_rmap(cpu, vmf.kernel, page, vmf.vma, vmf.address,

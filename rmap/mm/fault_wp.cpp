@@ -39,7 +39,8 @@ void replace_page(VmFault& vmf, Page* old_page, Page& new_page) {
     if (old_page) page_remove_rmap(cpu, *old_page);
 }
 
-/// wp_page_copy(). The caller has a reference to the old page (nullptr: the zero page), and no lock.
+/// wp_page_copy(). The caller has a reference to the old page (nullptr: the zero page), and no
+/// lock.
 void wp_page_copy(VmFault& vmf, Page* old_page) {
     Cpu& cpu = vmf.cpu;
     anon_vma_prepare(cpu, vmf.kernel, vmf.vma);
@@ -55,9 +56,9 @@ void wp_page_copy(VmFault& vmf, Page* old_page) {
         replace_page(vmf, old_page, *new_page);
         new_page = old_page;  // the mapping's reference
     }
+    if (new_page) put_page(cpu, vmf.kernel, *new_page);
     vmf.unlock();
     mmu_notifier_invalidate_range_only_end(cpu, vmf.kernel, range);
-    if (new_page) put_page(cpu, vmf.kernel, *new_page);
     if (old_page) put_page(cpu, vmf.kernel, *old_page);
 }
 
@@ -99,9 +100,13 @@ void do_wp_page(VmFault& vmf) {
     Page* page = vm_normal_page(vmf.kernel, pte_of(vmf.orig_pte));
     if (page && page_is_anon(vmf.cpu, *page)) {
         switch (may_reuse(vmf, *page)) {
-            case Reuse::kYes: wp_page_reuse(vmf); return vmf.unlock();
-            case Reuse::kChanged: return vmf.unlock();
-            case Reuse::kNo: break;
+            case Reuse::kYes:
+                wp_page_reuse(vmf);
+                return vmf.unlock();
+            case Reuse::kChanged:
+                return vmf.unlock();
+            case Reuse::kNo:
+                break;
         }
     } else if (page && vmf.vma.has(VmFlags::kShared | VmFlags::kWrite)) {
         return wp_page_shared(vmf, *page);

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "rmap/types/check.hpp"
+
 namespace mmusim::rmap {
 
 namespace {

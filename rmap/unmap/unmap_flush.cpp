@@ -12,6 +12,17 @@ FlushBatch& tlb_ubc(const Cpu& cpu) {
     return cpu.current->tlb_ubc;
 }
 
+/// The whole batch, whichever of its pages cannot wait.
+void flush_batch(Cpu& cpu, KernelState& kernel, FlushBatch& ubc) {
+    if (!ubc.flush_required) return;
+    if (kernel.config.fault == InjectedFault::kSkipBatchFlush)
+        ubc.cpumask = {};
+    else
+        kernel.flush.batch_flush(cpu, ubc);
+    ubc.flush_required = false;
+    ubc.writable = false;
+}
+
 }  // namespace
 
 bool should_defer_flush(Cpu& cpu, KernelState& kernel, const Mm& mm, TtuFlags flags) {
@@ -39,21 +50,14 @@ void set_tlb_ubc_flush_pending(Cpu& cpu, KernelState& kernel, const Mm& mm, Virt
 void try_to_unmap_flush(Cpu& cpu, KernelState& kernel) {
     FlushBatch& ubc = tlb_ubc(cpu);
     cpu.emit(Event::kTryToUnmapFlush, {ubc.flush_required, ubc.writable});
-    if (ubc.flush_required) {
-        if (kernel.config.fault == InjectedFault::kSkipBatchFlush)
-            ubc.cpumask = {};
-        else
-            kernel.flush.batch_flush(cpu, ubc);
-        ubc.flush_required = false;
-        ubc.writable = false;
-    }
+    flush_batch(cpu, kernel, ubc);
     cpu.emit(Event::kTryToUnmapFlushRet);
 }
 
 void try_to_unmap_flush_dirty(Cpu& cpu, KernelState& kernel) {
-    const FlushBatch& ubc = tlb_ubc(cpu);
+    FlushBatch& ubc = tlb_ubc(cpu);
     cpu.emit(Event::kTryToUnmapFlushDirty, {ubc.flush_required, ubc.writable});
-    if (ubc.writable) try_to_unmap_flush(cpu, kernel);
+    if (ubc.writable) flush_batch(cpu, kernel, ubc);
     cpu.emit(Event::kTryToUnmapFlushDirtyRet);
 }
 

@@ -239,6 +239,7 @@ TEST_CASE("diagnosis: the PTE was cleared too late or not at all", "[unit][oracl
     CHECK(never.missing ==
           "the PTE of mm 2 va 0x100000003000 was not cleared before the free at 1250 ns");
     CHECK(never.operation == kFree);
+    CHECK(missing(Story().time(1301 + kHindsight.ps / 1000).clear()) == never.missing);
 }
 
 TEST_CASE("diagnosis: the last clear before the end is the one that counts", "[unit][oracle]") {

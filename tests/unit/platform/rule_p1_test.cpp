@@ -94,6 +94,8 @@ TEST_CASE("rule P1: a page is judged anew in its next life", "[unit][oracle]") {
     const auto verdict = judge(stream);
     CHECK(verdict.judged == 2);
     CHECK(verdict.violated == 1);
+    // Freed once more by somebody who is not reclaiming it.
+    CHECK(judge(Stream().list().unmap(0).leave().left().flush().free().free()).judged == 1);
 }
 
 }  // namespace

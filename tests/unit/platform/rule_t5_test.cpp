@@ -61,6 +61,8 @@ TEST_CASE("rule T5: a clean page may be written out at any time", "[unit][oracle
     const auto verdict = judge(Stream().clear(kClean).write());
     CHECK(verdict.judged == 0);
     CHECK(verdict.violated == 0);
+    // Its dirty mapping is flushed, its clean one is not.
+    CHECK(judge(Stream().clear(kDirty).flush().clear(kClean, 0xe, 3).write()).violated == 0);
 }
 
 TEST_CASE("rule T5: one dirty mapping of several is enough to break it", "[unit][oracle]") {

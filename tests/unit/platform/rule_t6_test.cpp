@@ -70,6 +70,7 @@ TEST_CASE("rule T6: a flush that leaves out a CPU does not count", "[unit][oracl
 
 TEST_CASE("rule T6: the batch flush of another CPU does not count", "[unit][oracle]") {
     CHECK(judge(Stream().clear().by(1).flush().by(0).free()).violated == 1);
+    CHECK(judge(Stream().by(1).clear().by(0).flush().by(1).free()).violated == 1);
 }
 
 TEST_CASE("rule T6: whoever frees the page has to wait for the flush", "[unit][oracle]") {

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/run/core_program.hpp"
+
+namespace mmusim::platform {
+
+namespace {
+
+constexpr unsigned kAccessesPerLook = 64;  ///< between two looks at the rendezvous
+
+}  // namespace
+
+void CoreProgram::handle_interrupt(models::CoreModule&, const rmap::TakenInterrupt& taken) {
+    kernel_.flush->handle_interrupt(*kernel_.cpu, taken);
+}
+
+void CoreProgram::run(models::CoreModule& core) {
+    kernel_.cpu->current = &kernel_.task;
+    core.maintain(kernel_.cr3, {}, rmap::Part::kSwitch);
+    if (kernel_.task.mm) core.label_address_space(kernel_.task.mm->context.id);
+    if (operation_)
+        operation_(*kernel_.cpu);
+    else if (thread_)
+        run_user(core);
+    finished_ = true;
+}
+
+void CoreProgram::run_user(models::CoreModule& core) {
+    rmap::Cpu& cpu = *kernel_.cpu;
+    Rendezvous& rendezvous = *kernel_.rendezvous;
+    UserThread& thread = *thread_;
+    std::uint64_t answered = 0;
+    std::uint64_t done = 0;
+    while (!rendezvous.all_finished(cpu)) {
+        answer_requests(core, answered);
+        const bool limited = thread.limit > 0 && done >= thread.limit;
+        if (thread.accesses.empty() || limited) {
+            cpu.spend(Rendezvous::kPoll, rmap::Part::kUser);
+            continue;
+        }
+        for (unsigned i = 0; i < kAccessesPerLook; ++i) {
+            const auto next = thread.accesses.next();
+            access(core, next.address, next.kind);
+        }
+        done += kAccessesPerLook;
+    }
+}
+
+void CoreProgram::answer_requests(models::CoreModule& core, std::uint64_t& answered) {
+    const auto requests = kernel_.rendezvous->requests(*kernel_.cpu);
+    while (answered < requests) {
+        for (const auto& range : thread_->touched(++answered))
+            for (rmap::VirtAddr page = range.start; page < range.end; page = page + rmap::kPageSize)
+                access(core, page, thread_->touch);
+        kernel_.rendezvous->answer(*kernel_.cpu);
+    }
+}
+
+/// The instruction is repeated until its page is there.
+void CoreProgram::access(models::CoreModule& core, rmap::VirtAddr address, rmap::Access kind) {
+    while (core.access(address, kind, thread_->access_time) != rmap::Fault::kNone)
+        kernel_.kernel->handle_page_fault(*kernel_.cpu, *thread_->mm, address, kind);
+}
+
+}  // namespace mmusim::platform

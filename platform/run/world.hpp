@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "notifiers/clients/recording_client.hpp"
+#include "notifiers/notifier_chain.hpp"
+#include "platform/build/platform.hpp"
+#include "platform/config/run_options.hpp"
+#include "platform/config/scenario_config.hpp"
+#include "platform/run/core_program.hpp"
+#include "platform/run/rendezvous.hpp"
+#include "platform/run/setup_ports.hpp"
+#include "platform/run/tracer.hpp"
+#include "rmap/flush/x86_flush.hpp"
+#include "rmap/kernel.hpp"
+
+namespace mmusim::platform {
+
+/// The kernel and the processes of a scenario on a platform: sets them up before time begins, and
+/// hands every core its program. The one place where engine and hardware meet.
+class World {
+public:
+    struct Inputs {
+        const PlatformConfig& platform;
+        const ScenarioConfig& scenario;
+        const RunOptions& options;
+        Tracer::Observers observers;
+    };
+
+    World(const Inputs& inputs, Platform& machine,
+          const std::vector<std::unique_ptr<CoreProgram>>& programs);
+
+    /// An operation ended early because RunOptions::stop was set.
+    bool stopped() const { return stopped_; }
+
+    // ---- when the run is over -----------------------------------------------------------------
+    rmap::X86FlushStats flush_stats() const;
+    rmap::ReclaimStats reclaim_stats() const;
+    std::uint64_t event_count(rmap::Event event) const;
+    std::map<std::string, std::map<std::string, std::uint64_t>> memory_of_processes();
+
+private:
+    struct Process {
+        const ProcessConfig* config = nullptr;
+        rmap::Mm* mm = nullptr;
+        rmap::CpuId first_cpu = 0;
+    };
+    /// A region where it lies: one range, or one for each round of the munmap that consumes it.
+    struct Region {
+        const RegionConfig* config = nullptr;
+        const OperationConfig* munmap = nullptr;
+        std::vector<rmap::VirtRange> ranges;
+    };
+
+    rmap::MemoryLayout layout() const;
+    void set_up_regions();
+    void set_up_processes();
+    void map_region(const Region& region, Process& process, rmap::AddressSpace* file);
+    void set_up_threads();
+    void set_up_thread(const Process& process, rmap::CpuId cpu);
+    void set_up_operations();
+    void boot(const std::vector<std::unique_ptr<CoreProgram>>& programs);
+
+    std::function<void(rmap::Cpu&)> operation(const OperationConfig& config);
+    std::function<void(rmap::Cpu&, unsigned round)> one_round(const OperationConfig& config);
+    bool end_round();
+
+    std::vector<Process*> processes_of(const std::string& name);
+    const Region& region_of(const std::string& name) const;
+    unsigned group_of(const std::string& process) const;
+    bool runs_operation(rmap::CpuId cpu) const;
+    rmap::Cpu& setup(rmap::CpuId cpu) { return **setup_cpus_[cpu]; }
+
+    const Inputs in_;
+    Platform& machine_;
+    const std::vector<std::unique_ptr<CoreProgram>>& programs_;
+
+    rmap::KernelMemory memory_;
+    rmap::Task setup_task_;
+    std::vector<std::unique_ptr<SetupCpu>> setup_cpus_;
+    rmap::X86Flush flush_;
+    notifiers::NotifierChain chain_;
+    std::deque<notifiers::RecordingClient> clients_;
+    rmap::Kernel kernel_;
+    std::unique_ptr<Rendezvous> rendezvous_;
+
+    std::vector<Region> regions_;
+    std::deque<Process> processes_;
+    std::vector<rmap::Mm*> running_mm_;  ///< by CPU: what its task runs, or nullptr
+    std::vector<std::string> task_name_;
+    std::vector<std::unique_ptr<Tracer>> tracers_;
+    std::vector<std::unique_ptr<rmap::Cpu>> cpus_;
+    std::uint64_t rounds_done_ = 0;   ///< for the progress bar only
+    std::uint64_t rounds_total_ = 0;
+    bool stopped_ = false;
+};
+
+}  // namespace mmusim::platform

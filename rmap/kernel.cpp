@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/kernel.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/munmap.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_table.hpp"
+#include "rmap/types/check.hpp"
+
+namespace mmusim::rmap {
+
+Mm& Kernel::create_mm(Cpu& cpu, std::string name, unsigned memcg) {
+    const Page& pgd = pte_alloc_one(cpu, state_);
+    return mms_.emplace_back(std::move(name), next_ctx_id_++, memcg, pgd.pfn(), state_.memory);
+}
+
+AddressSpace& Kernel::create_file(std::string name, std::uint64_t pages) {
+    auto file = std::make_unique<AddressSpace>(std::move(name), pages, state_.memory);
+    const PhysAddr key = file->mapping().object();
+    return *state_.files.emplace(key, std::move(file)).first->second;
+}
+
+Vma& Kernel::mmap_anon(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t more_vm_flags) {
+    MmapRequest request;
+    request.range = range;
+    request.vm_flags |= more_vm_flags;
+    return mmap_region(cpu, state_, mm, request);
+}
+
+Vma& Kernel::mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, std::uint64_t pgoff,
+                       Sharing sharing) {
+    MmapRequest request;
+    request.range = range;
+    request.file = &file;
+    request.pgoff = pgoff;
+    if (sharing == Sharing::kShared) request.vm_flags |= VmFlags::kShared;
+    return mmap_region(cpu, state_, mm, request);
+}
+
+Mm& Kernel::fork(Cpu& cpu, Mm& parent, std::string name) {
+    Mm& mm = create_mm(cpu, std::move(name), parent.memcg);
+    dup_mmap(cpu, state_, mm, parent);
+    cpu.memory().store(mm.hiwater_rss, {get_mm_rss(cpu, mm), 0}, Part::kPageState);
+    return mm;
+}
+
+void Kernel::populate(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how) {
+    for (VirtAddr address = range.start; address < range.end; address = address + kPageSize)
+        MMUSIM_CHECK(touch(cpu, mm, address, how.access), "only mapped memory can be populated");
+    arrange(cpu, mm, range, how);
+}
+
+void Kernel::arrange(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how) {
+    for (VirtAddr address = range.start; address < range.end; address = address + kPageSize) {
+        const Vma* vma = mm.find_vma(address);
+        const auto slot = find_pte(cpu, state_, mm, address, Part::kFault);
+        if (vma && slot) arrange_page(cpu, *slot, *vma, how);
+    }
+}
+
+void Kernel::arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how) {
+    std::uint64_t cleared = 0;
+    if (how.accessed == AccessedBits::kCleared) cleared |= Pte::kAccessed;
+    if (how.dirty == DirtyBits::kCleared) cleared |= Pte::kDirty | Pte::kWritable;
+    pte_lock(cpu, *slot.table);
+    const Pte pte = pte_of(rmap::read_pte(cpu, slot.ptep));
+    Page* page = pte.present() ? vm_normal_page(state_, pte) : nullptr;
+    if (page && (pte.raw() & cleared)) pte_clear_bits(cpu, slot.ptep, cleared);
+    pte_unlock(cpu, *slot.table);
+    if (!page) return;
+    if (how.dirty == DirtyBits::kCleared && !vma.is_anonymous()) page->clear(cpu, PageFlag::kDirty);
+    if (how.lru == LruPlacement::kActive) state_.lru.activate_page(cpu, *page);
+    if (how.lru == LruPlacement::kInactive) state_.lru.deactivate_page(cpu, *page);
+}
+
+FaultResult Kernel::handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {
+    return rmap::handle_page_fault(cpu, state_, mm, address, access);
+}
+
+ReclaimResult Kernel::reclaim_pages(Cpu& cpu, const ReclaimControl& control) {
+    return shrink_node(cpu, state_, control);
+}
+
+MoveResult Kernel::move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
+                              MoveShared shared) {
+    return rmap::move_pages(cpu, state_, mm, addresses, nid, shared);
+}
+
+std::uint64_t Kernel::munmap(Cpu& cpu, Mm& mm, VirtRange range) {
+    return rmap::munmap(cpu, state_, mm, range);
+}
+
+bool Kernel::touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {
+    const bool write = access == Access::kWrite;
+    for (;;) {
+        if (const auto slot = find_pte(cpu, state_, mm, address, Part::kUser)) {
+            // The conditional update of a walker: an entry that changed is looked at again.
+            bool allowed = false;
+            const auto use = [&](Word old, Instant) {
+                const Pte pte{old.value};
+                allowed = pte.present() && (!write || pte.writable());
+                if (!allowed) return old;
+                const Pte used = pte.with(Pte::kAccessed | (write ? Pte::kDirty : 0));
+                return Word{used.raw(), old.generation};
+            };
+            cpu.memory().read_modify_write(slot->ptep, use, Part::kUser);
+            if (allowed) return true;
+        }
+        if (handle_page_fault(cpu, mm, address, access) != FaultResult::kHandled) return false;
+    }
+}
+
+std::optional<Word> Kernel::read_pte(Cpu& cpu, Mm& mm, VirtAddr address) {
+    const auto slot = find_pte(cpu, state_, mm, address, Part::kUser);
+    if (!slot) return std::nullopt;
+    return rmap::read_pte(cpu, slot->ptep, Part::kUser);
+}
+
+MmStatus Kernel::status(Cpu& cpu, const Mm& mm) {
+    MmStatus status;
+    status.vm_size = mm.total_vm;
+    status.rss_anon = get_mm_counter(cpu, mm, MmCounter::kAnonPages);
+    status.rss_file = get_mm_counter(cpu, mm, MmCounter::kFilePages);
+    status.rss_shmem = get_mm_counter(cpu, mm, MmCounter::kShmemPages);
+    status.vm_swap = get_mm_counter(cpu, mm, MmCounter::kSwapEnts);
+    status.vm_rss = status.rss_anon + status.rss_file + status.rss_shmem;
+    status.vm_hwm =
+        std::max(status.vm_rss, cpu.memory().load(mm.hiwater_rss, Part::kPageState).value);
+    return status;
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rmap/mm/fault.hpp"
+#include "rmap/mm/kernel_state.hpp"
+#include "rmap/mm/mmap.hpp"
+#include "rmap/mm/page_table.hpp"
+#include "rmap/reclaim/reclaim.hpp"
+#include "rmap/unmap/migrate.hpp"
+
+namespace mmusim::rmap {
+
+enum class AccessedBits { kYoung, kCleared };
+enum class DirtyBits { kAsFaulted, kCleared };
+enum class LruPlacement { kAsFaulted, kActive, kInactive };
+
+/// The state in which populate() leaves the pages of a range.
+struct Populate {
+    Access access = Access::kWrite;  ///< how they are touched first
+    AccessedBits accessed = AccessedBits::kYoung;
+    /// kCleared: as if cleaned since; private entries are write-protected as well, as after a read
+    /// from swap.
+    DirtyBits dirty = DirtyBits::kAsFaulted;
+    LruPlacement lru = LruPlacement::kAsFaulted;
+};
+
+/// What /proc/PID/status says, in pages.
+struct MmStatus {
+    std::uint64_t vm_size = 0;
+    std::uint64_t vm_hwm = 0;
+    std::uint64_t vm_rss = 0;
+    std::uint64_t rss_anon = 0;
+    std::uint64_t rss_file = 0;
+    std::uint64_t rss_shmem = 0;
+    std::uint64_t vm_swap = 0;
+};
+
+/// The kernel engine. Everything runs on a CPU that is given; no lock may be held. During set-up,
+/// one CPU whose ports let no time pass makes the machine's state; afterwards any CPU may operate
+/// on it at its own local time.
+class Kernel {
+public:
+    Kernel(const KernelConfig& config, KernelMemory& memory, FlushPort& flush,
+           InvalidationPort& notifiers)
+        : state_(config, memory, flush, notifiers) {}
+
+    // ---- set-up only ------------------------------------------------------------------------
+    /// An empty address space, whose pages are charged to group `memcg`.
+    Mm& create_mm(Cpu& cpu, std::string name, unsigned memcg = 0);
+    AddressSpace& create_file(std::string name, std::uint64_t pages);
+    /// A private anonymous mapping.
+    Vma& mmap_anon(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t more_vm_flags = 0);
+    /// A mapping of a file from its page `pgoff` on.
+    enum class Sharing { kShared, kPrivate };
+    Vma& mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, std::uint64_t pgoff = 0,
+                   Sharing sharing = Sharing::kShared);
+    /// A child with copies of all mappings; private pages are shared until written.
+    Mm& fork(Cpu& cpu, Mm& parent, std::string name);
+    /// Touches every page of the range in ascending order and arranges its state.
+    void populate(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how = {});
+    /// Only the last step of populate(), for pages that are mapped already.
+    void arrange(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how);
+
+    // ---- at any time ------------------------------------------------------------------------
+    FaultResult handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access);
+    ReclaimResult reclaim_pages(Cpu& cpu, const ReclaimControl& control);
+    MoveResult move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
+                          MoveShared shared = MoveShared::kNo);
+    std::uint64_t munmap(Cpu& cpu, Mm& mm, VirtRange range);
+
+    /// One access as a core without a TLB would make it: sets the accessed and dirty bits, faults
+    /// as often as necessary. False: the process would have been killed.
+    bool touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access);
+
+    /// The entry for `address`; none if there is no table.
+    std::optional<Word> read_pte(Cpu& cpu, Mm& mm, VirtAddr address);
+    MmStatus status(Cpu& cpu, const Mm& mm);
+
+    /// The counts of one CPU. For reports, when that CPU has stopped.
+    const ReclaimStats& reclaim_stats(CpuId cpu) const { return state_.reclaim_stats.at(cpu); }
+    const std::deque<Mm>& mms() const { return mms_; }
+    KernelState& state() { return state_; }
+
+private:
+    void arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how);
+
+    KernelState state_;
+    std::deque<Mm> mms_;
+    MmId next_ctx_id_ = kInitMm + 1;
+};
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""usage: cli_test.py PROGRAM CONFIGS    what the built program does as a process
+
+Exit codes, one-line errors, clean stdout, files that are complete. Needs only the standard library.
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = ""
+CONFIGS = pathlib.Path()
+QUICK = ["--set", "region.buffer.pages=4", "--set", "operation.munmap.rounds=2"]
+
+
+def mmusim(*arguments, **environment):
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, **environment})
+
+
+class Program(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.write_text(content)
+        return str(path)
+
+    def platform(self, content):
+        base = CONFIGS / "platforms" / "capture-vm.toml"
+        return self.write("p.toml", f'extends = "{base}"\n{content}')
+
+    def assert_user_error(self, done, line):
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(done.stderr, f"mmusim: {line}\n")
+        self.assertEqual(done.stdout, "")
+
+    def test_five_kinds_of_wrong_configuration(self):
+        def run(platform):
+            out = self.folder / "out"
+            done = mmusim("run", platform, "munmap", "--out", str(out))
+            self.assertFalse(out.exists())
+            return done
+
+        wrong = self.platform("[coherence]\nsame_soket = { ns = 1 }\n")
+        self.assert_user_error(
+            run(wrong), f"{wrong}:3:1: unknown key 'coherence.same_soket'; nearest is 'same_socket'")
+        wrong = self.platform('[topology]\nfrom = "assumed: x"\nsockets = "two"\n')
+        self.assert_user_error(
+            run(wrong), f"{wrong}:4:11: 'topology.sockets' is a string; expected a whole number from "
+            "1 to 64 (sockets, each one a NUMA node)")
+        wrong = self.platform('[topology]\nfrom = "assumed: x"\nsockets = 0\n')
+        self.assert_user_error(
+            run(wrong), f"{wrong}:4:11: 'topology.sockets' is 0; expected a whole number from 1 to 64 "
+            "(sockets, each one a NUMA node)")
+        self.write("part.toml", "")
+        wrong = self.write("p.toml", 'extends = "prat.toml"\n')
+        self.assert_user_error(
+            run(wrong), f"{wrong}:1:11: cannot open 'prat.toml': No such file or directory; nearest "
+            "is 'part.toml'")
+        other = self.write("q.toml", 'extends = "p.toml"\n')
+        wrong = self.write("p.toml", 'extends = "q.toml"\n')
+        self.assert_user_error(
+            run(wrong), f"{other}:1:11: 'extends' goes in a circle: p.toml -> q.toml -> p.toml")
+
+    def test_wrong_command_lines(self):
+        self.assert_user_error(mmusim("rnu"), "unknown command 'rnu'; nearest is 'run'")
+        self.assert_user_error(mmusim("run", "laptop", "munmap", "--sede", "1"),
+                               "unknown option '--sede'; nearest is '--seed'")
+        self.assert_user_error(mmusim("run", "labtop", "munmap"),
+                               "no platform is called 'labtop'; nearest is 'laptop'")
+
+    def test_help_and_version_are_alone_on_stdout(self):
+        version = mmusim("--version")
+        self.assertRegex(version.stdout, r"\Ammusim \d+\.\d+\.\d+\n\Z")
+        self.assertEqual((version.returncode, version.stderr), (0, ""))
+        for arguments in (["--help"], ["run", "--help"], ["config", "--help"], ["list", "--help"]):
+            done = mmusim(*arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("Examples:", done.stdout)
+
+    def test_run_prints_a_report_and_nothing_else(self):
+        done = mmusim("run", "capture-vm", "munmap", *QUICK)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(done.stdout.startswith("munmap on capture-vm\n"), done.stdout)
+        self.assertNotIn("\x1b", done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"\A[^\n]* simulated in [^\n]*\n\Z")
+
+    def test_results_are_the_same_bytes_every_time(self):
+        def run(name, *more):
+            out = self.folder / name
+            done = mmusim("run", "capture-vm", "munmap", *QUICK, "--out", str(out), "--events",
+                          "events.jsonl", "--quiet", *more)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+            self.assertEqual(sorted(p.name for p in out.iterdir()), ["events.jsonl", "results.json"])
+            return [(out / file).read_bytes() for file in ("results.json", "events.jsonl")]
+
+        first = run("a")
+        self.assertEqual(first, run("b"))
+        self.assertEqual(first, run("c", "--quantum", "1ns"))
+        self.assertIn("munmap", [o["name"] for o in json.loads(first[0])["operations"]])
+
+    def test_json_on_stdout_is_the_file(self):
+        out = self.folder / "out"
+        timing = self.folder / "timing.json"
+        done = mmusim("run", "capture-vm", "munmap", *QUICK, "--out", str(out), "--format", "json",
+                      "--timing", str(timing))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, (out / "results.json").read_text())
+        self.assertGreater(json.loads(timing.read_text())["host_s"], 0)
+
+    def test_config_show_can_be_run(self):
+        both = self.write("both.toml", mmusim("config", "show", "capture-vm", "munmap", *QUICK).stdout)
+        self.assertEqual(mmusim("run", both, both, "--quiet").returncode, 0)
+
+    def test_a_violation_is_exit_code_1(self):
+        done = mmusim("run", "capture-vm", "reclaim-anon", "--set", "inject.fault=skip-batch-flush")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("UNSAFE: ", done.stdout)
+
+    def test_interrupt_completes_the_files(self):
+        out = self.folder / "out"
+        process = subprocess.Popen([PROGRAM, "run", "capture-vm", "munmap", "--out", str(out),
+                                    "--events", "events.jsonl", "--quiet", "--set",
+                                    "operation.munmap.rounds=100000"])
+        events = out / "events.jsonl"
+        while not (events.exists() and events.stat().st_size > 0):
+            self.assertIsNone(process.poll())
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=120), 130)
+        self.assertTrue(json.loads((out / "results.json").read_text())["stopped"])
+        for line in events.read_text().splitlines():
+            json.loads(line)
+
+    def test_installed_folders_do_not_appear_in_results(self):
+        done = mmusim("run", "capture-vm", "munmap", *QUICK, "--format", "json")
+        self.assertNotIn(str(CONFIGS), done.stdout)
+
+
+if __name__ == "__main__":
+    PROGRAM, CONFIGS = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1)).resolve()
+    unittest.main()

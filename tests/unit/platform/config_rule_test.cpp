@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// What has to hold between the values of a machine and of a scenario.
+#include <catch2/catch.hpp>
+
+#include "tests/support/config_fixture.hpp"
+
+namespace mmusim::test {
+namespace {
+
+TEST_CASE("machine rules: TLB arrays are whole and have a power of two of sets", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"tlb.l1.small_entries=66"}) ==
+          "--set:1:8: 'tlb.l1.small_entries' is 66; expected a multiple of the 4 ways");
+    CHECK(fixture.error({"tlb.l2.large_entries=36"}) ==
+          "--set:1:8: 'tlb.l2.large_entries' is 36, in 12 ways 3 sets; expected a power of two of "
+          "sets");
+}
+
+TEST_CASE("machine rules: distances are a metric", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"topology.hops=[[0,1],[2,0]]"}) ==
+          "--set:1:10: 'topology.hops': 0 to 1 is 1 steps but 1 to 0 is 2; expected a symmetric "
+          "matrix");
+    CHECK(fixture.error({"topology.hops=[[1,1],[1,0]]"}) ==
+          "--set:1:10: 'topology.hops': socket 0 is 1 steps from itself; expected 0");
+    CHECK(fixture.error({"topology.hops=[[0,0],[0,0]]"}) ==
+          "--set:1:10: 'topology.hops': sockets 0 and 1 are 0 steps apart; expected 1 or more");
+    CHECK(fixture.error({"topology.sockets=3", "topology.hops=[[0,1,3],[1,0,1],[3,1,0]]"}) ==
+          "--set:2:10: 'topology.hops': 0 to 2 is 3 steps but 2 by way of 1; expected no detour to "
+          "be shorter");
+    CHECK(
+        fixture.error({"topology.hops=[[0,1]]"}) ==
+        "--set:1:15: 'topology.hops' is an array; expected 2 rows of 2 whole numbers from 0 to 16 "
+        "(steps between sockets)");
+}
+
+TEST_CASE("machine rules: at most as many cores as a CPU mask holds", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"topology.sockets=64", "topology.cores_per_socket=28"}) ==
+          "--set:2:10: 64 sockets of 28 cores are 1792 cores; expected at "
+          "most 1024");
+}
+
+TEST_CASE("machine rules: nothing overtakes the stores that it announces", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"coherence.same_socket.ns=0.001"}) ==
+          "--set:1:23: 'coherence.same_socket' is 0.001 ns; expected 0.002 ns or more: stores are "
+          "visible after half of it");
+    CHECK(fixture.error({"kernel.costs.lock_handover.ns=23.999"}) ==
+          "--set:1:28: 'kernel.costs.lock_handover' is 23.999 ns; expected 24 ns or more: the next "
+          "owner would not see the last one's stores (half of coherence.same_socket)");
+    CHECK(
+        fixture.error({"interrupt.to_fabric.ns=1", "interrupt.delivery.ns=22.999"}) ==
+        "--set:2:20: 'interrupt.delivery' with 'interrupt.to_fabric' is 23.999 ns; expected 24 ns "
+        "or more: an interrupt would overtake the store that it announces (half of "
+        "coherence.same_socket)");
+    CHECK_NOTHROW(fixture.load({"kernel.costs.lock_handover.ns=24"}));
+    CHECK_NOTHROW(fixture.load({"interrupt.to_fabric.ns=1", "interrupt.delivery.ns=23"}));
+}
+
+TEST_CASE("scenario rules: every thread has its own CPU of the machine", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(
+        fixture.error({"process.main.threads=56"}) ==
+        "--set:1:14: process 'main' needs CPUs 1 to 56; platform 'skylake-sp-2s' has CPUs 0 to 55");
+    CHECK_NOTHROW(fixture.load({"process.main.threads=55"}));
+    CHECK(fixture.error({"process.main.first_cpu=60"}) ==
+          "--set:1:14: process 'main' needs CPUs 60 to 62; platform 'skylake-sp-2s' has CPUs 0 to "
+          "55");
+    CHECK(
+        fixture.scenario_error("[process.other]\nfirst_cpu = 3\naccess = { ns = 1 }\n") ==
+        "s.toml:3:1: processes 'main' and 'other' both have a thread on CPU 3; expected one thread "
+        "per CPU");
+    CHECK(
+        fixture.scenario_error("[process.other]\nfirst_cpu = 0\nthreads = 0\nlazy_threads = 2\n"
+                               "access = { ns = 1 }\n") ==
+        "s.toml:3:1: processes 'main' and 'other' both have a thread on CPU 1; expected one thread "
+        "per CPU");
+    CHECK_NOTHROW(fixture.load_files(
+        fixture.platform_file,
+        fixture.scenario("[process.other]\nthreads = 0\naccess = { ns = 1 }\n")));
+}
+
+TEST_CASE("scenario rules: an operation has a CPU where it can run", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"operation.reclaim.cpu=56"}) ==
+          "--set:1:19: operation 'reclaim' runs on CPU 56; platform 'skylake-sp-2s' has CPUs 0 to "
+          "55");
+    CHECK_NOTHROW(fixture.load({"operation.reclaim.cpu=1"}));
+    CHECK(fixture.error({"operation.reclaim.cpu=1", "process.main.threads=0",
+                         "process.main.lazy_threads=3"}) ==
+          "--set:1:19: CPU 1 of operation 'reclaim' has a sleeping thread of process 'main'; "
+          "expected a free CPU, or a running thread of 'main'");
+    fixture.scenario_file =
+        fixture.scenario("[process.other]\nfirst_cpu = 9\naccess = { ns = 1 }\n");
+    CHECK(fixture.error({"operation.reclaim.cpu=9"}) ==
+          "--set:1:19: CPU 9 of operation 'reclaim' has a running thread of process 'other'; "
+          "expected a free CPU, or a running thread of 'main'");
+    fixture.scenario_file = shipped("scenarios/munmap");
+    CHECK(fixture.error({"operation.munmap.cpu=9"}) ==
+          "--set:1:18: operation 'munmap' runs on CPU 9, where no thread of process 'main' runs; "
+          "expected one that does, since munmap is its own call");
+}
+
+TEST_CASE("scenario rules: pages and nodes that exist", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"operation.reclaim.pages=513"}) ==
+          "--set:1:19: operation 'reclaim' takes 513 pages per round; region 'heap' has 512");
+    CHECK(fixture.error({"operation.reclaim.to_node=1"}) ==
+          "--set:1:19: operation 'reclaim' moves nothing; expected 'to_node' only with type = "
+          "\"move_pages\"");
+    CHECK(fixture.error({"region.heap.pages=16777216"}) ==
+          "--set:1:13: the regions up to 'heap' need 16777216 pages; platform 'skylake-sp-2s' has "
+          "2097152");
+    CHECK(
+        fixture.error({"region.heap.kind=file", "region.heap.sharing=fork"}) ==
+        "--set:2:13: region 'heap' maps a file, which is not forked; expected kind = \"anon\" with "
+        "sharing = \"fork\"");
+    fixture.platform_file = shipped("platforms/laptop");
+    fixture.scenario_file = shipped("scenarios/migrate");
+    CHECK(fixture.error({"operation.migrate.to_node=2"}) ==
+          "--set:1:19: operation 'migrate' moves pages to node 2; platform 'laptop' has nodes 0 to "
+          "0");
+}
+
+TEST_CASE("scenario rules: a scenario does something", "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = fixture.folder().write("s.toml", "[scenario]\nname = \"idle\"\n");
+    CHECK(fixture.error() ==
+          "s.toml:2:1: scenario 'idle' does nothing; expected at least one [operation.NAME]");
+}
+
+}  // namespace
+}  // namespace mmusim::test
