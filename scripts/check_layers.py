@@ -18,15 +18,15 @@ import tempfile
 LAYERS = ("rmap", "notifiers", "models", "platform", "tests")
 TOP_LEVEL = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "models", "platform",
              "rmap", "notifiers", "configs", "tests", "scripts", "build"}
-SHARED = ("rmap/types/", "rmap/ports/", "rmap/sync/")
+SHARED = ("rmap/types/", "rmap/ports/", "rmap/sync/", "rmap/account/")
 
 # Layer -> (what its quoted includes may start with, the rule in words).
 OURS = {
     "rmap": (("rmap/",), "rmap includes only the standard library and rmap"),
     "notifiers": (SHARED + ("notifiers/",),
-                  "notifiers sees only rmap/types, rmap/ports, rmap/sync and notifiers"),
+                  "notifiers sees only rmap/types, ports, sync, account and notifiers"),
     "models": (SHARED + ("notifiers/notifier_client.hpp", "models/"),
-               "models sees only rmap/types, rmap/ports, rmap/sync, "
+               "models sees only rmap/types, ports, sync, account, "
                "notifiers/notifier_client.hpp and models: hardware does not know the kernel"),
     "platform": (("rmap/", "notifiers/", "models/", "platform/"),
                  "platform sees the four layers, never tests"),

@@ -43,6 +43,7 @@ struct RegionConfig {
     bool written = true;  ///< pages were written before (dirty PTEs)
     bool young = false;   ///< accessed bits set when the run begins
     bool active = true;   ///< pages begin on the active LRU list
+    bool in_use = true;   ///< threads keep accessing it; else they touch it once, at the beginning
 };
 
 enum class OperationType { kReclaim, kMovePages, kMunmap };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <iterator>
 #include <list>
 #include <map>
 #include <utility>
@@ -40,14 +41,9 @@ public:
         entries_.erase(entry);
     }
 
-    bool full() const { return entries_.size() >= capacity_; }
-
-    /// Oldest first.
-    const std::list<std::pair<Key, Value>>& entries() const { return entries_; }
-
 private:
     const std::size_t capacity_;
-    std::list<std::pair<Key, Value>> entries_;
+    std::list<std::pair<Key, Value>> entries_;  ///< oldest first
     std::map<Key, typename std::list<std::pair<Key, Value>>::iterator> index_;
 };
 

@@ -33,6 +33,7 @@ struct TlbStatsRow {
 struct QuantumReport {
     rmap::Duration automatic;  ///< least lookahead
     std::optional<rmap::Duration> requested;
+    std::uint64_t switches = 0;  ///< of the simulator between threads; depends on the quantum
     std::uint64_t late_effects = 0;
     rmap::Duration worst_lateness;
     rmap::Duration bound;  ///< requested - least lookahead, if larger

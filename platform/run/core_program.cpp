@@ -21,7 +21,7 @@ void CoreProgram::run(models::CoreModule& core) {
         operation_(*kernel_.cpu);
     else if (thread_)
         run_user(core);
-    finished_ = true;
+    finished_at_ = core.time().local_now();
 }
 
 void CoreProgram::run_user(models::CoreModule& core) {

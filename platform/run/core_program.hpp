@@ -50,7 +50,8 @@ public:
     void handle_interrupt(models::CoreModule& core, const rmap::TakenInterrupt& taken) override;
 
     /// Everything it was to do is done; only interrupts are served from here on.
-    bool finished() const { return finished_; }
+    bool finished() const { return finished_at_ != rmap::kNever; }
+    rmap::Instant finished_at() const { return finished_at_; }
 
 private:
     void run_user(models::CoreModule& core);
@@ -60,7 +61,7 @@ private:
     Kernel kernel_;
     std::optional<UserThread> thread_;
     std::function<void(rmap::Cpu&)> operation_;
-    bool finished_ = false;
+    rmap::Instant finished_at_ = rmap::kNever;
 };
 
 }  // namespace mmusim::platform

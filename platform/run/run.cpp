@@ -47,8 +47,11 @@ void simulate(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
                      fmt::format("deadlock: core {} waits for ever", cpu));
 }
 
-QuantumReport quantum_report(const models::Lookahead& lookahead, const models::LateEffects& late) {
+QuantumReport quantum_report(const models::Lookahead& lookahead, Platform& machine) {
+    const auto late = machine.late();
     QuantumReport report;
+    for (rmap::CpuId cpu = 0; cpu < machine.cores(); ++cpu)
+        report.switches += machine.core(cpu).time().switches();
     report.automatic = lookahead.automatic();
     report.requested = lookahead.quantum;
     report.late_effects = late.count;
@@ -99,12 +102,13 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     if (log) log->close();
 
     RunResult result;
-    result.simulated = models::kernel_now() - rmap::Instant{};
+    for (const auto& program : programs)
+        result.simulated = rmap::max(result.simulated, program->finished_at() - rmap::Instant{});
     result.stopped = world.stopped();
     collect(machine, world, result);
     result.oracle.on = oracle != nullptr;
     if (oracle) result.oracle = oracle->finish();
-    result.quantum = quantum_report(build.lookahead, machine.late());
+    result.quantum = quantum_report(build.lookahead, machine);
     return result;
 }
 

@@ -55,7 +55,7 @@ public:
 
 class SetupTrace final : public rmap::TracePort {
 public:
-    void emit(rmap::Event, const rmap::EventArguments&) override {}
+    void emit(rmap::OperationId, rmap::Event, const rmap::EventArguments&) override {}
 };
 
 /// A CPU as kernel code sees it while the machine is set up: the same code as in the run, no time.

@@ -241,7 +241,7 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
         if (region.config->process != process.config->name) continue;
         mine.push_back(&region);
         written |= region.config->written;
-        if (!region.munmap) accessed.push_back(region.ranges.front());
+        if (region.config->in_use && !region.munmap) accessed.push_back(region.ranges.front());
     }
     const bool idle = process.config->pattern == AccessPattern::kIdle;
     UserThread thread{process.mm,

@@ -15,7 +15,7 @@ inline OperationId begin_operation(Cpu& cpu, OperationKind kind, std::uint64_t p
 /// Closes it. `pages` is what it did.
 inline void end_operation(Cpu& cpu, OperationId id, OperationKind kind, Outcome outcome,
                           std::uint64_t pages) {
-    cpu.emit(Event::kOperationEnd, {static_cast<std::uint64_t>(kind), pages});
+    cpu.emit(id, Event::kOperationEnd, {static_cast<std::uint64_t>(kind), pages});
     cpu.account().end(id, cpu.now(), outcome, pages);
 }
 

@@ -40,8 +40,12 @@ public:
 
     Instant now() const { return ports_.time.local_now(); }
     void spend(Duration cost, Part part) { ports_.time.spend(cost, part); }
+    /// An event of the innermost operation, or of another one that this CPU works for.
     void emit(Event event, const EventArguments& arguments = {}) {
-        ports_.trace.emit(event, arguments);
+        emit(ports_.account.current(), event, arguments);
+    }
+    void emit(OperationId operation, Event event, const EventArguments& arguments) {
+        ports_.trace.emit(operation, event, arguments);
     }
 
     /// The task that runs here; set by the scheduler code only.

@@ -10,8 +10,8 @@ class TracePort {
 public:
     virtual ~TracePort() = default;
 
-    /// Records `event` at the calling actor's local time, for its innermost operation.
-    virtual void emit(Event event, const EventArguments& arguments) = 0;
+    /// Records `event` at the calling actor's local time; `operation` caused it, 0 = none.
+    virtual void emit(OperationId operation, Event event, const EventArguments& arguments) = 0;
 };
 
 }  // namespace mmusim::rmap

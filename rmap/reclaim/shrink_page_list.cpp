@@ -109,6 +109,9 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsign
         const Fate fate = write_dirty_page(cpu, kernel, page, references);
         if (fate != Fate::kFree) return fate;
     }
+    // page_mapping() is NULL: while the page was unlocked for its write, a fault has taken it out of
+    // the swap cache.
+    if (page_is_anon(cpu, page) && !page.test(cpu, PageFlag::kSwapCache)) return Fate::kKeepLocked;
     return remove_mapping(cpu, kernel, page) ? Fate::kFree : Fate::kKeepLocked;
 }
 

@@ -21,7 +21,7 @@ constexpr rmap::PhysAddr kLockWord{0x20000};
 constexpr rmap::PhysAddr kData{0x30000};
 
 struct NoTrace final : rmap::TracePort {
-    void emit(rmap::Event, const rmap::EventArguments&) override {}
+    void emit(rmap::OperationId, rmap::Event, const rmap::EventArguments&) override {}
 };
 
 /// The CPUs of a machine as kernel code sees them.

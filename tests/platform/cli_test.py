@@ -129,9 +129,9 @@ class Program(unittest.TestCase):
 
     def test_interrupt_completes_the_files(self):
         out = self.folder / "out"
-        process = subprocess.Popen([PROGRAM, "run", "capture-vm", "munmap", "--out", str(out),
-                                    "--events", "events.jsonl", "--quiet", "--set",
-                                    "operation.munmap.rounds=100000"])
+        process = subprocess.Popen([PROGRAM, "run", "capture-vm", "reclaim-anon", "--out",
+                                    str(out), "--events", "events.jsonl", "--quiet", "--set",
+                                    "operation.reclaim.rounds=1000000"])
         events = out / "events.jsonl"
         while not (events.exists() and events.stat().st_size > 0):
             self.assertIsNone(process.poll())

@@ -98,9 +98,9 @@ std::uint64_t RecordingTrace::argument(const EventRecord& record, std::string_vi
                        std::string(rmap::info(record.event).name) + " has no " + std::string(name));
 }
 
-void TraceOf::emit(Event event, const rmap::EventArguments& arguments) {
-    trace_.add(
-        {time_.local_now(), time_.actor(), sequence_++, account_.current(), event, arguments});
+void TraceOf::emit(rmap::OperationId operation, Event event,
+                   const rmap::EventArguments& arguments) {
+    trace_.add({time_.local_now(), time_.actor(), sequence_++, operation, event, arguments});
 }
 
 }  // namespace mmusim::test

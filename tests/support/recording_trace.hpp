@@ -65,7 +65,8 @@ public:
     TraceOf(RecordingTrace& trace, rmap::TimePort& time, const rmap::Accountant& account)
         : trace_(trace), time_(time), account_(account) {}
 
-    void emit(rmap::Event event, const rmap::EventArguments& arguments) override;
+    void emit(rmap::OperationId operation, rmap::Event event,
+              const rmap::EventArguments& arguments) override;
 
 private:
     RecordingTrace& trace_;

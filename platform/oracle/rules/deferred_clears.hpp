@@ -27,8 +27,7 @@ struct DeferredClear {
     rmap::Instant time;
 };
 
-/// "mm 2 va 0x... cleared with its flush deferred at 12 ns by core..., not flushed" as far as it
-/// is known.
+/// "mm 2 va 0x1000 was cleared with its flush deferred at 12 ns", and whom a batch flush left out.
 std::string describe(const DeferredClear& clear);
 
 /// Which deferred flushes are still owed. A clear is flushed when a batch flush of the same actor

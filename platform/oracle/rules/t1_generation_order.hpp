@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
-#include <string_view>
 #include <utility>
 
 #include "platform/oracle/bounded_map.hpp"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/report/event_log.hpp"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -19,9 +21,11 @@ using test::EventStream;
 
 std::string actor_name(rmap::ActorId actor) { return "core" + std::to_string(actor); }
 
+/// A name of its own: cases run in processes of their own, at the same time.
 struct File {
     explicit File(const std::string& name)
-        : path((std::filesystem::temp_directory_path() / name).string()) {}
+        : path((std::filesystem::temp_directory_path() / (std::to_string(getpid()) + name))
+                   .string()) {}
     ~File() { std::filesystem::remove(path); }
     std::string content() const {
         std::ostringstream text;

@@ -17,8 +17,7 @@ Mm& empty_mm(KernelBench& bench, std::uint64_t pages) {
     return mm;
 }
 
-FaultResult fault(KernelBench& bench, Mm& mm, std::uint64_t index, Access access,
-                  CpuId cpu = 0) {
+FaultResult fault(KernelBench& bench, Mm& mm, std::uint64_t index, Access access, CpuId cpu = 0) {
     return bench.kernel.handle_page_fault(bench.cpu(cpu), mm, bench.page(index), access);
 }
 
@@ -145,8 +144,7 @@ TEST_CASE("fault: a page comes back from swap without the cache if nobody else n
     CHECK(bench.try_to_unmap(again, TtuFlags::kNone));
 }
 
-TEST_CASE("fault: a page of several processes comes back through the swap cache",
-          "[unit][rmap]") {
+TEST_CASE("fault: a page of several processes comes back through the swap cache", "[unit][rmap]") {
     KernelBench bench;
     Mm& parent = bench.anon_mm(1, {1});
     Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
@@ -266,6 +264,5 @@ TEST_CASE("fault: its operation contains entry and exit and nothing unaccounted"
     CHECK(result.end == bench.cpu().now());
     CHECK(result.parts.sum() == result.end - result.begin);
     const KernelCosts& costs = bench.machine.costs();
-    CHECK(result.parts[Part::kFault] >=
-          costs.fault_entry + costs.fault_handle + costs.fault_exit);
+    CHECK(result.parts[Part::kFault] >= costs.fault_entry + costs.fault_handle + costs.fault_exit);
 }

@@ -13,8 +13,7 @@ struct Member {
     char name;
 };
 
-std::string overlapping(const IntervalTree<Member>& tree, std::uint64_t first,
-                        std::uint64_t last) {
+std::string overlapping(const IntervalTree<Member>& tree, std::uint64_t first, std::uint64_t last) {
     std::string names;
     tree.for_each_overlap(first, last, [&](Member& member) {
         names += member.name;
@@ -71,8 +70,7 @@ TEST_CASE("interval tree: a visitor can stop the walk", "[unit][rmap]") {
     std::vector<Member> members(5, Member{'m'});
     for (auto& member : members) tree.insert(member, 0, 9);
     unsigned visited = 0;
-    tree.for_each_overlap(0, 9, [&](Member&) {
-        return ++visited == 3 ? Visit::kStop : Visit::kContinue;
-    });
+    tree.for_each_overlap(
+        0, 9, [&](Member&) { return ++visited == 3 ? Visit::kStop : Visit::kContinue; });
     CHECK(visited == 3);
 }

@@ -42,34 +42,54 @@ X86FlushConfig flush_config(unsigned cpus) {
 /// The code of the kernel reference for an event; "" if it has none there.
 std::string token(const EventRecord& record) {
     switch (record.event) {
-        case Event::kMnStart: return "MN.START";
-        case Event::kMnEnd: return record.arguments[3] ? "MN.OEND" : "MN.END";
-        case Event::kMnInvalidateRange: return "MN.INV";
-        case Event::kMnClearFlushYoung: return "MN.CFY";
-        case Event::kPtlLock: return "PTL+";
-        case Event::kPtlUnlock: return "PTL-";
-        case Event::kPtepClearFlushYoungRet: return record.arguments[0] ? "A-clear(1)" : "A-clear";
+        case Event::kMnStart:
+            return "MN.START";
+        case Event::kMnEnd:
+            return record.arguments[3] ? "MN.OEND" : "MN.END";
+        case Event::kMnInvalidateRange:
+            return "MN.INV";
+        case Event::kMnClearFlushYoung:
+            return "MN.CFY";
+        case Event::kPtlLock:
+            return "PTL+";
+        case Event::kPtlUnlock:
+            return "PTL-";
+        case Event::kPtepClearFlushYoungRet:
+            return record.arguments[0] ? "A-clear(1)" : "A-clear";
         case Event::kPtepClearFlush:
         case Event::kPteClear:
-        case Event::kPteClearDefer: return "PTE.CLR";
-        case Event::kPtepClearFlushRet: return "FL1";
-        case Event::kUbcBatchedSet: return "DEFER";
-        case Event::kUbcWritable: return "DEFER.writable";
-        case Event::kSetPageDirty: return "DIRTY";
-        case Event::kUpdateHiwaterRss: return "HIW";
-        case Event::kPteSetSwap: return "PTE.SET(swp)";
-        case Event::kPteSetMigration: return "PTE.SET(mig)";
-        case Event::kPteRestore: return "PTE.SET(old)";
-        case Event::kPteSet: return "PTE.SET(new)";
-        case Event::kPageRemoveRmap: return "RMAP-";
-        case Event::kPutPage: return "PUT";
+        case Event::kPteClearDefer:
+            return "PTE.CLR";
+        case Event::kPtepClearFlushRet:
+            return "FL1";
+        case Event::kUbcBatchedSet:
+            return "DEFER";
+        case Event::kUbcWritable:
+            return "DEFER.writable";
+        case Event::kSetPageDirty:
+            return "DIRTY";
+        case Event::kUpdateHiwaterRss:
+            return "HIW";
+        case Event::kPteSetSwap:
+            return "PTE.SET(swp)";
+        case Event::kPteSetMigration:
+            return "PTE.SET(mig)";
+        case Event::kPteRestore:
+            return "PTE.SET(old)";
+        case Event::kPteSet:
+            return "PTE.SET(new)";
+        case Event::kPageRemoveRmap:
+            return "RMAP-";
+        case Event::kPutPage:
+            return "PUT";
         case Event::kMmCounter: {
             static constexpr const char* kNames[] = {"file", "anon", "swap", "shmem"};
             const auto delta = static_cast<std::int64_t>(record.arguments[2]);
             return std::string("C(") + kNames[record.arguments[1]] + (delta < 0 ? "" : "+") +
                    std::to_string(delta) + ")";
         }
-        default: return "";
+        default:
+            return "";
     }
 }
 

@@ -56,15 +56,15 @@ public:
     /// given CPUs. The trace is empty afterwards.
     rmap::Mm& anon_mm(std::uint64_t pages, std::initializer_list<rmap::CpuId> cpus,
                       const rmap::Populate& how = kColdDirty);
-    static constexpr rmap::Populate kColdDirty{
-        rmap::Access::kWrite, rmap::AccessedBits::kCleared, rmap::DirtyBits::kAsFaulted,
-        rmap::LruPlacement::kInactive};
-    static constexpr rmap::Populate kColdRead{
-        rmap::Access::kRead, rmap::AccessedBits::kCleared, rmap::DirtyBits::kAsFaulted,
-        rmap::LruPlacement::kInactive};
-    static constexpr rmap::Populate kColdCleaned{
-        rmap::Access::kWrite, rmap::AccessedBits::kCleared, rmap::DirtyBits::kCleared,
-        rmap::LruPlacement::kInactive};
+    static constexpr rmap::Populate kColdDirty{rmap::Access::kWrite, rmap::AccessedBits::kCleared,
+                                               rmap::DirtyBits::kAsFaulted,
+                                               rmap::LruPlacement::kInactive};
+    static constexpr rmap::Populate kColdRead{rmap::Access::kRead, rmap::AccessedBits::kCleared,
+                                              rmap::DirtyBits::kAsFaulted,
+                                              rmap::LruPlacement::kInactive};
+    static constexpr rmap::Populate kColdCleaned{rmap::Access::kWrite, rmap::AccessedBits::kCleared,
+                                                 rmap::DirtyBits::kCleared,
+                                                 rmap::LruPlacement::kInactive};
 
     void watch(const rmap::Mm& mm) { chain.register_client(mm.context.id, client); }
 
@@ -78,9 +78,7 @@ public:
     rmap::Page& isolate(rmap::Mm& mm, std::uint64_t index);
     bool try_to_unmap(rmap::Page& page, rmap::TtuFlags flags);
 
-    std::uint64_t tlb_gen(const rmap::Mm& mm) {
-        return machine.memory()[mm.context.tlb_gen].value;
-    }
+    std::uint64_t tlb_gen(const rmap::Mm& mm) { return machine.memory()[mm.context.tlb_gen].value; }
 
     /// Everything between the entry and the return of one function of CPU 0, in the notation of the
     /// kernel reference: "MN.START, PTL+, PTE.CLR, ...".

@@ -16,17 +16,16 @@ TEST_CASE("move_pages: the events of one page come in the captured order", "[uni
     const MoveResult result = bench.kernel.move_pages(bench.cpu(), mm, {bench.page(0)}, 1);
     CHECK(result.succeeded == 1);
     // Capture h_move_anon_n1_none of a 5.0.1 kernel, from OP_BEGIN to OP_END.
-    CHECK(bench.order({Event::kMigratePages, Event::kTryToUnmap, Event::kRmapWalkAnon,
-                       Event::kLockAnonVmaRead, Event::kTryToUnmapOne, Event::kPageVmaMappedWalk,
-                       Event::kPageVmaMappedWalkRet, Event::kPtepClearFlush,
-                       Event::kFlushTlbMmRange, Event::kFlushTlbMmRangeRet,
-                       Event::kPtepClearFlushRet, Event::kSetPageDirty, Event::kPteSetMigration,
-                       Event::kPageRemoveRmap, Event::kTryToUnmapOneRet, Event::kRmapWalkAnonRet,
-                       Event::kTryToUnmapRet, Event::kMoveToNewPage,
-                       Event::kMigratePageMoveMapping, Event::kMigratePageCopy,
-                       Event::kMoveToNewPageRet, Event::kRemoveMigrationPte,
-                       Event::kPageAddAnonRmap, Event::kPageFree, Event::kMmMigratePages,
-                       Event::kMigratePagesRet}) ==
+    CHECK(bench.order(
+              {Event::kMigratePages,           Event::kTryToUnmap,        Event::kRmapWalkAnon,
+               Event::kLockAnonVmaRead,        Event::kTryToUnmapOne,     Event::kPageVmaMappedWalk,
+               Event::kPageVmaMappedWalkRet,   Event::kPtepClearFlush,    Event::kFlushTlbMmRange,
+               Event::kFlushTlbMmRangeRet,     Event::kPtepClearFlushRet, Event::kSetPageDirty,
+               Event::kPteSetMigration,        Event::kPageRemoveRmap,    Event::kTryToUnmapOneRet,
+               Event::kRmapWalkAnonRet,        Event::kTryToUnmapRet,     Event::kMoveToNewPage,
+               Event::kMigratePageMoveMapping, Event::kMigratePageCopy,   Event::kMoveToNewPageRet,
+               Event::kRemoveMigrationPte,     Event::kPageAddAnonRmap,   Event::kPageFree,
+               Event::kMmMigratePages,         Event::kMigratePagesRet}) ==
           "migrate_pages try_to_unmap rmap_walk_anon lock_anon_vma_read try_to_unmap_one "
           "page_vma_mapped_walk page_vma_mapped_walk_ret ptep_clear_flush flush_tlb_mm_range "
           "flush_tlb_mm_range_ret ptep_clear_flush_ret set_page_dirty pte_set_migration "
@@ -74,8 +73,7 @@ TEST_CASE("move_pages: the old frame is sealed before the copy and freed after t
     CHECK(bench.order({Event::kPtepClearFlushRet, Event::kPageSealed, Event::kMigratePageCopy,
                        Event::kPteSet, Event::kPageFree}) ==
           "ptep_clear_flush_ret page_sealed migrate_page_copy pte_set mm_page_free");
-    CHECK(bench.values(Event::kPageSealed, "generation") ==
-          std::vector<std::uint64_t>{generation});
+    CHECK(bench.values(Event::kPageSealed, "generation") == std::vector<std::uint64_t>{generation});
     CHECK(bench.values(Event::kPageFree, "generation") ==
           std::vector<std::uint64_t>{generation + 1});
     CHECK(bench.kernel.read_pte(bench.cpu(), mm, bench.page(0))->generation ==
@@ -175,15 +173,15 @@ TEST_CASE("migration entry: a fault waits until the page is moved", "[unit][rmap
     bench.machine.time(1).while_waiting = [&] {
         waited = true;
         // What CPU 0 would do next: hand the page lock over.
-        unlock_page(bench.cpu(0), bench.kernel.state().pages.pfn_to_page(
-                                      bench.pte(mm, 0).migration_frame()));
+        unlock_page(bench.cpu(0),
+                    bench.kernel.state().pages.pfn_to_page(bench.pte(mm, 0).migration_frame()));
     };
     Page& page = bench.isolate(mm, 0);
     REQUIRE(bench.try_to_unmap(page, TtuFlags::kMigration | TtuFlags::kIgnoreAccess));
     CHECK(bench.kernel.handle_page_fault(bench.cpu(1), mm, bench.page(0), Access::kRead) ==
           FaultResult::kHandled);
     CHECK(waited);
-    CHECK(bench.pte(mm, 0).migration());           // the fault itself changes nothing
-    CHECK(page.refcount(bench.cpu()) == 1);        // and holds no reference while it waits
+    CHECK(bench.pte(mm, 0).migration());     // the fault itself changes nothing
+    CHECK(page.refcount(bench.cpu()) == 1);  // and holds no reference while it waits
     CHECK_FALSE(page.lock.held_by(bench.cpu(1)));
 }

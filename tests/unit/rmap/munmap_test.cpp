@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "rmap/mm/page_release.hpp"
 #include "tests/unit/rmap/kernel_bench.hpp"
 
 using namespace mmusim::rmap;
@@ -11,13 +12,20 @@ using mmusim::test::KernelBench;
 
 namespace {
 
-constexpr auto kOrder = {Event::kTlbGatherMmu,   Event::kMnStart,
-                         Event::kUnmapPageRange, Event::kFlushTlbBatchedPending,
-                         Event::kPteClear,       Event::kPageRemoveRmap,
-                         Event::kMnEnd,          Event::kFreePgtables,
-                         Event::kTlbFinishMmu,   Event::kFlushTlbMmRange,
-                         Event::kMnInvalidateRange, Event::kFreeUnrefPageList,
-                         Event::kPageFree,       Event::kTlbFinishMmuRet};
+constexpr auto kOrder = {Event::kTlbGatherMmu,
+                         Event::kMnStart,
+                         Event::kUnmapPageRange,
+                         Event::kFlushTlbBatchedPending,
+                         Event::kPteClear,
+                         Event::kPageRemoveRmap,
+                         Event::kMnEnd,
+                         Event::kFreePgtables,
+                         Event::kTlbFinishMmu,
+                         Event::kFlushTlbMmRange,
+                         Event::kMnInvalidateRange,
+                         Event::kFreeUnrefPageList,
+                         Event::kPageFree,
+                         Event::kTlbFinishMmuRet};
 
 std::vector<std::uint64_t> reversed(std::vector<std::uint64_t> values) {
     std::reverse(values.begin(), values.end());
@@ -105,6 +113,7 @@ TEST_CASE("munmap: a hole splits the mapping and both rests are still found by t
         REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
         CHECK(bench.try_to_unmap(page, TtuFlags::kNone));
         CHECK(bench.trace().count(Event::kTryToUnmapOne) == 1);
+        unlock_page(bench.cpu(), page);
     }
     CHECK(bench.kernel.touch(bench.cpu(), mm, bench.page(5), Access::kWrite));
     CHECK_FALSE(bench.kernel.touch(bench.cpu(), mm, bench.page(2), Access::kWrite));
@@ -119,12 +128,11 @@ TEST_CASE("munmap: what reclaim deferred is flushed before entries are trusted",
     bench.kernel.reclaim_pages(bench.cpu(), control);
     bench.trace().clear();
     bench.kernel.munmap(bench.cpu(), mm, bench.range(2));
-    CHECK(bench.values(Event::kFlushTlbBatchedPending, "batched") ==
-          std::vector<std::uint64_t>{1});
+    CHECK(bench.values(Event::kFlushTlbBatchedPending, "batched") == std::vector<std::uint64_t>{1});
     // The whole mm first, then the gather's range.
-    CHECK(bench.order({Event::kFlushTlbBatchedPending, Event::kFlushTlbMmRange,
-                       Event::kPteClear}) ==
-          "flush_tlb_batched_pending flush_tlb_mm_range pte_clear flush_tlb_mm_range");
+    CHECK(
+        bench.order({Event::kFlushTlbBatchedPending, Event::kFlushTlbMmRange, Event::kPteClear}) ==
+        "flush_tlb_batched_pending flush_tlb_mm_range pte_clear flush_tlb_mm_range");
     CHECK(bench.trace().find(Event::kFlushTlbMmRange)[0].arguments[2] == kAllAddresses.end.value);
     CHECK(bench.machine.memory()[mm.tlb_flush_batched].value == 0);
 }

@@ -48,11 +48,11 @@ Mm& file_mm(KernelBench& bench, std::uint64_t pages) {
     return mm;
 }
 
-constexpr auto kListOrder = {Event::kTryToUnmap,          Event::kTryToUnmapFlushDirty,
-                             Event::kArchTlbbatchFlush,   Event::kSwapWritepage,
-                             Event::kRemoveMapping,       Event::kTryToUnmapFlush,
-                             Event::kFreeUnrefPageList,   Event::kPageFree,
-                             Event::kPageFreeBatched,     Event::kShrinkPageListRet};
+constexpr auto kListOrder = {Event::kTryToUnmap,        Event::kTryToUnmapFlushDirty,
+                             Event::kArchTlbbatchFlush, Event::kSwapWritepage,
+                             Event::kRemoveMapping,     Event::kTryToUnmapFlush,
+                             Event::kFreeUnrefPageList, Event::kPageFree,
+                             Event::kPageFreeBatched,   Event::kShrinkPageListRet};
 
 }  // namespace
 
@@ -65,8 +65,7 @@ TEST_CASE("reclaim: one dirty anonymous page goes through all steps in order", "
           "try_to_unmap try_to_unmap_flush_dirty arch_tlbbatch_flush swap_writepage "
           "__remove_mapping try_to_unmap_flush free_unref_page_list mm_page_free "
           "mm_page_free_batched shrink_page_list_ret free_unref_page_list");
-    CHECK(bench.values(Event::kTryToUnmapFlush, "flush_required") ==
-          std::vector<std::uint64_t>{0});
+    CHECK(bench.values(Event::kTryToUnmapFlush, "flush_required") == std::vector<std::uint64_t>{0});
 }
 
 TEST_CASE("reclaim: every dirty page costs a flush of its own", "[unit][rmap]") {
@@ -172,8 +171,7 @@ TEST_CASE("reclaim: active pages are aged first", "[unit][rmap]") {
           "page_referenced page_referenced free_unref_page_list mm_vmscan_lru_shrink_active "
           "shrink_page_list page_referenced page_referenced free_unref_page_list "
           "free_unref_page_list mm_vmscan_lru_shrink_inactive");
-    CHECK(bench.values(Event::kPageReferenced, "locked") ==
-          std::vector<std::uint64_t>{0, 0, 1, 1});
+    CHECK(bench.values(Event::kPageReferenced, "locked") == std::vector<std::uint64_t>{0, 0, 1, 1});
 }
 
 TEST_CASE("reclaim: without aging active pages stay", "[unit][rmap]") {
@@ -234,8 +232,7 @@ TEST_CASE("reclaim: a page is sealed before it is written and ends a generation 
           "pte_clear_defer arch_tlbbatch_flush_ret page_sealed swap_writepage_ret mm_page_free");
     CHECK(bench.values(Event::kPteClearDefer, "generation") ==
           std::vector<std::uint64_t>{generation});
-    CHECK(bench.values(Event::kPageSealed, "generation") ==
-          std::vector<std::uint64_t>{generation});
+    CHECK(bench.values(Event::kPageSealed, "generation") == std::vector<std::uint64_t>{generation});
     CHECK(bench.values(Event::kPageFree, "generation") ==
           std::vector<std::uint64_t>{generation + 1});
 }
@@ -329,8 +326,7 @@ TEST_CASE("reclaim: skip-batch-flush forgets every batch and changes nothing els
     CHECK(broken.order(rest) == healthy.order(rest));
 }
 
-TEST_CASE("reclaim: free-before-flush swaps the end of the list and nothing else",
-          "[unit][rmap]") {
+TEST_CASE("reclaim: free-before-flush swaps the end of the list and nothing else", "[unit][rmap]") {
     KernelBench healthy(three_cpus());
     KernelBench broken(three_cpus(InjectedFault::kFreeBeforeFlush));
     for (KernelBench* bench : {&healthy, &broken}) {
@@ -370,8 +366,7 @@ TEST_CASE("reclaim: operations nest and their parts add up", "[unit][rmap]") {
         }
     }
     CHECK(kinds == std::vector<OperationKind>{OperationKind::kUnmap, OperationKind::kUnmap,
-                                              OperationKind::kUnmap,
-                                              OperationKind::kShrinkPageList,
+                                              OperationKind::kUnmap, OperationKind::kShrinkPageList,
                                               OperationKind::kReclaim});
     CHECK(freed >= bench.trace().find(Event::kPageFree).back().time);
 }

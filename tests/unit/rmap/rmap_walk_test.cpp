@@ -107,8 +107,7 @@ TEST_CASE("page_lock_anon_vma_read: a page that nothing maps has no anon_vma to 
     CHECK_FALSE(page_lock_anon_vma_read(bench.cpu(), bench.kernel.state(), page));
 }
 
-TEST_CASE("page_lock_anon_vma_read: a waiter that outlives the anon_vma gives up",
-          "[unit][rmap]") {
+TEST_CASE("page_lock_anon_vma_read: a waiter that outlives the anon_vma gives up", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {0});
     Page& page = bench.mapped_page(mm, 0);
@@ -118,9 +117,7 @@ TEST_CASE("page_lock_anon_vma_read: a waiter that outlives the anon_vma gives up
     // CPU 0 holds the semaphore for writing while CPU 1 comes; what CPU 0 does next runs when
     // CPU 1 has nothing left but to wait.
     anon_vma_lock_write(bench.cpu(), anon_vma);
-    bench.machine.time(1).while_waiting = [&] {
-        anon_vma_unlock_write(bench.cpu(), anon_vma);
-    };
+    bench.machine.time(1).while_waiting = [&] { anon_vma_unlock_write(bench.cpu(), anon_vma); };
     CHECK(page_lock_anon_vma_read(bench.cpu(1), bench.kernel.state(), page) == &anon_vma);
     CHECK(bench.machine.time(1).charged()[Part::kLockWait].ps > 0);
     anon_vma_unlock_read(bench.cpu(1), anon_vma);

@@ -14,11 +14,10 @@ using mmusim::test::KernelBench;
 namespace {
 
 constexpr auto kReclaim = TtuFlags::kBatchFlush;
-constexpr auto kMigrate =
-    TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess;
+constexpr auto kMigrate = TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess;
 
-/// An anonymous page as shrink_page_list() hands it to try_to_unmap(): isolated, locked, with a swap
-/// slot.
+/// An anonymous page as shrink_page_list() hands it to try_to_unmap(): isolated, locked, with a
+/// swap slot.
 Page& swap_candidate(KernelBench& bench, Mm& mm, std::uint64_t index = 0) {
     Page& page = bench.isolate(mm, index);
     REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
@@ -186,8 +185,7 @@ TEST_CASE("try_to_unmap: migration skips the stack that exec still moves", "[uni
     CHECK(bench.try_to_unmap(page, kReclaim));
 }
 
-TEST_CASE("try_to_unmap: the return value tells whether the page is still mapped",
-          "[unit][rmap]") {
+TEST_CASE("try_to_unmap: the return value tells whether the page is still mapped", "[unit][rmap]") {
     KernelBench bench;
     Mm& parent = bench.anon_mm(1, {});
     Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
@@ -271,9 +269,8 @@ TEST_CASE("try_to_unmap: an access between the unlocked look and the clear is no
     // Another CPU's walker sets the dirty bit after the entry was found clean.
     const auto slot = find_pte(bench.cpu(), bench.kernel.state(), mm, bench.page(0), Part::kUser);
     bench.trace().clear();
-    bench.trace().at_next(Event::kPtlLock, 0, [&] {
-        pte_set_bits(bench.cpu(1), slot->ptep, Pte::kDirty);
-    });
+    bench.trace().at_next(Event::kPtlLock, 0,
+                          [&] { pte_set_bits(bench.cpu(1), slot->ptep, Pte::kDirty); });
     REQUIRE(try_to_unmap(bench.cpu(), bench.kernel.state(), page, kMigrate));
     CHECK(bench.trace().count(Event::kSetPageDirty) == 1);
     CHECK(page.test(bench.cpu(), PageFlag::kDirty));

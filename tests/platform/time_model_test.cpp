@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include <chrono>
+#include <cstdlib>
+
+#include "platform/build/platform.hpp"
+#include "tests/support/hammer.hpp"
+#include "tests/support/print_types.hpp"
+
+namespace mmusim::test {
+
+using rmap::Duration;
+using rmap::nanoseconds;
+using rmap::picoseconds;
+using rmap::TimeRule;
+
+namespace {
+
+bool small_size() {
+    const char* size = std::getenv("MMUSIM_TEST_SIZE");
+    return size && std::string(size) == "small";
+}
+
+Duration automatic(const Hammer& hammer) {
+    return platform::lookahead_of(hammer.platform).automatic();
+}
+
+HammerRun run(const Hammer& hammer, std::optional<Duration> quantum, unsigned order = 0,
+              TimeRule broken = TimeRule::kNone) {
+    HammerOptions options;
+    options.quantum = quantum;
+    options.creation_order = order;
+    options.broken = broken;
+    return run_hammer(hammer, options);
+}
+
+/// Wait per action, 1 ns, a third of the automatic quantum, a prime; three creation orders.
+void check_same(const Hammer& hammer) {
+    const auto exact = run(hammer, std::nullopt);
+    CHECK(exact.failure == "");
+    CHECK(exact.late == 0);
+    const auto same_as_exact = [&](Duration quantum, unsigned order) {
+        const auto other = run(hammer, quantum, order);
+        CHECK(other.late == 0);
+        CHECK(other.same == exact.same);
+    };
+    same_as_exact(picoseconds(1), 0);
+    same_as_exact(nanoseconds(1), 1);
+    same_as_exact({automatic(hammer).ps / 3}, 2);
+    same_as_exact(picoseconds(7919), 1);
+    CHECK(run(hammer, std::nullopt, 1).same == exact.same);
+    CHECK(run(hammer, std::nullopt, 2).same == exact.same);
+}
+
+}  // namespace
+
+TEST_CASE("time model: a small machine gives the same bytes at every exact quantum",
+          "[platform][time]") {
+    const Hammer hammer = small_hammer();
+    const auto exact = run(hammer, std::nullopt);
+    CHECK(exact.unmaps > 50);
+    CHECK(exact.accesses > 1000);
+    CHECK(exact.violations == 0);
+    check_same(hammer);
+}
+
+TEST_CASE("time model: several initiators give the same bytes at every exact quantum",
+          "[platform][time]") {
+    check_same(small_hammer(8, 4));
+}
+
+TEST_CASE("time model: 56 cores give the same bytes at every exact quantum", "[platform][time]") {
+    Hammer hammer = small_hammer(56, 2);
+    hammer.scenario.operations[0].rounds = 1;
+    hammer.scenario.operations[1].rounds = 1;
+    if (small_size()) hammer = small_hammer(20, 2);
+    check_same(hammer);
+}
+
+TEST_CASE("time model: injected faults give the same bytes and the same verdicts",
+          "[platform][time]") {
+    for (const auto& fault : rmap::kInjectedFaults) {
+        CAPTURE(fault.name);
+        Hammer hammer = small_hammer(4, 2);
+        hammer.scenario.injected_fault = fault.fault;
+        // A range flush becomes a full one when others flush the same mm meanwhile.
+        if (fault.fault == rmap::InjectedFault::kShrinkRange)
+            hammer.scenario.operations.erase(hammer.scenario.operations.begin());
+        const auto exact = run(hammer, std::nullopt);
+        CHECK(exact.failure == "");
+        CHECK((exact.violations > 0) == (fault.fault != rmap::InjectedFault::kNone));
+        CHECK(run(hammer, nanoseconds(1), 1).same == exact.same);
+    }
+}
+
+TEST_CASE("time model: four times the automatic quantum changes the bytes and is reported late",
+          "[platform][time]") {
+    const Hammer hammer = small_hammer(8, 2);
+    const auto exact = run(hammer, std::nullopt);
+    const auto coarse = run(hammer, automatic(hammer) * 4);
+    CHECK(coarse.late > 0);
+    CHECK(coarse.same != exact.same);
+}
+
+TEST_CASE("time model: random machines give the same bytes at every exact quantum",
+          "[platform][time]") {
+    const auto seconds = std::chrono::seconds(small_size() ? 10 : 60);
+    const auto end = std::chrono::steady_clock::now() + seconds;
+    const char* first = std::getenv("MMUSIM_TEST_SEED");
+    std::uint64_t seed = first ? std::strtoull(first, nullptr, 0) : 1;
+    unsigned runs = 0;
+    for (; std::chrono::steady_clock::now() < end; ++seed, ++runs) {
+        CAPTURE(seed);  // MMUSIM_TEST_SEED=<seed> replays it
+        const Hammer hammer = random_hammer(seed);
+        const auto exact = run(hammer, std::nullopt);
+        CHECK(exact.failure == "");
+        CHECK(exact.late == 0);
+        const auto ticks = run(hammer, picoseconds(1 + seed * 7919 % automatic(hammer).ps), 1);
+        REQUIRE(ticks.same == exact.same);
+        REQUIRE(run(hammer, nanoseconds(1), 2).same == exact.same);
+    }
+    CHECK(runs > 5);
+}
+
+TEST_CASE("time model: no late effect means the same bytes at any quantum", "[platform][time]") {
+    unsigned late = 0;
+    for (std::uint64_t seed = 1; seed <= (small_size() ? 5u : 25u); ++seed) {
+        CAPTURE(seed);
+        const Hammer hammer = random_hammer(seed);
+        const auto coarse = run(hammer, automatic(hammer) * (2 + seed % 7));
+        if (coarse.late > 0)
+            ++late;
+        else
+            CHECK(coarse.same == run(hammer, std::nullopt).same);
+    }
+    CHECK(late > 0);
+}
+
+TEST_CASE("time model: each broken rule is noticed by comparing quanta", "[platform][time]") {
+    const auto rule = GENERATE(TimeRule::kObserveSettled, TimeRule::kStoreVisibility,
+                               TimeRule::kSerialisedWrites, TimeRule::kOwnerFastPath,
+                               TimeRule::kLockOrder, TimeRule::kReadsAreEffects,
+                               TimeRule::kObserversJudgeLate);
+    CAPTURE(static_cast<int>(rule));
+    bool noticed = false;
+    for (std::uint64_t seed = 1; seed <= 40 && !noticed; ++seed) {
+        Hammer hammer = seed % 2 ? random_hammer(seed) : small_hammer(8, 2);
+        if (rule == TimeRule::kObserversJudgeLate)
+            hammer.scenario.injected_fault = rmap::InjectedFault::kSkipBatchFlush;
+        const auto exact = run(hammer, std::nullopt, 0, rule);
+        noticed = !exact.failure.empty() || exact.late > 0 ||
+                  exact.same != run(hammer, nanoseconds(1), 1, rule).same;
+    }
+    CHECK(noticed);
+}
+
+TEST_CASE("time model: cores run ahead far enough to be fast", "[platform][time]") {
+    Hammer busy = small_hammer(10, 1);
+    busy.scenario.regions[0].pages = 8;  // hits in the first level
+    busy.scenario.processes[0].write_percent = 0;
+    busy.scenario.operations[0].rounds = 2;
+    busy.scenario.operations[0].pause = nanoseconds(200000);
+    const auto accessing = run(busy, std::nullopt);
+    CHECK(accessing.failure == "");
+    CHECK(accessing.accesses > 30 * accessing.switches);
+
+    Hammer halted = small_hammer(8, 1);
+    halted.scenario.processes[0].pattern = platform::AccessPattern::kIdle;
+    halted.scenario.regions[0].pages = 512;
+    const auto unmapping = run(halted, std::nullopt);
+    CHECK(unmapping.failure == "");
+    CHECK(unmapping.unmaps >= 512);
+    INFO(unmapping.switches << " switches for " << unmapping.unmaps << " unmaps");
+}
+
+}  // namespace mmusim::test

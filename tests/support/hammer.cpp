@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/hammer.hpp"
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <sstream>
+
+#include "tests/support/child_run.hpp"
+#include "tests/support/test_machine.hpp"
+
+namespace mmusim::test {
+
+using rmap::Duration;
+using rmap::nanoseconds;
+
+namespace {
+
+class Hash {
+public:
+    void add(std::uint64_t value) {
+        hash_ = (hash_ ^ value) * 1099511628211ull;
+        hash_ ^= hash_ >> 29;
+    }
+    std::uint64_t value() const { return hash_; }
+
+private:
+    std::uint64_t hash_ = 1469598103934665603ull;
+};
+
+class LogHash final : public models::EventSink {
+public:
+    void on_record(const rmap::EventRecord& record) override {
+        ++records_;
+        hash_.add(record.time.ps);
+        hash_.add(record.actor);
+        hash_.add(record.operation);
+        hash_.add(static_cast<std::uint64_t>(record.event));
+        for (const auto argument : record.arguments) hash_.add(argument);
+    }
+    std::string text() const {
+        return std::to_string(records_) + " records " + std::to_string(hash_.value());
+    }
+
+private:
+    Hash hash_;
+    std::uint64_t records_ = 0;
+};
+
+class AccessHash final : public models::AccessObserver {
+public:
+    void judge(rmap::ActorId agent, const models::AccessRecord* first,
+               const models::AccessRecord* last) override {
+        for (; first != last; ++first) {
+            auto& hash = cores_[agent];
+            hash.add(first->time.ps);
+            hash.add(first->frame.value << 8 | first->generation);
+            hash.add(first->filled.ps);
+        }
+    }
+    std::string text() const {
+        std::string result;
+        for (const auto& [core, hash] : cores_)
+            result += " core" + std::to_string(core) + " " + std::to_string(hash.value());
+        return result;
+    }
+
+private:
+    std::map<rmap::ActorId, Hash> cores_;
+};
+
+std::string text_of(const platform::RunResult& result) {
+    std::ostringstream text;
+    text << result.simulated.ps;
+    for (const auto& operation : result.operations) {
+        text << ' ' << rmap::name(operation.kind) << ' ' << operation.latency_ps.size();
+        Hash hash;
+        for (const auto ps : operation.latency_ps) hash.add(ps);
+        for (const auto part : operation.parts.by_part) hash.add(part.ps);
+        text << ' ' << hash.value();
+    }
+    for (const auto& [name, count] : result.counters) text << ' ' << name << ' ' << count;
+    for (const auto& tlb : result.tlbs) text << ' ' << tlb.hits << ' ' << tlb.invalidated;
+    text << " walks " << result.walks << " checked " << result.oracle.checked;
+    for (const auto& violation : result.oracle.violations)
+        text << ' ' << violation.rule << violation.time.ps << violation.agent;
+    return text.str();
+}
+
+platform::ProcessConfig threads(std::string name, unsigned count, unsigned first_cpu,
+                                unsigned write_percent) {
+    platform::ProcessConfig process;
+    process.name = std::move(name);
+    process.count = count;
+    process.first_cpu = first_cpu;
+    process.write_percent = write_percent;
+    process.access = nanoseconds(1);
+    return process;
+}
+
+platform::RegionConfig region(std::string name, std::string process, std::uint64_t pages) {
+    platform::RegionConfig config;
+    config.name = std::move(name);
+    config.process = std::move(process);
+    config.pages = pages;
+    return config;
+}
+
+platform::OperationConfig operation(platform::OperationType type, std::string name,
+                                    std::string on, unsigned cpu, unsigned rounds) {
+    platform::OperationConfig config;
+    config.type = type;
+    config.name = std::move(name);
+    config.region = std::move(on);
+    config.cpu = cpu;
+    config.rounds = rounds;
+    config.pause = nanoseconds(300);
+    return config;
+}
+
+}  // namespace
+
+Hammer small_hammer(unsigned cores, unsigned initiators) {
+    Hammer hammer;
+    hammer.platform = test_platform(2, (cores + 1) / 2);
+    hammer.platform.topology.frames_per_node = 1 << 14;
+    hammer.platform.costs.lock_handover = nanoseconds(30);
+    hammer.platform.policy.swap_cluster_max = 8;
+    hammer.platform.l2_tlb.small = {128, 4};  // stale entries live long enough to be used
+    hammer.platform.policy.swap_slots = 4096;
+    auto& scenario = hammer.scenario;
+    scenario.processes.push_back(threads("main", 1, initiators, 30));
+    scenario.processes.back().threads = cores - initiators;
+    scenario.processes.back().notifier = true;
+    scenario.regions.push_back(region("heap", "main", 48));
+    scenario.regions.push_back(region("cold", "main", 64));  // what reclaim succeeds with
+    scenario.regions.back().in_use = false;
+    for (unsigned i = 0; i < initiators; ++i) {
+        const bool moves = i % 2 == 1;
+        scenario.operations.push_back(
+            operation(moves ? platform::OperationType::kMovePages
+                            : platform::OperationType::kReclaim,
+                      "op" + std::to_string(i), "heap", i, moves ? 2 : 4));
+        // Away from the node on which the threads have put the pages.
+        scenario.operations.back().to_node =
+            1 - hammer.platform.topology.socket_of(initiators);
+    }
+    return hammer;
+}
+
+Hammer random_hammer(std::uint64_t seed) {
+    std::mt19937_64 draw(seed);
+    const auto number = [&](std::uint64_t low, std::uint64_t high) {
+        return low + draw() % (high - low + 1);
+    };
+    const auto ns = [&](std::uint64_t low, std::uint64_t high) {
+        return nanoseconds(number(low, high));
+    };
+    Hammer hammer = small_hammer(static_cast<unsigned>(2 * number(2, 4)),
+                                 static_cast<unsigned>(number(1, 3)));
+    auto& platform = hammer.platform;
+    auto& memory = platform.memory.latency;
+    memory.same_socket = nanoseconds(2 * number(5, 40));
+    memory.hop = ns(0, 60);
+    memory.dram = memory.same_socket + ns(0, 60);
+    memory.llc = ns(5, 40);
+    memory.locked = ns(1, 10);
+    memory.service = ns(1, 20);
+    platform.l1_tlb.lookup = ns(1, 2);
+    platform.walker.level = ns(1, 8);
+    platform.interrupt.delivery = platform.memory.visibility() + ns(0, 400);
+    platform.interrupt.to_fabric = ns(5, 40);
+    platform.interrupt.slot = ns(1, 12);
+    platform.interrupt.write = ns(5, 100);
+    platform.invalidation.invlpg = ns(5, 100);
+    rmap::KernelCosts::visit([&](const char*, Duration& cost, const char*) { cost = ns(5, 80); },
+                             platform.costs);
+    platform.costs.lock_handover = platform.memory.visibility() + ns(0, 60);
+    platform.policy.swap_cluster_max = static_cast<unsigned>(number(1, 40));
+    platform.policy.pcid = number(0, 1) == 1;
+    auto& scenario = hammer.scenario;
+    scenario.processes[0].write_percent = static_cast<unsigned>(number(0, 100));
+    scenario.processes[0].access = ns(1, 6);
+    scenario.regions[0].pages = number(4, 64);
+    scenario.regions[0].written = number(0, 3) > 0;
+    scenario.regions[0].young = number(0, 1) == 1;
+    if (number(0, 3) == 0) {
+        scenario.regions[0].kind = platform::RegionKind::kFile;
+        scenario.processes[0].count = scenario.processes[0].threads;
+        scenario.processes[0].threads = 1;
+        if (number(0, 1)) scenario.regions[0].written = false;
+    }
+    if (number(0, 3) == 0)
+        scenario.injected_fault =
+            rmap::kInjectedFaults[number(1, std::size(rmap::kInjectedFaults) - 1)].fault;
+    return hammer;
+}
+
+namespace {
+
+std::vector<rmap::CpuId> creation_order(unsigned kind, unsigned cores) {
+    std::vector<rmap::CpuId> order(cores);
+    for (unsigned i = 0; i < cores; ++i) order[i] = i;
+    if (kind == 1) std::reverse(order.begin(), order.end());
+    if (kind == 2) std::shuffle(order.begin(), order.end(), std::mt19937_64(17));
+    return order;
+}
+
+std::string simulate(const Hammer& hammer, const HammerOptions& options) {
+#ifdef MMUSIM_BREAKABLE_TIME_RULES
+    rmap::break_rule(options.broken);
+#endif
+    LogHash log;
+    AccessHash accesses;
+    platform::RunOptions run;
+    run.quantum = options.quantum;
+    run.event_log = options.event_log;
+    platform::RunProbes probes;
+    probes.accesses = &accesses;
+    probes.events = &log;
+    probes.creation_order =
+        creation_order(options.creation_order, hammer.platform.topology.cores());
+    const auto result = platform::run_platform(hammer.platform, hammer.scenario, run, probes);
+    std::uint64_t unmaps = 0;
+    for (const auto& operation : result.operations)
+        if (operation.kind == rmap::OperationKind::kUnmap) unmaps = operation.latency_ps.size();
+    std::ostringstream text;
+    text << result.quantum.late_effects << ' ' << result.oracle.violations_found << ' '
+         << result.counters.at("user_accesses") << ' ' << result.quantum.switches << ' ' << unmaps
+         << ' ' << log.text() << accesses.text() << " result " << text_of(result);
+    return text.str();
+}
+
+}  // namespace
+
+HammerRun run_hammer(const Hammer& hammer, const HammerOptions& options) {
+    const std::string text = run_in_child([&] { return simulate(hammer, options); });
+    HammerRun run;
+    if (text.rfind("failed", 0) == 0) {
+        run.failure = text;
+        run.same = text;
+        return run;
+    }
+    std::istringstream in(text);
+    in >> run.late >> run.violations >> run.accesses >> run.switches >> run.unmaps;
+    std::getline(in, run.same);
+    return run;
+}
+
+}  // namespace mmusim::test

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/lru.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "rmap/mm/page_release.hpp"
+#include "rmap/types/check.hpp"
+#include "tests/unit/rmap/kernel_bench.hpp"
+
+using namespace mmusim::rmap;
+using mmusim::test::KernelBench;
+
+namespace {
+
+std::vector<FrameNumber> on_list(KernelBench& bench, LruList which) {
+    std::vector<FrameNumber> frames;
+    const PageList& list = bench.kernel.state().lru.lruvec(0, 0).list(which);
+    for (Page* page = list.empty() ? nullptr : &list.head(); page; page = PageList::next(*page))
+        frames.push_back(page->pfn());
+    return frames;
+}
+
+}  // namespace
+
+TEST_CASE("lru: a page goes to the head of the list that its flags name", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(2, {}, {});
+    const FrameNumber first = bench.mapped_page(mm, 0).pfn();
+    const FrameNumber second = bench.mapped_page(mm, 1).pfn();
+    CHECK(on_list(bench, LruList::kActiveAnon) == std::vector<FrameNumber>{second, first});
+    Lru& lru = bench.kernel.state().lru;
+    lru.deactivate_page(bench.cpu(), bench.mapped_page(mm, 1));
+    CHECK(on_list(bench, LruList::kActiveAnon) == std::vector<FrameNumber>{first});
+    CHECK(on_list(bench, LruList::kInactiveAnon) == std::vector<FrameNumber>{second});
+    lru.deactivate_page(bench.cpu(), bench.mapped_page(mm, 1));  // nothing to do
+    lru.activate_page(bench.cpu(), bench.mapped_page(mm, 1));
+    CHECK(on_list(bench, LruList::kActiveAnon) == std::vector<FrameNumber>{second, first});
+}
+
+TEST_CASE("lru: an isolated page is on no list and held", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {});
+    Page& page = bench.mapped_page(mm, 0);
+    Lru& lru = bench.kernel.state().lru;
+    REQUIRE(lru.isolate_lru_page(bench.cpu(), page));
+    CHECK(page.refcount(bench.cpu()) == 2);
+    CHECK(on_list(bench, LruList::kInactiveAnon).empty());
+    CHECK_FALSE(lru.isolate_lru_page(bench.cpu(), page));
+    lru.activate_page(bench.cpu(), page);  // not on a list: stays as it is
+    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
+    lru.lru_cache_add(bench.cpu(), page);
+    put_page(bench.cpu(), bench.kernel.state(), page);
+    CHECK(page.refcount(bench.cpu()) == 1);
+}
+
+TEST_CASE("lru: the second reference to a page of a file activates it", "[unit][rmap]") {
+    KernelBench bench;
+    auto& file = bench.kernel.create_file("file", 1);
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_file(bench.cpu(), mm, bench.range(1), file);
+    REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    Page& page = bench.mapped_page(mm, 0);
+    Lru& lru = bench.kernel.state().lru;
+    lru.mark_page_accessed(bench.cpu(), page);
+    CHECK(on_list(bench, LruList::kInactiveFile).size() == 1);
+    CHECK(page.test(bench.cpu(), PageFlag::kReferenced));
+    lru.mark_page_accessed(bench.cpu(), page);
+    CHECK(on_list(bench, LruList::kActiveFile).size() == 1);
+    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kReferenced));
+}
+
+TEST_CASE("lru: the last reference takes a page off its list before it is freed", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {});
+    Page& page = bench.mapped_page(mm, 0);
+    bench.kernel.munmap(bench.cpu(), mm, bench.range(1));
+    CHECK(on_list(bench, LruList::kInactiveAnon).empty());
+    CHECK(page.refcount(bench.cpu()) == 0);
+    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kLru));
+}
+
+TEST_CASE("page list: a page is on one list at a time", "[unit][rmap]") {
+    KernelBench bench;
+    Page& page = bench.kernel.state().pages.alloc_page(bench.cpu(), 0);
+    PageList one;
+    PageList other;
+    one.add_tail(page);
+    CHECK(one.contains(page));
+    CHECK_THROWS_AS(other.add_head(page), InvariantError);
+    CHECK_THROWS_AS(other.remove(page), InvariantError);
+    one.remove(page);
+    other.add_head(page);
+    CHECK(other.size() == 1);
+    CHECK(one.empty());
+}
