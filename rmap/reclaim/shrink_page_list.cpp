@@ -46,6 +46,14 @@ PageReferences page_check_references(Cpu& cpu, KernelState& kernel, Page& page,
     return referenced_page && file ? PageReferences::kReclaimClean : PageReferences::kReclaim;
 }
 
+/// page_mapping() is not NULL. It is for a page that a fault has taken out of the swap cache before
+/// it was locked here.
+bool has_page_mapping(Cpu& cpu, const Page& page) {
+    if (page.test(cpu, PageFlag::kSwapCache)) return true;
+    const PageMapping mapping = page.mapping(cpu);
+    return !mapping.null() && !mapping.anon();
+}
+
 /// One operation per page, from here until its frame is safe to reuse or it is kept.
 bool unmap_page(Cpu& cpu, KernelState& kernel, Page& page) {
     page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
@@ -109,9 +117,7 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsign
         const Fate fate = write_dirty_page(cpu, kernel, page, references);
         if (fate != Fate::kFree) return fate;
     }
-    // page_mapping() is NULL: while the page was unlocked for its write, a fault has taken it out of
-    // the swap cache.
-    if (page_is_anon(cpu, page) && !page.test(cpu, PageFlag::kSwapCache)) return Fate::kKeepLocked;
+    if (!has_page_mapping(cpu, page)) return Fate::kKeepLocked;
     return remove_mapping(cpu, kernel, page) ? Fate::kFree : Fate::kKeepLocked;
 }
 

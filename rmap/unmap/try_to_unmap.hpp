@@ -6,17 +6,17 @@
 
 // Lock order, outermost first. Whoever holds one may take those below it, never those above.
 //
-//   mm.mmap_sem                     the VMAs of an mm
+//   Mm::mmap_sem                    the VMAs of an mm
 //     Page::lock                    identity and content of a page
 //       AddressSpace::i_mmap_rwsem  the VMAs that map a file
-//         AnonVma root's rwsem      the VMAs that may map an anonymous page
+//         rwsem of an anon_vma root the VMAs that may map an anonymous page
 //           Mm::page_table_lock     upper levels of a page table, the first AVC of a VMA
-//             page-table lock       the entries of one table page; on a PMD page, its tables
-//               SwapSpace lock      counts of the swap slots
-//               mmlist_lock         which mms may have swap entries
-//               lru_lock            LRU lists of a node; interrupts off
-//               xa_lock             slots of the page cache or the swap cache; interrupts off
-//                 zone lock         free frames of a node; interrupts off
+//             page-table lock       the entries of one table page; of two tables, the child's first
+//               one of              lock of SwapSpace: counts of the swap slots
+//                                   mmlist_lock: which mms may have swap entries
+//                                   lru_lock: LRU lists of a node; interrupts off
+//                                   xa_lock: slots of the page or swap cache; interrupts off
+//                                   zone lock: free frames of a node; interrupts off
 //
 // Notifier sections open and close under the rmap locks, never under a page-table lock.
 

@@ -205,6 +205,37 @@ TEST_CASE("fault: pages of a shared file are found by all who map them", "[unit]
     CHECK(&bench.mapped_page(second, 0) == &page);
 }
 
+TEST_CASE("fault: a first access to a shared file that writes dirties the page", "[unit][rmap]") {
+    KernelBench bench;
+    auto& file = bench.kernel.create_file("file", 1);
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_file(bench.cpu(), mm, bench.range(1), file);
+    REQUIRE(fault(bench, mm, 0, Access::kWrite) == FaultResult::kHandled);
+    CHECK(bench.pte(mm, 0).writable());
+    CHECK(bench.pte(mm, 0).dirty());
+    CHECK(bench.mapped_page(mm, 0).test(bench.cpu(), PageFlag::kDirty));
+    CHECK_FALSE(bench.mapped_page(mm, 0).lock.held_by(bench.cpu()));
+}
+
+TEST_CASE("fault: a swapped page goes to the oldest anon_vma unless its reader owns it",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(2, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    for (const std::uint64_t index : {0, 1})
+        REQUIRE(fault(bench, child, index, Access::kWrite) == FaultResult::kHandled);
+    bench.kernel.arrange(bench.cpu(), child, bench.range(2), KernelBench::kColdDirty);
+    bench.run(1, child);
+    const AnonVma* own =
+        vma_anon_vma(bench.cpu(), bench.kernel.state(), *child.find_vma(bench.page(0)));
+    REQUIRE(own->root != own);
+    swap_out(bench);
+    REQUIRE(fault(bench, child, 0, Access::kRead) == FaultResult::kHandled);
+    REQUIRE(fault(bench, child, 1, Access::kWrite) == FaultResult::kHandled);
+    CHECK(bench.mapped_page(child, 0).mapping(bench.cpu()).object() == own->root->line);
+    CHECK(bench.mapped_page(child, 1).mapping(bench.cpu()).object() == own->line);
+}
+
 TEST_CASE("fault: writing to a private file mapping makes an anonymous copy", "[unit][rmap]") {
     KernelBench bench;
     auto& file = bench.kernel.create_file("file", 2);
@@ -225,8 +256,24 @@ TEST_CASE("fault: writing to a private file mapping makes an anonymous copy", "[
 
 TEST_CASE("fault: two CPUs that fault on one page map it once", "[unit][rmap]") {
     KernelBench bench;
+    Mm& mm = empty_mm(bench, 2);
+    REQUIRE(fault(bench, mm, 1, Access::kWrite) == FaultResult::kHandled);
+    auto& pages = bench.kernel.state().pages;
+    const auto before = pages.nr_free_pages(0) + pages.nr_free_pages(1);
+    // CPU 1 is faster after CPU 0 has allocated its page.
+    bench.trace().at_next(Event::kPageAlloc, 0, [&] {
+        REQUIRE(fault(bench, mm, 0, Access::kWrite, 1) == FaultResult::kHandled);
+    });
+    REQUIRE(fault(bench, mm, 0, Access::kWrite, 0) == FaultResult::kHandled);
+    CHECK(bench.mapped_page(mm, 0).nid() == 1);
+    CHECK(bench.mapped_page(mm, 0).mapcount(bench.cpu()) == 1);
+    CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == 2);
+    CHECK(pages.nr_free_pages(0) + pages.nr_free_pages(1) == before - 1);
+}
+
+TEST_CASE("fault: two CPUs that need the same tables make them once", "[unit][rmap]") {
+    KernelBench bench;
     Mm& mm = empty_mm(bench, 1);
-    // CPU 1 is faster, from the allocation on.
     bench.trace().at_next(Event::kPageAlloc, 0, [&] {
         bench.trace().at_next(Event::kPageAlloc, 0, [&] {
             REQUIRE(fault(bench, mm, 0, Access::kWrite, 1) == FaultResult::kHandled);

@@ -54,6 +54,9 @@ TEST_CASE("move_pages: the page ends up on the other node and the old frame is f
     CHECK(new_page.mapcount(bench.cpu()) == 1);
     CHECK(new_page.test(bench.cpu(), PageFlag::kLru));
     CHECK(new_page.test(bench.cpu(), PageFlag::kDirty));
+    // The reference that kept the anon_vma meanwhile is gone as well.
+    const AnonVma& anon_vma = page_anon_vma(bench.kernel.state(), new_page.mapping(bench.cpu()));
+    CHECK(bench.machine.memory()[anon_vma.refcount].value == 1);
 
     const Pte pte = bench.pte(mm, 0);
     CHECK(pte.writable());

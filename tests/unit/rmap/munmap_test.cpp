@@ -167,13 +167,32 @@ TEST_CASE("munmap: more pages than a gather holds are freed in between", "[unit]
 
 TEST_CASE("munmap: another open gather widens the flush to the whole range", "[unit][rmap]") {
     KernelBench bench;
-    Mm& mm = bench.anon_mm(8, {0});
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(8));
+    bench.kernel.populate(bench.cpu(), mm, bench.range(1, 1));
+    bench.run(0, mm);
+    bench.trace().clear();
     bench.machine.memory()[mm.tlb_flush_pending] = {1, 0};  // somebody on another CPU
-    REQUIRE(bench.kernel.munmap(bench.cpu(), mm, bench.range(3)) == 3);
+    REQUIRE(bench.kernel.munmap(bench.cpu(), mm, bench.range(3)) == 1);
     const auto flushed = bench.trace().first(Event::kFlushTlbMmRange);
     CHECK(bench.trace().argument(flushed, "start") == bench.page(0).value);
     CHECK(bench.trace().argument(flushed, "end") == bench.page(3).value);
     CHECK(bench.machine.memory()[mm.tlb_flush_pending].value == 1);
+}
+
+TEST_CASE("munmap: a page that leaves its last table leaves the swap cache too", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {1});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    bench.kernel.arrange(bench.cpu(), parent, bench.range(1), KernelBench::kColdDirty);
+    bench.kernel.reclaim_pages(bench.cpu(), {});
+    for (Mm* mm : {&parent, &child})
+        REQUIRE(bench.kernel.touch(bench.cpu(), *mm, bench.page(0), Access::kRead));
+    REQUIRE(bench.mapped_page(parent, 0).test(bench.cpu(), PageFlag::kSwapCache));
+    bench.kernel.munmap(bench.cpu(), parent, bench.range(1));
+    CHECK(bench.kernel.state().swap.used() == 1);
+    bench.kernel.munmap(bench.cpu(), child, bench.range(1));
+    CHECK(bench.kernel.state().swap.used() == 0);
 }
 
 TEST_CASE("munmap: a range that was never touched needs no flush", "[unit][rmap]") {

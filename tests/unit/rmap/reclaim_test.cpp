@@ -91,6 +91,19 @@ TEST_CASE("reclaim: clean entries are flushed once at the end of the list", "[un
           "mm_page_free mm_page_free");
 }
 
+TEST_CASE("reclaim: a clean entry behind a dirty one waits for the end of the list",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(2, {1});
+    bench.kernel.arrange(bench.cpu(), mm, bench.range(1, 1), KernelBench::kColdCleaned);
+    bench.kernel.reclaim_pages(bench.cpu(), on_node(0));
+    // The first flush also serves what was noted before it; nothing dirty is noted after it.
+    CHECK(bench.order({Event::kPteClearDefer, Event::kUbcWritable, Event::kArchTlbbatchFlush,
+                       Event::kSwapWritepage}) ==
+          "pte_clear_defer ubc_writable arch_tlbbatch_flush swap_writepage pte_clear_defer "
+          "swap_writepage arch_tlbbatch_flush");
+}
+
 TEST_CASE("reclaim: two address spaces share one round at the end of the list", "[unit][rmap]") {
     KernelBench bench(three_cpus());
     TwoMms mms(bench, 2, KernelBench::kColdCleaned);
@@ -219,6 +232,85 @@ TEST_CASE("reclaim: a page that is faulted back while it is written is kept", "[
     CHECK(page.generation == before + 1);
     CHECK(bench.kernel.read_pte(bench.cpu(), mm, bench.page(0))->generation == before + 1);
     CHECK(bench.pte(mm, 0).frame() == page.pfn());
+}
+
+TEST_CASE("reclaim: a page that somebody locked while it was written is kept", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {1});
+    Page& page = bench.mapped_page(mm, 0);
+    bench.trace().at_next(Event::kVmscanWritepage, 0, [&] { lock_page(bench.cpu(1), page); });
+    ReclaimControl control = on_node(0);
+    control.aging = Aging::kForbidden;
+    control.nr_to_scan = 1;
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 0);
+    CHECK(bench.trace().count(Event::kRemoveMapping) == 0);
+    CHECK(page.test(bench.cpu(), PageFlag::kLru));
+    CHECK(page.lock.held_by(bench.cpu(1)));
+}
+
+TEST_CASE("reclaim: a page that somebody else holds is not written", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {1});
+    get_page(bench.cpu(), bench.mapped_page(mm, 0));
+    ReclaimControl control = on_node(0);
+    control.aging = Aging::kForbidden;
+    control.nr_to_scan = 1;
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 0);
+    // Its mappings are gone and flushed all the same.
+    CHECK(bench.order({Event::kArchTlbbatchFlush, Event::kSwapWritepage, Event::kRemoveMapping}) ==
+          "arch_tlbbatch_flush");
+    CHECK(bench.pte(mm, 0).swap_type());
+}
+
+TEST_CASE("reclaim: a page of a file that one process used stays once", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = file_mm(bench, 1);
+    REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    Page& page = bench.mapped_page(mm, 0);
+    ReclaimControl control = on_node(0);
+    control.aging = Aging::kForbidden;
+    control.nr_to_scan = 1;
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 0);
+    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
+    CHECK(page.test(bench.cpu(), PageFlag::kReferenced));
+    // Used again before the next look: it is part of the working set.
+    REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 0);
+    CHECK(page.test(bench.cpu(), PageFlag::kActive));
+}
+
+TEST_CASE("reclaim: a page of a file that two processes used is activated at once",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = file_mm(bench, 1);
+    Mm& other = bench.kernel.fork(bench.cpu(), mm, "other");
+    for (Mm* user : {&mm, &other})
+        REQUIRE(bench.kernel.touch(bench.cpu(), *user, bench.page(0), Access::kRead));
+    ReclaimControl control = on_node(0);
+    control.aging = Aging::kForbidden;
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 0);
+    CHECK(bench.mapped_page(mm, 0).test(bench.cpu(), PageFlag::kActive));
+}
+
+TEST_CASE("reclaim: executable pages of files stay active while they are used", "[unit][rmap]") {
+    KernelBench bench;
+    auto& file = bench.kernel.create_file("program", 2);
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    MmapRequest text;
+    text.range = bench.range(2);
+    text.vm_flags = VmFlags::kRead | VmFlags::kExec | VmFlags::kShared;
+    text.file = &file;
+    mmap_region(bench.cpu(), bench.kernel.state(), mm, text);
+    Populate how = KernelBench::kColdRead;
+    how.lru = LruPlacement::kActive;
+    bench.kernel.populate(bench.cpu(), mm, bench.range(2), how);
+    REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    bench.trace().clear();
+    bench.kernel.reclaim_pages(bench.cpu(), on_node(0));
+    const auto aged = bench.trace().first(Event::kShrinkActive);
+    CHECK(bench.trace().argument(aged, "nr_active") == 1);
+    CHECK(bench.trace().argument(aged, "nr_deactivated") == 1);
+    CHECK(bench.trace().argument(aged, "nr_referenced") == 1);
 }
 
 TEST_CASE("reclaim: a page is sealed before it is written and ends a generation when freed",
@@ -354,6 +446,7 @@ TEST_CASE("reclaim: operations nest and their parts add up", "[unit][rmap]") {
     bench.kernel.reclaim_pages(bench.cpu(), on_node(0));
     std::vector<OperationKind> kinds;
     Instant freed;
+    unsigned waited_for_others = 0;
     for (const auto& result : bench.machine.account(0).finished()) {
         if (result.kind == OperationKind::kPageFault) continue;
         kinds.push_back(result.kind);
@@ -361,13 +454,15 @@ TEST_CASE("reclaim: operations nest and their parts add up", "[unit][rmap]") {
         CHECK(result.parts.sum() == result.end - result.begin);
         if (result.kind == OperationKind::kUnmap) {
             freed = result.end;
-            // Each page waits for the flush of the list.
+            // Each page waits for the flush of the list; all but the last also for the others.
             CHECK(result.parts[Part::kIpiDelivery].ps > 0);
+            waited_for_others += result.parts[Part::kOtherPages].ps > 0;
         }
     }
     CHECK(kinds == std::vector<OperationKind>{OperationKind::kUnmap, OperationKind::kUnmap,
                                               OperationKind::kUnmap, OperationKind::kShrinkPageList,
                                               OperationKind::kReclaim});
+    CHECK(waited_for_others == 2);
     CHECK(freed >= bench.trace().find(Event::kPageFree).back().time);
 }
 

@@ -147,6 +147,7 @@ TEST_CASE("try_to_unmap: without a count for the slot the entry is put back", "[
     CHECK(bench.canonical_unmap_one() ==
           "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FL1, DIRTY, HIW, PTE.SET(old), PTL-, MN.END");
     CHECK(bench.pte(mm, 0) == before);
+    REQUIRE(page.generation > 0);
     CHECK(bench.kernel.read_pte(bench.cpu(), mm, bench.page(0))->generation == page.generation);
 }
 
@@ -258,6 +259,24 @@ TEST_CASE("try_to_unmap: the cleared entry tells its generation and a swap entry
     const auto after = bench.kernel.read_pte(bench.cpu(), mm, bench.page(0));
     CHECK(pte_of(*after) == Pte::swap_entry(0, page.swap.offset));
     CHECK(after->generation == 0);
+}
+
+TEST_CASE("try_to_unmap: the entry is read and cleared by one locked operation", "[unit][rmap]") {
+    KernelBench bench;
+    AddressSpace* file = nullptr;
+    Mm& mm = file_mm(bench, file);
+    bench.run(1, mm);
+    Page& page = bench.isolate(mm, 0);
+    bench.machine.memory().accesses.clear();
+    REQUIRE(bench.try_to_unmap(page, kReclaim));
+    const PhysAddr ptep{bench.values(Event::kPteClearDefer, "ptep").at(0)};
+    std::string accesses;
+    for (const auto& access : bench.machine.memory().accesses)
+        if (access.address == ptep)
+            accesses +=
+                access.kind == mmusim::test::PlainWords::Access::Kind::kLoad ? "load " : "locked ";
+    // The look without the lock, the look with it, the young test, the clear.
+    CHECK(accesses == "load load load locked ");
 }
 
 TEST_CASE("try_to_unmap: an access between the unlocked look and the clear is not lost",
