@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/build/platform.hpp"
 
+#include "platform/config/lookahead.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
 
 models::Lookahead lookahead_of(const PlatformConfig& config) {
-    return {config.memory.visibility(), config.interrupt.delivery, std::nullopt};
+    const auto rows = lookaheads(config);
+    return {rows[0].time, rows[1].time, std::nullopt};
 }
 
 namespace {

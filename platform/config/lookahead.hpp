@@ -18,7 +18,7 @@ struct LookaheadRow {
     unsigned core_b = 0;
 };
 
-/// One of each kind.
+/// One of each kind: memory, interrupt.
 std::vector<LookaheadRow> lookaheads(const PlatformConfig& platform);
 
 /// The least one: the largest quantum that changes nothing.

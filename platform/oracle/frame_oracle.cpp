@@ -108,9 +108,8 @@ Violation FrameOracle::violation(const Found& found) const {
     result.rule = end.kind == FrameEndKind::kFreed ? kStaleTranslation : kLostWrite;
     result.time = access.time;
     result.agent = names_.translation(agent);
-    result.translation = fmt::format("mm {} va {} -> pfn {} gen {}", access.mm,
-                                     hex(rmap::address_of(access.page).value),
-                                     hex(access.frame.value), access.generation);
+    result.translation =
+        translation_text(access.mm, rmap::address_of(access.page), access.frame, access.generation);
     result.entry_age = rmap::time_until(access.filled, access.time);
     result.operation = found.diagnosis.operation;
     result.operation_name = found.operation_name;

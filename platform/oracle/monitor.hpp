@@ -17,6 +17,7 @@ struct Breach {
     rmap::ActorId actor = rmap::kNoActor;
     rmap::OperationId operation = 0;  ///< the one that broke the rule
     std::string operation_name;       ///< filled in by the oracle
+    std::string translation;          ///< that it leaves behind, where the rule is about one
     std::string missing;              ///< what should have happened, or happened too early
     rmap::Duration window;            ///< since when it was wrong
 };
@@ -28,13 +29,16 @@ public:
     void judge() { ++judged_; }
 
     /// The situation broke the rule: the record that shows it, and since when it was wrong.
-    void breach(const rmap::EventRecord& record, std::string missing, rmap::Instant since) {
-        add({record.time,
-             record.actor,
-             record.operation,
-             {},
-             std::move(missing),
-             rmap::time_until(since, record.time)});
+    void breach(const rmap::EventRecord& record, std::string missing, rmap::Instant since,
+                std::string translation = {}) {
+        Breach breach;
+        breach.time = record.time;
+        breach.actor = record.actor;
+        breach.operation = record.operation;
+        breach.translation = std::move(translation);
+        breach.missing = std::move(missing);
+        breach.window = rmap::time_until(since, record.time);
+        add(std::move(breach));
     }
     void add(Breach breach) {
         ++violated_;

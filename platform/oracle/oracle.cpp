@@ -35,6 +35,7 @@ public:
             violation.agent = actor_name(breach.actor);
             violation.operation = breach.operation;
             violation.operation_name = std::move(breach.operation_name);
+            violation.translation = std::move(breach.translation);
             violation.missing = std::move(breach.missing);
             violation.window = breach.window;
             report.violations.push_back(std::move(violation));

@@ -14,9 +14,10 @@ namespace mmusim::platform {
 struct Violation {
     std::string rule;  ///< "stale-translation", "lost-write", or a rule's id
     rmap::Instant time;
-    std::string agent;         ///< who used or did it: "core3.l1_tlb", "core0"
-    std::string translation;   ///< "mm 2 va 0x100000003000 -> pfn 0x1a2b gen 4"; empty for rules
-    rmap::Duration entry_age;  ///< how long the agent had held the translation
+    std::string agent;        ///< who used or did it: "core3.l1_tlb", "core0"
+    std::string translation;  ///< "mm 2 va 0x100000003000 -> pfn 0x1a2b gen 4"; empty where none is
+                              ///< concerned
+    rmap::Duration entry_age;         ///< how long the agent had held the translation
     rmap::OperationId operation = 0;  ///< the one that should have removed it, or broke the rule
     std::string operation_name;       ///< "unmap 0.17 in shrink_page_list 0.3"
     std::string missing;    ///< the flush that was missing, late, too narrow or mis-tagged

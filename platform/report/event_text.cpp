@@ -21,6 +21,17 @@ std::string text(rmap::VirtRange range) {
 
 std::string hex(std::uint64_t value) { return fmt::format("{:#x}", value); }
 
+std::string translation_text(rmap::MmId mm, rmap::VirtAddr address, rmap::FrameNumber frame,
+                             std::uint64_t generation) {
+    return fmt::format("mm {} va {} -> pfn {} gen {}", mm, hex(address.value), hex(frame.value),
+                       generation);
+}
+
+std::string cleared_translation(const rmap::EventRecord& record) {
+    const auto& arguments = record.arguments;  // mm addr ptep pte pfn generation
+    return translation_text(arguments[0], {arguments[1]}, {arguments[4]}, arguments[5]);
+}
+
 std::string operation_text(rmap::OperationId operation) {
     if (operation == 0) return "none";
     const rmap::OperationId count = operation & (rmap::operation_id(0, 0) - 1);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "rmap/types/address.hpp"
+#include "rmap/types/event.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/time.hpp"
 
@@ -22,6 +23,12 @@ std::string text(rmap::VirtRange range);
 
 /// "0x1000".
 std::string hex(std::uint64_t value);
+
+/// "mm 2 va 0x1000 -> pfn 0x1a2b gen 4".
+std::string translation_text(rmap::MmId mm, rmap::VirtAddr address, rmap::FrameNumber frame,
+                             std::uint64_t generation);
+/// The one whose entry this event has cleared: pte_clear_defer, ptep_clear_flush or pte_clear.
+std::string cleared_translation(const rmap::EventRecord& record);
 
 /// "0.17": the 17th operation of actor 0. "none" for 0.
 std::string operation_text(rmap::OperationId operation);

@@ -29,8 +29,8 @@ public:
               const rmap::EventArguments& arguments) override {
         ++counts_[static_cast<std::size_t>(event)];
         if (!observers_.stream) return;
-        const rmap::EventRecord record{core_.time().local_now(), core_.id(), ++sequence_, operation,
-                                       event, arguments};
+        const rmap::EventRecord record{
+            core_.time().local_now(), core_.id(), ++sequence_, operation, event, arguments};
         if (observers_.oracle) observers_.oracle->emitted(record);
         observers_.stream->post(record);
         if (sequence_ % kReleaseEvery == 0) observers_.stream->release(models::kernel_now());

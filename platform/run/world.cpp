@@ -91,7 +91,8 @@ rmap::MemoryLayout World::layout() const {
     return layout;
 }
 
-// ---- processes and their memory -------------------------------------------------------------------
+// ---- processes and their memory
+// -------------------------------------------------------------------
 
 void World::set_up_regions() {
     VirtAddr start = kFirstRegion;
@@ -154,15 +155,14 @@ void World::set_up_processes() {
         for (unsigned n = 0; n < config.count; ++n) {
             Process& process = processes_.emplace_back();
             process.config = &config;
-            process.first_cpu = std::min(
-                config.first_cpu + n * (config.threads + config.lazy_threads),
-                machine_.cores() - 1);
+            process.first_cpu =
+                std::min(config.first_cpu + n * (config.threads + config.lazy_threads),
+                         machine_.cores() - 1);
             const std::string name =
                 config.count == 1 ? config.name : config.name + std::to_string(n);
             rmap::Cpu& cpu = setup(process.first_cpu);
-            process.mm = parent && forks
-                             ? &kernel_.fork(cpu, *parent->mm, name)
-                             : &kernel_.create_mm(cpu, name, group_of(config.name));
+            process.mm = parent && forks ? &kernel_.fork(cpu, *parent->mm, name)
+                                         : &kernel_.create_mm(cpu, name, group_of(config.name));
             if (parent) continue;
             parent = &process;
             map_regions(Sharing::kFork, process);
@@ -200,7 +200,8 @@ unsigned World::group_of(const std::string& process) const {
     return static_cast<unsigned>(found - all.begin()) + 1;
 }
 
-// ---- threads --------------------------------------------------------------------------------------
+// ---- threads
+// --------------------------------------------------------------------------------------
 
 bool World::runs_operation(CpuId cpu) const {
     const auto& all = in_.scenario.operations;
@@ -244,23 +245,25 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
         if (region.config->in_use && !region.munmap) accessed.push_back(region.ranges.front());
     }
     const bool idle = process.config->pattern == AccessPattern::kIdle;
-    UserThread thread{process.mm,
-                      AccessStream(accessed, process.config->pattern, process.config->write_percent,
-                                   thread_seed(in_.options.seed, cpu)),
-                      [mine, idle](std::uint64_t request) {
-                          std::vector<VirtRange> ranges;
-                          for (const Region* region : mine)
-                              if (!idle && request <= region->ranges.size())
-                                  ranges.push_back(region->ranges[request - 1]);
-                          return ranges;
-                      },
-                      written && process.config->write_percent > 0 ? rmap::Access::kWrite
-                                                                   : rmap::Access::kRead,
-                      process.config->access, process.config->accesses};
+    UserThread thread{
+        process.mm,
+        AccessStream(accessed, process.config->pattern, process.config->write_percent,
+                     thread_seed(in_.options.seed, cpu)),
+        [mine, idle](std::uint64_t request) {
+            std::vector<VirtRange> ranges;
+            for (const Region* region : mine)
+                if (!idle && request <= region->ranges.size())
+                    ranges.push_back(region->ranges[request - 1]);
+            return ranges;
+        },
+        written && process.config->write_percent > 0 ? rmap::Access::kWrite : rmap::Access::kRead,
+        process.config->access,
+        process.config->accesses};
     programs_[cpu]->run_thread(std::move(thread));
 }
 
-// ---- operations -----------------------------------------------------------------------------------
+// ---- operations
+// -----------------------------------------------------------------------------------
 
 /// A CPU on which no thread of the scenario runs gets a task of its own, without the mappings.
 void World::set_up_operations() {
@@ -319,9 +322,8 @@ std::function<void(rmap::Cpu&, unsigned)> World::one_round(const OperationConfig
             control.from = region.config->kind == RegionKind::kAnon ? rmap::ReclaimFrom::kAnon
                                                                     : rmap::ReclaimFrom::kFile;
             control.nr_to_reclaim = pages;
-            return [this, control](rmap::Cpu& cpu, unsigned) {
-                kernel_.reclaim_pages(cpu, control);
-            };
+            return
+                [this, control](rmap::Cpu& cpu, unsigned) { kernel_.reclaim_pages(cpu, control); };
         }
         case OperationType::kMovePages: {
             std::vector<VirtAddr> addresses;
@@ -346,18 +348,19 @@ std::function<void(rmap::Cpu&, unsigned)> World::one_round(const OperationConfig
     return {};
 }
 
-// ---- hand-over to the cores -----------------------------------------------------------------------
+// ---- hand-over to the cores
+// -----------------------------------------------------------------------
 
 void World::boot(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
     for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) {
         auto& core = machine_.core(cpu);
         auto& mechanism = machine_.mechanism(cpu);
         tracers_.push_back(std::make_unique<Tracer>(core, in_.observers));
-        cpus_.push_back(std::make_unique<rmap::Cpu>(
-            cpu,
-            rmap::Cpu::Ports{core.time(), core, mechanism, mechanism, *tracers_.back(),
-                             core.account()},
-            in_.platform.costs));
+        cpus_.push_back(
+            std::make_unique<rmap::Cpu>(cpu,
+                                        rmap::Cpu::Ports{core.time(), core, mechanism, mechanism,
+                                                         *tracers_.back(), core.account()},
+                                        in_.platform.costs));
         CoreProgram::Kernel kernel;
         kernel.cpu = cpus_.back().get();
         kernel.kernel = &kernel_;
@@ -370,7 +373,8 @@ void World::boot(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
     }
 }
 
-// ---- reports --------------------------------------------------------------------------------------
+// ---- reports
+// --------------------------------------------------------------------------------------
 
 rmap::X86FlushStats World::flush_stats() const {
     rmap::X86FlushStats total;
@@ -395,11 +399,12 @@ std::map<std::string, std::map<std::string, std::uint64_t>> World::memory_of_pro
     std::map<std::string, std::map<std::string, std::uint64_t>> result;
     for (const auto& process : processes_) {
         const auto status = kernel_.status(setup(process.first_cpu), *process.mm);
-        result[process.mm->name] = {
-            {"VmSize_kb", status.vm_size * kKbPerPage}, {"VmHWM_kb", status.vm_hwm * kKbPerPage},
-            {"VmRSS_kb", status.vm_rss * kKbPerPage},   {"RssAnon_kb", status.rss_anon * kKbPerPage},
-            {"RssFile_kb", status.rss_file * kKbPerPage},
-            {"VmSwap_kb", status.vm_swap * kKbPerPage}};
+        result[process.mm->name] = {{"VmSize_kb", status.vm_size * kKbPerPage},
+                                    {"VmHWM_kb", status.vm_hwm * kKbPerPage},
+                                    {"VmRSS_kb", status.vm_rss * kKbPerPage},
+                                    {"RssAnon_kb", status.rss_anon * kKbPerPage},
+                                    {"RssFile_kb", status.rss_file * kKbPerPage},
+                                    {"VmSwap_kb", status.vm_swap * kKbPerPage}};
     }
     return result;
 }

@@ -97,7 +97,7 @@ private:
     std::vector<std::string> task_name_;
     std::vector<std::unique_ptr<Tracer>> tracers_;
     std::vector<std::unique_ptr<rmap::Cpu>> cpus_;
-    std::uint64_t rounds_done_ = 0;   ///< for the progress bar only
+    std::uint64_t rounds_done_ = 0;  ///< for the progress bar only
     std::uint64_t rounds_total_ = 0;
     bool stopped_ = false;
 };

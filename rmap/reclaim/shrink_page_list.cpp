@@ -68,7 +68,7 @@ void end_unmap_operation(Cpu& cpu, OperationId& id, Outcome outcome) {
     id = 0;
 }
 
-/// Step 5: a dirty page is written out first. kFree: it is clean now, and locked.
+/// A dirty page is written out before it can be freed. kFree: it is clean now, and locked.
 Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, PageReferences references) {
     if (page_is_file_cache(cpu, page)) {
         // Reclaim leaves the pages of files to the flusher threads, unless it is kswapd and they
@@ -94,7 +94,7 @@ Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, PageReferences 
     return page.test(cpu, PageFlag::kDirty) ? Fate::kKeepLocked : Fate::kFree;
 }
 
-/// Steps 2 to 6 for a page that is locked here.
+/// What shrink_page_list() does with one page once it is locked.
 Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsigned> memcg,
                  ReclaimStat& stat) {
     // page_check_dirty_writeback(): counts pages of files only.

@@ -116,6 +116,11 @@ Migrated unmap_and_move_locked(Cpu& cpu, KernelState& kernel, Page& new_page, Pa
 /// unmap_and_move(): on success the old frame is free and the new one is on its LRU list.
 Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId nid) {
     Page& new_page = kernel.pages.alloc_page(cpu, nid);
+    if (old_page.refcount(cpu) == 1) {  // freed from under us: the isolation is all that holds it
+        put_page(cpu, kernel, new_page);
+        put_page(cpu, kernel, old_page);
+        return Migrated::kSuccess;
+    }
     new_page.memcg = old_page.memcg;
     lock_page(cpu, old_page);
     lock_page(cpu, new_page);

@@ -32,7 +32,7 @@ bool is_vma_temporary_stack(const Vma& vma) {
     return vma.has(VmFlags::kGrowsDown) && vma.has(VmFlags::kRandRead | VmFlags::kSeqRead);
 }
 
-/// H10: clears the entry and flushes it, now or later. Returns the old entry.
+/// Clears the entry and flushes it, now or at the end of the batch. Returns the old entry.
 Word clear_and_flush(Cpu& cpu, KernelState& kernel, const Unmapping& at, TtuFlags flags) {
     if (!should_defer_flush(cpu, kernel, at.mm, flags))
         return ptep_clear_flush(cpu, kernel, at.vma, at.address, at.ptep);
@@ -47,7 +47,7 @@ Word clear_and_flush(Cpu& cpu, KernelState& kernel, const Unmapping& at, TtuFlag
     return old;
 }
 
-/// B3
+/// Migration: leaves an entry at which faults wait.
 void set_migration_entry(Cpu& cpu, const Unmapping& at, Pte old) {
     const Pte entry = Pte::migration_entry(at.page.pfn(), old.writable());
     set_pte_at(cpu, at.ptep, entry, 0);
@@ -62,7 +62,7 @@ void add_to_mmlist(Cpu& cpu, KernelState& kernel, const Mm& mm) {
     kernel.mmlist_lock.unlock(cpu);
 }
 
-/// B4; false is B4d: the entry is as it was.
+/// Anonymous page: leaves its swap entry. False: its slot cannot be counted, the entry is restored.
 bool set_swap_entry(Cpu& cpu, KernelState& kernel, const Unmapping& at, Word old) {
     const SwapEntry entry = at.page.swap;
     if (!kernel.swap.swap_duplicate(cpu, entry)) {
@@ -119,8 +119,8 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
                 break;
             }
         } else {
-            // B5. No invalidate_range: the locked page stays in the page cache, so nothing else
-            // can take its place at this address before the section ends.
+            // Page of a file. No invalidate_range: the locked page stays in the page cache, so
+            // nothing else can take its place at this address before the section ends.
             add_mm_counter(cpu, mm, mm_counter(cpu, page), -1);
         }
 

@@ -9,7 +9,7 @@ namespace mmusim::rmap {
 
 namespace {
 
-/// Steps a to e of a walk for one VMA.
+/// The part of both walks that deals with one VMA.
 Visit walk_one(Cpu& cpu, const Page& page, const RmapWalkControl& control, Vma& vma) {
     cpu.spend(cpu.costs().rmap_walk_vma, Part::kRmapWalk);
     if (control.invalid_vma && (*control.invalid_vma)(vma)) return Visit::kContinue;

@@ -106,8 +106,8 @@ platform::RegionConfig region(std::string name, std::string process, std::uint64
     return config;
 }
 
-platform::OperationConfig operation(platform::OperationType type, std::string name,
-                                    std::string on, unsigned cpu, unsigned rounds) {
+platform::OperationConfig operation(platform::OperationType type, std::string name, std::string on,
+                                    unsigned cpu, unsigned rounds) {
     platform::OperationConfig config;
     config.type = type;
     config.name = std::move(name);
@@ -137,13 +137,11 @@ Hammer small_hammer(unsigned cores, unsigned initiators) {
     scenario.regions.back().in_use = false;
     for (unsigned i = 0; i < initiators; ++i) {
         const bool moves = i % 2 == 1;
-        scenario.operations.push_back(
-            operation(moves ? platform::OperationType::kMovePages
-                            : platform::OperationType::kReclaim,
-                      "op" + std::to_string(i), "heap", i, moves ? 2 : 4));
+        scenario.operations.push_back(operation(
+            moves ? platform::OperationType::kMovePages : platform::OperationType::kReclaim,
+            "op" + std::to_string(i), "heap", i, moves ? 2 : 4));
         // Away from the node on which the threads have put the pages.
-        scenario.operations.back().to_node =
-            1 - hammer.platform.topology.socket_of(initiators);
+        scenario.operations.back().to_node = 1 - hammer.platform.topology.socket_of(initiators);
     }
     return hammer;
 }
@@ -156,8 +154,8 @@ Hammer random_hammer(std::uint64_t seed) {
     const auto ns = [&](std::uint64_t low, std::uint64_t high) {
         return nanoseconds(number(low, high));
     };
-    Hammer hammer = small_hammer(static_cast<unsigned>(2 * number(2, 4)),
-                                 static_cast<unsigned>(number(1, 3)));
+    Hammer hammer =
+        small_hammer(static_cast<unsigned>(2 * number(2, 4)), static_cast<unsigned>(number(1, 3)));
     auto& platform = hammer.platform;
     auto& memory = platform.memory.latency;
     memory.same_socket = nanoseconds(2 * number(5, 40));

@@ -39,7 +39,7 @@ struct HammerRun {
     std::uint64_t accesses = 0;
     std::uint64_t switches = 0;
     std::uint64_t unmaps = 0;
-    std::string failure;     ///< what a run that broke said; empty = it came to its end
+    std::string failure;  ///< what a run that broke said; empty = it came to its end
 };
 
 /// Runs in a process of its own.

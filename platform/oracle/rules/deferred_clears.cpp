@@ -14,6 +14,10 @@ using rmap::Event;
 using rmap::EventRecord;
 using rmap::FrameNumber;
 
+std::string translation_text(const DeferredClear& clear) {
+    return translation_text(clear.mm, clear.address, clear.frame, clear.generation);
+}
+
 std::string describe(const DeferredClear& clear) {
     std::string result = fmt::format("mm {} va {} was cleared with its flush deferred at {}",
                                      clear.mm, hex(clear.address.value), text(clear.time));
@@ -68,6 +72,7 @@ void DeferredClears::add(const EventRecord& record) {
     clear.mm = arguments[0];
     clear.address = {arguments[1]};
     clear.frame = {arguments[4]};
+    clear.generation = static_cast<rmap::Generation>(arguments[5]);
     clear.dirty = rmap::Pte{arguments[3]}.dirty();
     clear.time = record.time;
     const Id id = next_++;

@@ -20,12 +20,16 @@ struct DeferredClear {
     rmap::MmId mm = 0;
     rmap::VirtAddr address{};
     rmap::FrameNumber frame{};
+    rmap::Generation generation = 0;
     bool dirty = false;
     bool flushed = false;
     std::uint64_t cpumask = 0;   ///< CPUs that may hold it, first word; 0 when not recorded
     std::uint64_t left_out = 0;  ///< of those, the ones that the actor's batch flush left out
     rmap::Instant time;
 };
+
+/// "mm 2 va 0x1000 -> pfn 0x1a2b gen 4".
+std::string translation_text(const DeferredClear& clear);
 
 /// "mm 2 va 0x1000 was cleared with its flush deferred at 12 ns", and whom a batch flush left out.
 std::string describe(const DeferredClear& clear);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "platform/oracle/bounded_map.hpp"
 #include "platform/report/event_text.hpp"
 
@@ -61,13 +63,14 @@ void PairedSectionsMonitor::lose_oldest(rmap::Instant end, Findings& findings) {
     if (section->second.empty()) open_.erase(section);
     started_.pop_front();
     const bool blockable = arguments[3] != 0;
-    if (blockable)
-        findings.add({record.time,
-                      record.actor,
-                      record.operation,
-                      {},
-                      "no END for the START of " + section_text(record),
-                      end - record.time});
+    if (!blockable) return;
+    Breach breach;
+    breach.time = record.time;
+    breach.actor = record.actor;
+    breach.operation = record.operation;
+    breach.missing = "no END for the START of " + section_text(record);
+    breach.window = end - record.time;
+    findings.add(std::move(breach));
 }
 
 void PairedSectionsMonitor::finish(rmap::Instant end, Findings& findings) {

@@ -89,14 +89,17 @@ void ReclaimOrderMonitor::judge_free(const EventRecord& record, Findings& findin
     if (!removal || order > 0) return;
     findings.judge();
     const std::string page = "pfn " + hex(record.arguments[0]);
+    const std::string frame = fmt::format("{} gen {}", page, record.arguments[2]);
     if (removal->mapcount > 0)
         findings.breach(
             record, fmt::format("{} left its cache with {} mappings left", page, removal->mapcount),
-            removal->time);
+            removal->time, frame);
     else if (removal->cache == Cache::kLeaving)
-        findings.breach(record, page + " was freed before it had left its cache", removal->time);
+        findings.breach(record, page + " was freed before it had left its cache", removal->time,
+                        frame);
     else if (reclaimers_[removal->actor].flushed < removal->position)
-        findings.breach(record, page + " was freed before try_to_unmap_flush", removal->time);
+        findings.breach(record, page + " was freed before try_to_unmap_flush", removal->time,
+                        frame);
 }
 
 }  // namespace mmusim::platform

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "platform/report/event_text.hpp"
+
 namespace mmusim::platform {
 
 using rmap::ActorId;
@@ -23,7 +25,8 @@ std::array<std::uint64_t, 4> request_at(const EventRecord& record, std::size_t f
 std::vector<Event> CompleteShootdownMonitor::events() const {
     return {Event::kFlushTlbOthers,  Event::kFlushTlbOthersRet,  Event::kTlbIsNotLazy,
             Event::kTlbIsNotLazyRet, Event::kFlushTlbFuncRemote, Event::kFlushTlbFunc,
-            Event::kFlushTlbFuncRet};
+            Event::kFlushTlbFuncRet, Event::kPteClearDefer,      Event::kPtepClearFlush,
+            Event::kPteClear};
 }
 
 void CompleteShootdownMonitor::on_record(const EventRecord& record, Findings& findings) {
@@ -41,6 +44,11 @@ void CompleteShootdownMonitor::on_record(const EventRecord& record, Findings& fi
             if (const auto round = rounds_.find(record.actor);
                 round != rounds_.end() && arguments[0] == 0)
                 round->second.targets &= ~bit(asked_lazy_[record.actor]);
+            break;
+        case Event::kPteClearDefer:
+        case Event::kPtepClearFlush:
+        case Event::kPteClear:
+            cleared_[record.actor] = record;
             break;
         case Event::kFlushTlbFuncRemote:
             begin_function(record.actor, request_at(record, 0));
@@ -74,10 +82,12 @@ void CompleteShootdownMonitor::judge_return(const EventRecord& record, Findings&
         const auto running = running_.find(cpu);
         const bool inside = running != running_.end() && running->second == round.request;
         if ((round.began & bit(cpu)) && !inside) continue;
+        const auto cleared = cleared_.find(record.actor);
         findings.breach(record,
                         fmt::format("flush_tlb_others returned before CPU {} {} its flush", cpu,
                                     inside ? "had finished" : "began"),
-                        round.time);
+                        round.time,
+                        cleared == cleared_.end() ? "" : cleared_translation(cleared->second));
         return;
     }
 }

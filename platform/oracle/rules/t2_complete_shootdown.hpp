@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <string>
 
 #include "platform/oracle/monitor.hpp"
 #include "platform/oracle/vocabulary.hpp"
@@ -33,9 +34,10 @@ private:
     void judge_return(const rmap::EventRecord& record, Findings& findings);
 
     const bool judges_;
-    std::map<rmap::ActorId, Round> rounds_;              ///< by initiator
-    std::map<rmap::ActorId, Request> running_;           ///< by CPU: inside flush_tlb_func
-    std::map<rmap::ActorId, std::uint64_t> asked_lazy_;  ///< by initiator: the CPU in question
+    std::map<rmap::ActorId, Round> rounds_;               ///< by initiator
+    std::map<rmap::ActorId, Request> running_;            ///< by CPU: inside flush_tlb_func
+    std::map<rmap::ActorId, rmap::EventRecord> cleared_;  ///< by initiator: its latest clear
+    std::map<rmap::ActorId, std::uint64_t> asked_lazy_;   ///< by initiator: the CPU in question
 };
 
 }  // namespace mmusim::platform

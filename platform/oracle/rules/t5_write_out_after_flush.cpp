@@ -48,7 +48,7 @@ void WriteOutAfterFlushMonitor::judge(const EventRecord& record, Findings& findi
         findings.breach(record,
                         fmt::format("pfn {} was written out before the batch flush: dirty {}",
                                     hex(record.arguments[0]), describe(*owed)),
-                        owed->time);
+                        owed->time, translation_text(*owed));
 }
 
 }  // namespace mmusim::platform

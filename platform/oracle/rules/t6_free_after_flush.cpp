@@ -38,7 +38,7 @@ void FreeAfterFlushMonitor::judge(const EventRecord& record, Findings& findings)
         findings.breach(record,
                         fmt::format("pfn {} was freed before the batch flush: {}",
                                     hex(record.arguments[0]), describe(*owed)),
-                        owed->time);
+                        owed->time, translation_text(*owed));
 }
 
 }  // namespace mmusim::platform

@@ -147,6 +147,8 @@ TEST_CASE("command line: mistakes name what is nearest", "[unit][cli]") {
           "mmusim: unknown option '--sed'; nearest is '--set'\n");
     CHECK(error({"run", "laptop", "munmap", "--no-orcale"}) ==
           "mmusim: unknown option '--no-orcale'; nearest is '--no-oracle'\n");
+    CHECK(error({"run", "laptop", "munmap", "--quant", "1ns"}) ==
+          "mmusim: unknown option '--quant'; nearest is '--quantum'\n");
     CHECK(error({"run", "labtop", "munmap"}) ==
           "mmusim: no platform is called 'labtop'; nearest is 'laptop'\n");
     CHECK(error({"run", "laptop", "mumap"}) ==

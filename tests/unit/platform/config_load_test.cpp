@@ -90,6 +90,7 @@ TEST_CASE("config load: cycles become the nearest picosecond", "[unit][config]")
 
 TEST_CASE("config load: --set has the last word and says so", "[unit][config]") {
     ConfigFixture fixture;
+    CHECK(fixture.load({"process.main={threads=2}"}).scenario.processes.at(0).threads == 2);
     const LoadedConfig config = fixture.load(
         {"coherence.hop.ns=60", "coherence.hop.ns=61", "topology.sockets=4", "kernel.pcid=false",
          "platform.name=mine", "scenario.description=\"two words\"", "process.main.threads=5",
@@ -225,6 +226,7 @@ TEST_CASE("nearest names: letters wrong or missing or swapped", "[unit][config]"
     const std::vector<std::string> names = {"same_socket", "hop", "lock_handover", "sockets"};
     CHECK(platform::nearest_name("same_soket", names) == "same_socket");
     CHECK(platform::nearest_name("hpo", names) == "hop");
+    CHECK(platform::nearest_name("form", {"four", "from"}) == "from");
     CHECK(platform::nearest_name("lock", names) == "lock_handover");
     CHECK(platform::nearest_name("socket", names) == "sockets");
     CHECK(platform::nearest_name("frobnicate", names).empty());

@@ -130,6 +130,20 @@ TEST_CASE("move_pages: somebody else's reference makes it put the old page back"
           }) == 10);
 }
 
+TEST_CASE("move_pages: a page that is unmapped meanwhile is only freed", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {0});
+    Page& page = bench.mapped_page(mm, 0);
+    bench.trace().at_next(Event::kMigratePages, 0,
+                          [&] { bench.kernel.munmap(bench.cpu(1), mm, bench.range(1)); });
+    auto& pages = bench.kernel.state().pages;
+    const auto on_other_node = pages.nr_free_pages(1);
+    CHECK(bench.kernel.move_pages(bench.cpu(), mm, {bench.page(0)}, 1).succeeded == 1);
+    CHECK(page.refcount(bench.cpu()) == 0);
+    CHECK(bench.trace().count(Event::kMoveToNewPage) == 0);
+    CHECK(pages.nr_free_pages(1) == on_other_node);
+}
+
 TEST_CASE("move_pages: a page of the page cache keeps its place there", "[unit][rmap]") {
     KernelBench bench;
     auto& file = bench.kernel.create_file("file", 1);

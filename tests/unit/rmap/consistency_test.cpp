@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whatever the order of operations: entries, map counts, references, counters, swap slots and free
+// frames tell the same story.
+#include <catch2/catch.hpp>
+#include <map>
+#include <random>
+
+#include "rmap/mm/page_release.hpp"
+#include "tests/unit/rmap/kernel_bench.hpp"
+
+using namespace mmusim::rmap;
+using mmusim::test::KernelBench;
+
+namespace {
+
+constexpr std::uint64_t kPages = 24;  // of the anonymous mapping, of a shared and a private file
+
+/// What the page tables of all mms say.
+struct Entries {
+    std::map<std::uint64_t, std::uint64_t> mapped;   ///< by frame
+    std::map<std::uint64_t, std::uint64_t> swapped;  ///< by slot
+};
+
+class Machine {
+public:
+    explicit Machine(unsigned seed) : random_(seed), bench_(config()) {
+        auto& shared = bench_.kernel.create_file("shared", kPages);
+        auto& source = bench_.kernel.create_file("private", kPages);
+        Mm& parent = bench_.kernel.create_mm(cpu(0), "parent");
+        bench_.kernel.mmap_anon(cpu(0), parent, bench_.range(kPages));
+        bench_.kernel.mmap_file(cpu(0), parent, bench_.range(kPages, kPages), shared);
+        bench_.kernel.mmap_file(cpu(0), parent, bench_.range(kPages, 2 * kPages), source, 0,
+                                Kernel::Sharing::kPrivate);
+        bench_.kernel.populate(cpu(0), parent, bench_.range(3 * kPages));
+        mms_ = {&parent, &bench_.kernel.fork(cpu(0), parent, "first"),
+                &bench_.kernel.fork(cpu(0), parent, "second")};
+        for (CpuId id = 1; id < 3; ++id) bench_.run(id, *mms_[id]);
+    }
+
+    void step() {
+        Mm& mm = *mms_[below(mms_.size())];
+        Cpu& on = cpu(static_cast<CpuId>(below(3)));
+        const std::uint64_t first = below(3 * kPages);
+        switch (below(12)) {
+            case 0:
+                bench_.kernel.reclaim_pages(on, control());
+                break;
+            case 1:
+                move_some(on, mm, first);
+                break;
+            case 2:
+                if (below(4) == 0) bench_.kernel.munmap(on, mm, bench_.range(below(5) + 1, first));
+                break;
+            default: {
+                const auto access = below(2) ? Access::kWrite : Access::kRead;
+                bench_.kernel.touch(on, mm, bench_.page(first), access);
+            }
+        }
+    }
+
+    void check() {
+        Entries all;
+        for (Mm* mm : mms_) check_counters(*mm, all);
+        for (const auto& [frame, count] : all.mapped) {
+            Page& page = bench_.kernel.state().pages.pfn_to_page({frame});
+            const bool cached =
+                page.test(cpu(0), PageFlag::kSwapCache) || !page.mapping(cpu(0)).anon();
+            CHECK(page.mapcount(cpu(0)) == count);
+            CHECK(page.refcount(cpu(0)) == count + (cached ? 1 : 0));
+            CHECK(page.test(cpu(0), PageFlag::kLru));
+        }
+        for (const auto& [slot, count] : all.swapped)
+            CHECK(bench_.kernel.state().swap.swap_count(cpu(0), {0, slot}) == count);
+    }
+
+    /// All mappings go: what is left is the page caches and the tables' roots.
+    void finish() {
+        auto& state = bench_.kernel.state();
+        for (Mm* mm : mms_) bench_.kernel.munmap(cpu(0), *mm, bench_.range(3 * kPages));
+        std::uint64_t cached = 0;
+        for (const auto& file : state.files)
+            for (std::uint64_t index = 0; index < kPages; ++index)
+                cached += bench_.machine.memory()[file.second->slot(index)].value != 0;
+        CHECK(state.swap.used() == 0);
+        CHECK(state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1) + cached + mms_.size() ==
+              2 * config().frames_per_node);
+        std::uint64_t on_lists = 0;
+        for (NodeId nid = 0; nid < 2; ++nid)
+            for (unsigned list = 0; list < kLruLists; ++list)
+                on_lists += state.lru.size(nid, 0, static_cast<LruList>(list));
+        CHECK(on_lists == cached);
+        for (const auto& mm : mms_) CHECK(bench_.kernel.status(cpu(0), *mm).vm_size == 0);
+        for (CpuId id = 0; id < 3; ++id) {
+            const FlushBatch& batch = cpu(id).current->tlb_ubc;
+            CHECK_FALSE(batch.flush_required);
+            CHECK(batch.cpumask.empty());
+        }
+    }
+
+private:
+    static KernelBench::Config config() {
+        KernelBench::Config result;
+        result.cpus = 3;
+        result.swap_slots = 40;  // sometimes full
+        return result;
+    }
+
+    Cpu& cpu(CpuId id) { return bench_.cpu(id); }
+    std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+
+    ReclaimControl control() {
+        ReclaimControl control;
+        control.nid = static_cast<NodeId>(below(2));
+        control.nr_to_scan = below(20) + 1;
+        return control;
+    }
+
+    void move_some(Cpu& on, Mm& mm, std::uint64_t first) {
+        std::vector<VirtAddr> addresses;
+        for (std::uint64_t i = 0; i <= below(4); ++i) addresses.push_back(bench_.page(first + i));
+        bench_.kernel.move_pages(on, mm, addresses, static_cast<NodeId>(below(2)),
+                                 below(2) ? MoveShared::kYes : MoveShared::kNo);
+    }
+
+    void check_counters(Mm& mm, Entries& all) {
+        MmStatus seen;
+        for (std::uint64_t index = 0; index < 3 * kPages; ++index) {
+            const Pte pte = bench_.pte(mm, index);
+            if (pte.swap_type()) {
+                ++seen.vm_swap;
+                ++all.swapped[pte.offset()];
+            }
+            if (!pte.present() || !vm_normal_page(bench_.kernel.state(), pte)) continue;
+            Page& page = bench_.kernel.state().pages.pfn_to_page(pte.frame());
+            ++(page.mapping(cpu(0)).anon() ? seen.rss_anon : seen.rss_file);
+            ++all.mapped[pte.frame().value];
+            CHECK(bench_.kernel.read_pte(cpu(0), mm, bench_.page(index))->generation ==
+                  page.generation);
+        }
+        // A running task counts its last faults for itself.
+        for (CpuId id = 0; id < 3; ++id) {
+            const Task& task = *cpu(id).current;
+            if (task.mm != &mm) continue;
+            seen.rss_file -= static_cast<std::uint64_t>(task.rss_stat.count[0]);
+            seen.rss_anon -= static_cast<std::uint64_t>(task.rss_stat.count[1]);
+            seen.vm_swap -= static_cast<std::uint64_t>(task.rss_stat.count[2]);
+        }
+        const auto counter = [&](MmCounter which) {
+            return bench_.machine.memory()[mm.rss_word(which)].value;
+        };
+        CHECK(counter(MmCounter::kAnonPages) == seen.rss_anon);
+        CHECK(counter(MmCounter::kFilePages) == seen.rss_file);
+        CHECK(counter(MmCounter::kSwapEnts) == seen.vm_swap);
+    }
+
+    std::mt19937_64 random_;
+    KernelBench bench_;
+    std::vector<Mm*> mms_;
+};
+
+}  // namespace
+
+TEST_CASE("engine: all books agree after any sequence of operations", "[unit][rmap]") {
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+        CAPTURE(seed);
+        Machine machine(seed);
+        for (unsigned round = 0; round < 10; ++round) {
+            for (unsigned i = 0; i < 40; ++i) machine.step();
+            machine.check();
+        }
+        machine.finish();
+    }
+}
