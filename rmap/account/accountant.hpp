@@ -58,6 +58,11 @@ public:
 
     OperationId begin(OperationKind kind, Instant now);
 
+    /// Around all work on one page of a batch, whether or not it has an operation yet: for the
+    /// lingering operations of the other pages this is Part::kOtherPages.
+    void begin_page() { ++active_pages_; }
+    void end_page() { --active_pages_; }
+
     /// A page operation stops being worked on but goes on in time: its page waits for the rest of
     /// the batch. What is done for the whole batch keeps its part; work on other pages becomes
     /// Part::kOtherPages. `id` must be the innermost operation.
@@ -94,7 +99,7 @@ private:
     unsigned active_pages_ = 0;
     unsigned interrupt_depth_ = 0;
     OperationId interrupt_cause_ = 0;
-    PartTimes page_;    ///< time while a page operation is innermost or above
+    PartTimes page_;    ///< time of work on one page
     PartTimes shared_;  ///< all other time
     std::vector<Open> open_;
     std::vector<Open> lingering_;

@@ -57,9 +57,7 @@ bool has_page_mapping(Cpu& cpu, const Page& page) {
 /// One operation per page, from here until its frame is safe to reuse or it is kept.
 bool unmap_page(Cpu& cpu, KernelState& kernel, Page& page) {
     page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
-    if (!try_to_unmap(cpu, kernel, page, TtuFlags::kBatchFlush)) return false;
-    cpu.account().linger(page.unmap_operation);
-    return true;
+    return try_to_unmap(cpu, kernel, page, TtuFlags::kBatchFlush);
 }
 
 void end_unmap_operation(Cpu& cpu, OperationId& id, Outcome outcome) {
@@ -148,6 +146,7 @@ std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_lis
     while (!page_list.empty()) {
         Page& page = page_list.tail();
         page_list.remove(page);
+        cpu.account().begin_page();
         Fate fate = Fate::kKeep;
         if (trylock_page(cpu, page)) fate = shrink_page(cpu, kernel, page, memcg, stat);
 
@@ -157,11 +156,13 @@ std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_lis
         }
         if (fate != Fate::kKeep) unlock_page(cpu, page);
         if (fate == Fate::kFree) {
+            if (page.unmap_operation) cpu.account().linger(page.unmap_operation);
             unmapped_pages.add_head(page);
         } else {
             end_unmap_operation(cpu, page.unmap_operation, Outcome::kAbandoned);
             ret_pages.add_head(page);
         }
+        cpu.account().end_page();
     }
 
     const std::uint64_t nr_reclaimed = unmapped_pages.size();

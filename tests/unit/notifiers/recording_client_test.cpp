@@ -60,7 +60,7 @@ TEST_CASE("recording client: the start counts before it forgets and then returns
     Bench bench;
     bench.start();
     const std::string where = " client=5 mm=2 start=0x1000 end=0x3000";
-    CHECK(bench.machine.trace().lines({"client", "mm", "start", "end", "count", "seq"}) ==
+    CHECK(bench.machine.trace().lines({"client", "mm", "start", "end", "count", "sequence"}) ==
           Lines{"client_start" + where, "client_count client=5 mm=2 count=1 sequence=0",
                 "client_zapped" + where, "client_start_ret" + where});
     // All of it in one hold of the lock: taken once, dropped once.
@@ -74,7 +74,7 @@ TEST_CASE("recording client: the end raises the sequence and lowers the count in
     bench.machine.trace().clear();
     bench.machine.memory().accesses.clear();
     bench.end();
-    CHECK(bench.machine.trace().lines({"client", "mm", "start", "end", "count", "seq"}) ==
+    CHECK(bench.machine.trace().lines({"client", "mm", "start", "end", "count", "sequence"}) ==
           Lines{"client_count client=5 mm=2 count=0 sequence=1",
                 "client_end client=5 mm=2 start=0x1000 end=0x3000"});
     CHECK(bench.machine.memory().accesses.size() == 2);
