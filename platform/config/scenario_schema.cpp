@@ -57,6 +57,7 @@ RegionConfig read_region(SectionReader region, const std::string& name) {
     region.flag("written", out.written, "the pages were written before");
     region.flag("young", out.young, "accessed bits are set when the run begins");
     region.flag("active", out.active, "the pages begin on the active LRU list");
+    region.flag("in_use", out.in_use, "threads keep accessing it; else they touch it only once");
     region.finish();
     return out;
 }

@@ -48,9 +48,10 @@ void CoreProgram::run_user(models::CoreModule& core) {
 void CoreProgram::answer_requests(models::CoreModule& core, std::uint64_t& answered) {
     const auto requests = kernel_.rendezvous->requests(*kernel_.cpu);
     while (answered < requests) {
-        for (const auto& range : thread_->touched(++answered))
-            for (rmap::VirtAddr page = range.start; page < range.end; page = page + rmap::kPageSize)
-                access(core, page, thread_->touch);
+        for (const auto& touch : thread_->touched(++answered))
+            for (auto page = touch.range.start; page < touch.range.end;
+                 page = page + rmap::kPageSize)
+                access(core, page, touch.access);
         kernel_.rendezvous->answer(*kernel_.cpu);
     }
 }

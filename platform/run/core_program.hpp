@@ -16,11 +16,15 @@ namespace mmusim::platform {
 /// A thread of a process: accesses its pages, faults where it must, and touches all of them when
 /// whoever carries out an operation asks for it.
 struct UserThread {
+    struct Touch {
+        rmap::VirtRange range;
+        rmap::Access access;
+    };
+
     rmap::Mm* mm = nullptr;
     AccessStream accesses;
-    /// What it touches on the n-th request, from 1 on.
-    std::function<std::vector<rmap::VirtRange>(std::uint64_t request)> touched;
-    rmap::Access touch = rmap::Access::kRead;
+    /// What it touches on the n-th request, from 1 on: every page once.
+    std::function<std::vector<Touch>(std::uint64_t request)> touched;
     rmap::Duration access_time;
     std::uint64_t limit = 0;  ///< accesses after which it only waits; 0 = none
 };

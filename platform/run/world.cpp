@@ -236,29 +236,25 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
     if (runs_operation(cpu)) return;
 
     std::vector<VirtRange> accessed;  // what is unmapped is touched on request only
-    std::vector<const Region*> mine;
-    bool written = false;
+    std::vector<const Region*> touched;
     for (const auto& region : regions_) {
         if (region.config->process != process.config->name) continue;
-        mine.push_back(&region);
-        written |= region.config->written;
+        if (process.config->pattern != AccessPattern::kIdle) touched.push_back(&region);
         if (region.config->in_use && !region.munmap) accessed.push_back(region.ranges.front());
     }
-    const bool idle = process.config->pattern == AccessPattern::kIdle;
-    UserThread thread{
-        process.mm,
-        AccessStream(accessed, process.config->pattern, process.config->write_percent,
-                     thread_seed(in_.options.seed, cpu)),
-        [mine, idle](std::uint64_t request) {
-            std::vector<VirtRange> ranges;
-            for (const Region* region : mine)
-                if (!idle && request <= region->ranges.size())
-                    ranges.push_back(region->ranges[request - 1]);
-            return ranges;
-        },
-        written && process.config->write_percent > 0 ? rmap::Access::kWrite : rmap::Access::kRead,
-        process.config->access,
-        process.config->accesses};
+    const auto touches = [touched](std::uint64_t request) {
+        std::vector<UserThread::Touch> result;
+        for (const Region* region : touched)
+            if (request <= region->ranges.size())
+                result.push_back(
+                    {region->ranges[request - 1],
+                     region->config->written ? rmap::Access::kWrite : rmap::Access::kRead});
+        return result;
+    };
+    UserThread thread{process.mm,
+                      AccessStream(accessed, process.config->pattern, process.config->write_percent,
+                                   thread_seed(in_.options.seed, cpu)),
+                      touches, process.config->access, process.config->accesses};
     programs_[cpu]->run_thread(std::move(thread));
 }
 

@@ -231,10 +231,11 @@ TEST_CASE("command line: config show prints both formats", "[unit][cli]") {
     CHECK_THAT(call({"config", "show", "laptop"}).out,
                Catch::StartsWith("[platform]\nname = \"laptop\"") &&
                    Catch::Contains("# Automatic quantum: 22 ns"));
-    const auto json =
-        nlohmann::json::parse(call({"config", "show", "laptop", "munmap", "--format", "json"}).out);
+    const auto json = nlohmann::json::parse(call({"config", "show", "laptop", "munmap", "--set",
+                                                  "operation.munmap.rounds=7", "--format", "json"})
+                                                .out);
     CHECK(json["lookahead"]["memory"]["ns"] == 22.0);
-    CHECK(json["config"]["operation"]["munmap"]["rounds"]["value"] == 50);
+    CHECK(json["config"]["operation"]["munmap"]["rounds"]["value"] == 7);
 }
 
 }  // namespace

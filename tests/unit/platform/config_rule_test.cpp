@@ -104,8 +104,8 @@ TEST_CASE("scenario rules: an operation has a CPU where it can run", "[unit][con
 
 TEST_CASE("scenario rules: pages and nodes that exist", "[unit][config]") {
     ConfigFixture fixture;
-    CHECK(fixture.error({"operation.reclaim.pages=513"}) ==
-          "--set:1:19: operation 'reclaim' takes 513 pages per round; region 'heap' has 512");
+    CHECK(fixture.error({"region.heap.pages=512", "operation.reclaim.pages=513"}) ==
+          "--set:2:19: operation 'reclaim' takes 513 pages per round; region 'heap' has 512");
     CHECK(fixture.error({"operation.reclaim.to_node=1"}) ==
           "--set:1:19: operation 'reclaim' moves nothing; expected 'to_node' only with type = "
           "\"move_pages\"");
