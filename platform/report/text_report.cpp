@@ -140,7 +140,8 @@ private:
         };
         row("IPIs sent", "ipi_sent", "interrupts that made another CPU flush");
         row("local", "flush_local", "on the CPU that needed the flush");
-        row("remote", "flush_remote", "on other CPUs, in their interrupt handlers");
+        row("remote", "flush_remote",
+            "in interrupt handlers, and v5.0's second turn of the sender");
         row("full", "flush_full", "all translations of the address space");
         row("partial", "flush_partial", "page by page");
         const std::uint64_t pages = unmapped_pages();
@@ -215,7 +216,7 @@ private:
         };
         field("agent", violation.agent);
         field("translation", violation.translation);
-        if (!violation.translation.empty()) field("held for", text(violation.entry_age));
+        if (violation.entry_age.ps > 0) field("held for", text(violation.entry_age));
         field("operation", violation.operation_name);
         field("missing", violation.missing);
         field("window", text(violation.window));

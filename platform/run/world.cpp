@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/run/world.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "platform/config/config_error.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
@@ -86,7 +89,10 @@ rmap::MemoryLayout World::layout() const {
     layout.reserved_frames = rmap::KernelMemory::fixed_frames(layout) + kSpareFrames +
                              (in_.platform.policy.swap_slots + file_pages) / 512;
     const std::uint64_t first = layout.reserved_first.value + layout.reserved_frames;
-    MMUSIM_CHECK(first < topology.frames_per_node, "the kernel's memory must fit into node 0");
+    if (first >= topology.frames_per_node)
+        throw UserError(fmt::format(
+            "topology.memory_mib_per_node is too small: the kernel's own memory takes {} MiB",
+            first * rmap::kPageSize >> 20));
     layout.nodes[0] = {{first}, topology.frames_per_node - first};
     return layout;
 }
@@ -246,9 +252,9 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
         std::vector<UserThread::Touch> result;
         for (const Region* region : touched)
             if (request <= region->ranges.size())
-                result.push_back(
-                    {region->ranges[request - 1],
-                     region->config->written ? rmap::Access::kWrite : rmap::Access::kRead});
+                result.push_back({region->ranges[request - 1], region->config->written
+                                                                   ? rmap::Access::kWrite
+                                                                   : rmap::Access::kRead});
         return result;
     };
     UserThread thread{process.mm,

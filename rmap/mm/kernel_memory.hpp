@@ -32,7 +32,7 @@ struct MemoryLayout {
 /// slab of its own, so that an address never depends on the order in which CPUs run on the host.
 class KernelMemory final : public LineAllocator {
 public:
-    static constexpr std::uint64_t kSlabLines = 1024;  ///< per CPU
+    static constexpr std::uint64_t kSlabLines = 1 << 15;  ///< per CPU
 
     explicit KernelMemory(MemoryLayout layout);
 

@@ -72,6 +72,33 @@ class Program(unittest.TestCase):
         self.assert_user_error(
             run(wrong), f"{other}:1:11: 'extends' goes in a circle: p.toml -> q.toml -> p.toml")
 
+    def test_every_shipped_scenario_is_safe_and_repeats_itself(self):
+        for scenario in ("reclaim-anon", "reclaim-file", "migrate", "munmap"):
+            runs = []
+            for quantum in ("auto", "auto", "1ns"):
+                out = self.folder / f"{scenario}-{len(runs)}"
+                done = mmusim("run", "capture-vm", scenario, "--out", str(out), "--events",
+                              "events.jsonl", "--quantum", quantum, "--quiet")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                runs.append([(out / name).read_bytes()
+                             for name in ("results.json", "events.jsonl")])
+            self.assertEqual(runs[0], runs[1], scenario)
+            self.assertEqual(runs[0], runs[2], scenario)
+
+    def test_each_injected_fault_is_named(self):
+        faults = {"skip-batch-flush": "reclaim-anon", "free-before-flush": "reclaim-file",
+                  "drop-ipi-target": "reclaim-anon", "shrink-range": "migrate",
+                  "ack-before-handler": "migrate"}
+        for fault, scenario in faults.items():
+            done = mmusim("run", "capture-vm", scenario, "--format", "json",
+                          "--set", f"inject.fault={fault}")
+            self.assertEqual(done.returncode, 1, fault)
+            violations = json.loads(done.stdout)["oracle"]["violations"]
+            named = [v for v in violations if v["agent"].startswith("core")
+                     and "pfn 0x" in v["translation"] and v["operation"] and v["missing"]
+                     and v["window_ns"] > 0]
+            self.assertTrue(named, fault)
+
     def test_wrong_command_lines(self):
         self.assert_user_error(mmusim("rnu"), "unknown command 'rnu'; nearest is 'run'")
         self.assert_user_error(mmusim("run", "laptop", "munmap", "--sede", "1"),
