@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
 
 #include "platform/config/nearest_name.hpp"
 #include "platform/config/scenario_schema.hpp"
 
 namespace mmusim::platform {
 namespace {
+
+constexpr unsigned kMaxBuffers = 10000;  ///< mappings that one munmap operation consumes
 
 class Checker {
 public:
@@ -90,6 +93,22 @@ private:
                             operation.name, operation.pages, region.name, region.pages));
         check_cpu(operation, region);
         check_node(operation);
+        if (operation.type == OperationType::kMunmap) check_munmap(operation);
+    }
+
+    /// A munmap consumes one copy of its region per round.
+    void check_munmap(const OperationConfig& operation) {
+        if (operation.rounds > kMaxBuffers)
+            throw ConfigError(at("operation", operation.name, "rounds"),
+                              fmt::format("operation '{}' unmaps {} buffers; expected at most {}",
+                                          operation.name, operation.rounds, kMaxBuffers));
+        const auto [owner, is_new] = munmaps_.emplace(operation.region, operation.name);
+        if (!is_new)
+            throw ConfigError(
+                at("operation", operation.name, "region"),
+                fmt::format("operations '{}' and '{}' both unmap region '{}'; expected "
+                            "one of them",
+                            owner->second, operation.name, operation.region));
     }
 
     void check_cpu(const OperationConfig& operation, const RegionConfig& region) {
@@ -146,13 +165,20 @@ private:
             const auto& process = *find(scenario_.processes, region.process);
             const bool own =
                 region.kind == RegionKind::kAnon && region.sharing == Sharing::kPrivate;
-            needed += region.pages * (own ? process.count : 1);
+            needed += region.pages * (own ? process.count : 1) * copies(region);
             if (needed > frames)
                 throw ConfigError(at("region", region.name, "pages"),
                                   fmt::format("the regions up to '{}' need {} pages; platform '{}' "
                                               "has {}",
                                               region.name, needed, platform_.name, frames));
         }
+    }
+
+    unsigned copies(const RegionConfig& region) const {
+        for (const auto& operation : scenario_.operations)
+            if (operation.type == OperationType::kMunmap && operation.region == region.name)
+                return operation.rounds;
+        return 1;
     }
 
     template <class Entry>
@@ -179,7 +205,8 @@ private:
     const ScenarioConfig& scenario_;
     const PlatformConfig& platform_;
     const EffectiveConfig& effective_;
-    std::map<std::uint64_t, Owner> owners_;  ///< by CPU
+    std::map<std::uint64_t, Owner> owners_;       ///< by CPU
+    std::map<std::string, std::string> munmaps_;  ///< region -> operation
 };
 
 }  // namespace

@@ -70,7 +70,7 @@ OperationConfig read_operation(SectionReader operation, const std::string& name)
     operation.count("cpu", out.cpu, kCpus, "CPU that does it", Need::kOptional);
     operation.count("pages", out.pages, {0, kPages.most}, "per round; 0 for all of the region",
                     Need::kOptional);
-    operation.count("rounds", out.rounds, {1, 10000}, "how often", Need::kOptional);
+    operation.count("rounds", out.rounds, {1, 1 << 24}, "how often", Need::kOptional);
     operation.time("pause", out.pause, Zero::kAllowed, "between rounds", Need::kOptional);
     operation.count("to_node", out.to_node, {0, 63}, "target node of move_pages", Need::kOptional);
     operation.finish();
