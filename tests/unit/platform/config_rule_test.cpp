@@ -107,10 +107,9 @@ TEST_CASE("scenario rules: a region is unmapped by one operation and not without
     ConfigFixture fixture;
     const std::string munmap = "type = \"munmap\"\nregion = \"hot\"\ncpu = 1\n";
     CHECK(fixture.scenario_error("[operation.gone]\n" + munmap + "rounds = 10001\n") ==
-          "s.toml:6:10: operation 'gone' unmaps 10001 buffers; expected at most 10000");
-    CHECK(
-        fixture.scenario_error("[operation.gone]\n" + munmap + "[operation.late]\n" + munmap) ==
-        "s.toml:8:10: operations 'gone' and 'late' both unmap region 'hot'; expected one of them");
+          "s.toml:6:1: operation 'gone' unmaps 10001 buffers; expected at most 10000");
+    CHECK(fixture.scenario_error("[operation.gone]\n" + munmap + "[operation.late]\n" + munmap) ==
+          "s.toml:8:1: operations 'gone' and 'late' both unmap region 'hot'; expected one of them");
 }
 
 TEST_CASE("scenario rules: pages and nodes that exist", "[unit][config]") {
