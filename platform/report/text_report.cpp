@@ -241,7 +241,9 @@ private:
     void verdict() {
         const auto& report = result_.oracle;
         if (!report.on) return;
-        if (report.violations_found)
+        if (result_.quantum.late_effects)
+            line("\n{}", bad("no verdict: the run was not exact"));
+        else if (report.violations_found)
             line("\n{}", bad(fmt::format("UNSAFE: {} violation{}", grouped(report.violations_found),
                                          report.violations_found == 1 ? "" : "s")));
         else

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What simulating costs this computer.
+// What simulating costs this computer. By hand, not by ctest:
 //
 //   cmake --build --preset release --target mmusim_bench
-//   build/release/tests/mmusim_bench access-hit unmap-7
+//   build/release/tests/mmusim_bench access-hit unmap-7        # no argument: names and meanings
 //
-// Each experiment runs in processes of its own, with the oracle and without it, kRepeats times in
-// turn, and the fastest counts. Printed are lines of NAME VALUE UNIT. Rates are per second of CPU
-// time (std::clock) after set-up and warm-up; switches are those of the simulator between threads,
-// counted over the whole run, and equal in every run.
+// Prints lines of NAME VALUE UNIT. An experiment runs in a process of its own, in turn with the
+// oracle and without it, and the fastest of kRepeats counts. A rate is per second of CPU time
+// (std::clock), after set-up and warm-up. "switches" are those of the simulator between threads.
 //
-// Rates depend on the computer and on what else it does. Compare them only with each other, as
-// ratios within one run of this program; what counts do not change needs no comparison.
+// Rates depend on the computer and on what else it does: compare them only as ratios within one
+// run of this program. The other values are counts of the whole run, the same on every computer.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -112,8 +111,8 @@ Bench accesses(unsigned pages, std::uint64_t us) {
     return bench;
 }
 
-/// A core that has carried out its operation halts, with the mm loaded and interrupts on. That of
-/// the targets is to move a page to where it is.
+/// A core that has carried out its operation halts, with the mm loaded and interrupts on; an idle
+/// thread would go on polling. The operation of the targets is to move a page to where it is.
 void halt_targets(Bench& bench, unsigned first, unsigned targets) {
     bench.scenario.regions.push_back(region("spare", "main", 1));
     for (unsigned cpu = first; cpu < first + targets; ++cpu) {
@@ -241,7 +240,7 @@ void print(const Experiment& experiment, std::string_view oracle, const Measured
         line(name, fmt::format("{:.4f}", value), fmt::format("{}/{}", name, what));
     };
     line("rate", fmt::format("{:.0f}", static_cast<double>(measured.count) / measured.seconds),
-         fmt::format("{}s/s", unmaps ? "unmap" : "accesse"));
+         unmaps ? "unmaps/s" : "accesses/s");
     per_one("switches", measured.switches);
     if (unmaps)
         per_one("ipis", measured.ipis);
