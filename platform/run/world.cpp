@@ -86,6 +86,9 @@ rmap::MemoryLayout World::layout() const {
         layout.nodes.push_back({{node * topology.frames_per_node}, topology.frames_per_node});
     std::uint64_t file_pages = 0;
     for (const auto& region : in_.scenario.regions) file_pages += region.pages;
+    // A mapping needs an anon_vma, one of the objects of a CPU's slab.
+    for (const auto& operation : in_.scenario.operations)
+        if (operation.type == OperationType::kMunmap) layout.slab_lines += 2 * operation.rounds;
     layout.reserved_frames = rmap::KernelMemory::fixed_frames(layout) + kSpareFrames +
                              (in_.platform.policy.swap_slots + file_pages) / 512;
     const std::uint64_t first = layout.reserved_first.value + layout.reserved_frames;

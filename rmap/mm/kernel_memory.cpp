@@ -18,7 +18,7 @@ std::uint64_t mem_map_frames(const MemoryLayout& layout) {
 }
 
 std::uint64_t slab_frames(const MemoryLayout& layout) {
-    return frames_of(layout.cpus * KernelMemory::kSlabLines * kLineSize);
+    return frames_of(layout.cpus * layout.slab_lines * kLineSize);
 }
 
 }  // namespace
@@ -54,8 +54,8 @@ FrameNumber KernelMemory::allocate_frame() {
 
 PhysAddr KernelMemory::allocate_object(CpuId cpu) {
     const std::uint64_t index = slab_used_.at(cpu)++;
-    MMUSIM_CHECK(index < kSlabLines, "the slab of this CPU is used up");
-    return slabs_ + (cpu * kSlabLines + index) * kLineSize;
+    MMUSIM_CHECK(index < layout_.slab_lines, "the slab of this CPU is used up");
+    return slabs_ + (cpu * layout_.slab_lines + index) * kLineSize;
 }
 
 PhysAddr KernelMemory::struct_page_line(FrameNumber frame) const {

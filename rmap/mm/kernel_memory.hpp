@@ -25,6 +25,7 @@ struct MemoryLayout {
     std::uint64_t reserved_frames = 0;  ///< kernel objects, mem_map among them
     std::vector<MemoryNode> nodes;
     unsigned cpus = 1;
+    std::uint64_t slab_lines = 1024;  ///< per CPU, for objects made at run time
 };
 
 /// The kernel's own memory: mem_map and the lines of its objects, in the reserved region. At set-up
@@ -32,8 +33,6 @@ struct MemoryLayout {
 /// slab of its own, so that an address never depends on the order in which CPUs run on the host.
 class KernelMemory final : public LineAllocator {
 public:
-    static constexpr std::uint64_t kSlabLines = 1 << 15;  ///< per CPU
-
     explicit KernelMemory(MemoryLayout layout);
 
     /// Set-up only.

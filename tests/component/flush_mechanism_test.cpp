@@ -56,7 +56,8 @@ std::string broken_promise(const std::string& mechanism) {
         demand(walks(kFirst) && walks(kSecond), "a flush of everything drops all of it");
     });
     bool interrupted = false;
-    machine.handler(1, [&](models::CoreModule&, const rmap::TakenInterrupt&) { interrupted = true; });
+    machine.handler(1,
+                    [&](models::CoreModule&, const rmap::TakenInterrupt&) { interrupted = true; });
     machine.program(1, [&](models::CoreModule& core) {
         rmap::CpuMask self;
         self.set(1);

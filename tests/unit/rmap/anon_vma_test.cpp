@@ -113,5 +113,5 @@ TEST_CASE("anon_vma: its line comes from the slab of the CPU that faulted", "[un
     REQUIRE(bench.kernel.touch(bench.cpu(1), first, bench.page(0), Access::kWrite));
     REQUIRE(bench.kernel.touch(bench.cpu(0), second, bench.page(0), Access::kWrite));
     CHECK(anon_vma_of(bench, first)->line - anon_vma_of(bench, second)->line ==
-          KernelMemory::kSlabLines * kLineSize);
+          MemoryLayout{}.slab_lines * kLineSize);
 }

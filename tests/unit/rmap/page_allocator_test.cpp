@@ -122,9 +122,9 @@ TEST_CASE("kernel memory: regions of one kind do not overlap those of another", 
     const PhysAddr slab = memory.allocate_object(0);
     CHECK(slab > memory.struct_page_line({0x2063}));
     CHECK(memory.allocate_object(0) == slab + kLineSize);
-    CHECK(memory.allocate_object(1) == slab + KernelMemory::kSlabLines * kLineSize);
+    CHECK(memory.allocate_object(1) == slab + MemoryLayout{}.slab_lines * kLineSize);
     const PhysAddr words = memory.allocate_words(9);
-    CHECK(words >= slab + 2 * KernelMemory::kSlabLines * kLineSize);
+    CHECK(words >= slab + 2 * MemoryLayout{}.slab_lines * kLineSize);
     CHECK(memory.allocate_line() == words + 2 * kLineSize);
     CHECK(address_of(memory.allocate_frame()) > words + 3 * kLineSize);
     CHECK_THROWS_AS(memory.allocate_words(1024), InvariantError);
