@@ -50,7 +50,7 @@ public:
            InvalidationPort& notifiers)
         : state_(config, memory, flush, notifiers) {}
 
-    // ---- set-up only ------------------------------------------------------------------------
+    // ---- set-up only ----
     /// An empty address space, whose pages are charged to group `memcg`.
     Mm& create_mm(Cpu& cpu, std::string name, unsigned memcg = 0);
     AddressSpace& create_file(std::string name, std::uint64_t pages);
@@ -67,7 +67,7 @@ public:
     /// Only the last step of populate(), for pages that are mapped already.
     void arrange(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how);
 
-    // ---- at any time ------------------------------------------------------------------------
+    // ---- at any time ----
     FaultResult handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access);
     ReclaimResult reclaim_pages(Cpu& cpu, const ReclaimControl& control);
     MoveResult move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,

@@ -55,8 +55,7 @@ void CoreModule::run_software_thread() {
     time_.halt(Part::kIdle);
 }
 
-// ---- user accesses
-// -------------------------------------------------------------------------------
+// ---- user accesses ----
 
 Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
     time_.boundary();
@@ -109,8 +108,7 @@ void CoreModule::settle(Instant now) {
     unjudged_.erase(unjudged_.begin(), end);
 }
 
-// ---- kernel instructions
-// -------------------------------------------------------------------------
+// ---- kernel instructions ----
 
 Word CoreModule::access_memory(PhysAddr address, const Apply* apply, Part part) {
     time_.boundary();

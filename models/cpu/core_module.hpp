@@ -55,7 +55,7 @@ public:
     rmap::Accountant& account() { return account_; }
     const CoreStats& stats() const { return stats_; }
 
-    // ---- for what runs on the core, from its own thread; time passes ----------------------
+    // ---- for what runs on the core, from its own thread; time passes ----
     /// One user instruction that accesses memory; `cost` is its time besides the translation.
     rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
 

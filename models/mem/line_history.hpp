@@ -73,7 +73,7 @@ public:
                      reads_.end());
     }
 
-    // ---- the home's side -----------------------------------------------------------------
+    // ---- the home's side ----
     rmap::ActorId owner = rmap::kNoActor;
     rmap::Instant last_serialised{};      ///< of any locked operation
     rmap::Instant busy_until{};           ///< the line's next transfer starts no earlier

@@ -53,8 +53,7 @@ void MemoryModule::b_transport(int, tlm::tlm_generic_payload& trans, sc_core::sc
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
-// ---- costs
-// ---------------------------------------------------------------------------------------
+// ---- costs ----
 
 Duration MemoryModule::transfer(ActorId from, ActorId to) const {
     return config_.latency.same_socket + config_.latency.hop * topology_.hops_between(from, to);
@@ -78,8 +77,7 @@ LineHistory& MemoryModule::line_of(PhysAddr address) {
     return *line;
 }
 
-// ---- loads
-// ---------------------------------------------------------------------------------------
+// ---- loads ----
 
 void MemoryModule::load(CoherenceExtension& access, PhysAddr address) {
     ThreadTime& time = *access.time;
@@ -110,8 +108,7 @@ void MemoryModule::load(CoherenceExtension& access, PhysAddr address) {
     time.advance(cost, access.part);
 }
 
-// ---- locked instructions
-// -------------------------------------------------------------------------
+// ---- locked instructions ----
 
 Word MemoryModule::write(LineHistory& line, PhysAddr address, Instant at, ActorId actor,
                          const rmap::PhysMemPort::Apply& apply) {
@@ -211,8 +208,7 @@ void MemoryModule::serve(const EffectKey& key, const Request& request) {
     request.answer->complete(at + answer);
 }
 
-// ---- before the run
-// ------------------------------------------------------------------------------
+// ---- before the run ----
 
 Word MemoryModule::Backdoor::load(PhysAddr address, Part) {
     return memory_.line_of(address).latest(word_of(address));

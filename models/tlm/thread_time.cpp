@@ -25,7 +25,7 @@ void ThreadTime::advance_to(Instant until, Part part) {
     local_ = until;
 }
 
-// ---- waiting on the simulator's kernel ---------------------------------------------------------
+// ---- waiting on the simulator's kernel ----
 
 void ThreadTime::resumed() {
     update_next_stop();
@@ -63,8 +63,7 @@ void ThreadTime::observe(Observed kind) {
     MMUSIM_CHECK(local_ >= kernel_now(), "an actor observes at or after kernel time");
 }
 
-// ---- interrupts
-// ----------------------------------------------------------------------------------
+// ---- interrupts ----
 
 void ThreadTime::update_next_stop() {
     next_stop_ = interrupts_ == Interrupts::kOff
@@ -125,8 +124,7 @@ Interrupts ThreadTime::set_interrupts(Interrupts state) {
     return before;
 }
 
-// ---- spending
-// ------------------------------------------------------------------------------------
+// ---- spending ----
 
 void ThreadTime::spend(Duration cost, Part part) {
     if (interrupts_ == Interrupts::kOff) return advance(cost, part);
@@ -150,8 +148,7 @@ void ThreadTime::spend(Duration cost, Part part) {
     }
 }
 
-// ---- awaiting
-// ------------------------------------------------------------------------------------
+// ---- awaiting ----
 
 /// Time that passes in a wait is charged at its end: only then is it known who was waited for.
 void ThreadTime::wait_advance(Instant until) {

@@ -18,7 +18,7 @@ public:
           threads_(threads),
           operations_(operations) {}
 
-    // ---- whoever carries out an operation --------------------------------------------------
+    // ---- whoever carries out an operation ----
     /// Asks every thread to touch all its pages once, and waits until all have done so.
     void request_touch(rmap::Cpu& cpu) {
         const auto request = cpu.memory().fetch_add(requests_, 1, rmap::Part::kUser);
@@ -29,7 +29,7 @@ public:
         cpu.memory().fetch_add(finished_, 1, rmap::Part::kUser);
     }
 
-    // ---- threads ---------------------------------------------------------------------------
+    // ---- threads ----
     /// Requests made so far; a thread answers each of them once.
     std::uint64_t requests(rmap::Cpu& cpu) {
         return cpu.memory().load(requests_, rmap::Part::kUser).value;

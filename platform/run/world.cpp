@@ -100,8 +100,7 @@ rmap::MemoryLayout World::layout() const {
     return layout;
 }
 
-// ---- processes and their memory
-// -------------------------------------------------------------------
+// ---- processes and their memory ----
 
 void World::set_up_regions() {
     VirtAddr start = kFirstRegion;
@@ -209,8 +208,7 @@ unsigned World::group_of(const std::string& process) const {
     return static_cast<unsigned>(found - all.begin()) + 1;
 }
 
-// ---- threads
-// --------------------------------------------------------------------------------------
+// ---- threads ----
 
 bool World::runs_operation(CpuId cpu) const {
     const auto& all = in_.scenario.operations;
@@ -267,94 +265,7 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
     programs_[cpu]->run_thread(std::move(thread));
 }
 
-// ---- operations
-// -----------------------------------------------------------------------------------
-
-/// A CPU on which no thread of the scenario runs gets a task of its own, without the mappings.
-void World::set_up_operations() {
-    std::map<CpuId, std::vector<std::function<void(rmap::Cpu&)>>> by_cpu;
-    for (const auto& config : in_.scenario.operations) {
-        rounds_total_ += config.rounds;
-        if (!running_mm_[config.cpu]) {
-            rmap::Mm& mm = kernel_.create_mm(setup(config.cpu), config.name);
-            flush_.switch_mm(setup(config.cpu), &mm.context);
-            running_mm_[config.cpu] = &mm;
-            task_name_[config.cpu] = config.name;
-        }
-        by_cpu[config.cpu].push_back(operation(config));
-    }
-    for (auto& [cpu, operations] : by_cpu) {
-        const std::size_t count = operations.size();
-        programs_[cpu]->run_operation([this, todo = std::move(operations), count](rmap::Cpu& on) {
-            for (std::size_t i = 0; i < count; ++i) {
-                todo[i](on);
-                rendezvous_->finish_operation(on);
-            }
-        });
-    }
-}
-
-std::function<void(rmap::Cpu&)> World::operation(const OperationConfig& config) {
-    return [this, &config, round = one_round(config)](rmap::Cpu& cpu) {
-        if (config.type != OperationType::kMunmap) rendezvous_->request_touch(cpu);
-        for (unsigned n = 0; n < config.rounds; ++n) {
-            if (config.type == OperationType::kMunmap) rendezvous_->request_touch(cpu);
-            round(cpu, n);
-            if (end_round()) break;
-            if (n + 1 < config.rounds) cpu.spend(config.pause, rmap::Part::kUser);
-        }
-    };
-}
-
-/// True when the user wants no more.
-bool World::end_round() {
-    ++rounds_done_;
-    if (in_.options.on_round) in_.options.on_round(rounds_done_, rounds_total_);
-    if (!in_.options.stop || !*in_.options.stop) return false;
-    return stopped_ = true;
-}
-
-std::function<void(rmap::Cpu&, unsigned)> World::one_round(const OperationConfig& config) {
-    const Region& region = region_of(config.region);
-    const std::uint64_t pages = config.pages ? config.pages : region.config->pages;
-    rmap::Mm& mm = *processes_of(region.config->process).front()->mm;
-    switch (config.type) {
-        case OperationType::kReclaim: {
-            rmap::ReclaimControl control;
-            control.nid = rmap::NodeId{in_.platform.topology.socket_of(
-                processes_of(region.config->process).front()->first_cpu)};
-            control.memcg = group_of(region.config->process);
-            control.from = region.config->kind == RegionKind::kAnon ? rmap::ReclaimFrom::kAnon
-                                                                    : rmap::ReclaimFrom::kFile;
-            control.nr_to_reclaim = pages;
-            return
-                [this, control](rmap::Cpu& cpu, unsigned) { kernel_.reclaim_pages(cpu, control); };
-        }
-        case OperationType::kMovePages: {
-            std::vector<VirtAddr> addresses;
-            for (std::uint64_t page = 0; page < pages; ++page)
-                addresses.push_back(region.ranges.front().start + page * rmap::kPageSize);
-            const auto shared = processes_of(region.config->process).size() > 1
-                                    ? rmap::MoveShared::kYes
-                                    : rmap::MoveShared::kNo;
-            // There and back again.
-            const rmap::NodeId home = in_.platform.topology.socket_of(
-                processes_of(region.config->process).front()->first_cpu);
-            return [this, addresses, shared, home, &mm, &config](rmap::Cpu& cpu, unsigned round) {
-                kernel_.move_pages(cpu, mm, addresses, round % 2 ? home : config.to_node, shared);
-            };
-        }
-        case OperationType::kMunmap:
-            return [this, &region, &mm, pages](rmap::Cpu& cpu, unsigned round) {
-                const VirtAddr start = region.ranges[round].start;
-                kernel_.munmap(cpu, mm, {start, start + pages * rmap::kPageSize});
-            };
-    }
-    return {};
-}
-
-// ---- hand-over to the cores
-// -----------------------------------------------------------------------
+// ---- hand-over to the cores ----
 
 void World::boot(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
     for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) {
@@ -378,8 +289,7 @@ void World::boot(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
     }
 }
 
-// ---- reports
-// --------------------------------------------------------------------------------------
+// ---- reports ----
 
 rmap::X86FlushStats World::flush_stats() const {
     rmap::X86FlushStats total;

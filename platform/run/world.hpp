@@ -40,7 +40,7 @@ public:
     /// An operation ended early because RunOptions::stop was set.
     bool stopped() const { return stopped_; }
 
-    // ---- when the run is over -----------------------------------------------------------------
+    // ---- when the run is over ----
     rmap::X86FlushStats flush_stats() const;
     rmap::ReclaimStats reclaim_stats() const;
     std::uint64_t event_count(rmap::Event event) const;

@@ -61,7 +61,7 @@ X86Flush::X86Flush(const X86FlushConfig& config, LineAllocator& lines)
     }
 }
 
-// ---- what the mm code asks for -----------------------------------------------------------------
+// ---- what the mm code asks for ----
 
 CpuMask X86Flush::read_cpumask(Cpu& cpu, const MmContext& mm) {
     CpuMask mask;
@@ -149,7 +149,7 @@ void X86Flush::flush_tlb_mm_range(Cpu& cpu, const MmContext& mm, VirtRange range
     cpu.emit(Event::kFlushTlbMmRangeRet, {mm.id, range.start.value, range.end.value});
 }
 
-// ---- other CPUs: native_flush_tlb_others() -----------------------------------------------------
+// ---- other CPUs: native_flush_tlb_others() ----
 
 void X86Flush::flush_tlb_others(Cpu& cpu, CpuMask mask, const FlushTlbInfo& info) {
     cpu.emit(Event::kFlushTlbOthers, {mask.word(0), info.mm, info.range.start.value,
@@ -197,7 +197,7 @@ void X86Flush::handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) {
     call_function_.handle_interrupt(cpu, interrupt);
 }
 
-// ---- on each CPU that flushes ------------------------------------------------------------------
+// ---- on each CPU that flushes ----
 
 void X86Flush::flush_tlb_func_local(Cpu& cpu, const FlushTlbInfo& info, TlbFlushReason reason) {
     const InterruptsOff irqs_off(cpu.time());

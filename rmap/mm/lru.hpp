@@ -57,7 +57,7 @@ public:
     /// mark_page_accessed(): the second reference to a page activates it.
     void mark_page_accessed(Cpu& cpu, Page& page);
 
-    // ---- the caller holds the lru_lock of the page's node ------------------------------------
+    // ---- the caller holds the lru_lock of the page's node ----
     /// page_lru() by the page's flags.
     PageList& list_of(Page& page, std::uint64_t flags);
     void add_page_to_lru_list(Cpu& cpu, Page& page);

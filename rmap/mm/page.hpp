@@ -54,7 +54,7 @@ public:
     FrameNumber pfn() const { return pfn_; }
     NodeId nid() const { return nid_; }
 
-    // ---- words; time passes in each ---------------------------------------------------------
+    // ---- words; time passes in each ----
     bool test(Cpu& cpu, PageFlag flag, Part part = Part::kPageState) const;
     void set(Cpu& cpu, PageFlag flag, Part part = Part::kPageState);
     void clear(Cpu& cpu, PageFlag flag, Part part = Part::kPageState);
@@ -81,7 +81,7 @@ public:
     /// page_ref_freeze(): `expected` becomes 0, anything else stays.
     bool freeze(Cpu& cpu, std::uint64_t expected);
 
-    // ---- plain ------------------------------------------------------------------------------
+    // ---- plain ----
     /// The page lock of a user page, or the page-table lock of a page-table page.
     Lock lock;
     /// page->index; set before the page can be found, constant until it is freed.

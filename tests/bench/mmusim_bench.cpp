@@ -56,7 +56,7 @@ struct Measured {
     double ipis = 0;
 };
 
-// ---- machines and what happens on them -------------------------------------------------------
+// ---- machines and what happens on them ----
 
 platform::PlatformConfig machine(unsigned sockets, unsigned cores_per_socket) {
     auto config = test_platform(sockets, cores_per_socket);
@@ -182,7 +182,7 @@ constexpr Experiment kExperiments[] = {
      [] { return move_pages(55, 16); }},
 };
 
-// ---- measuring -------------------------------------------------------------------------------
+// ---- measuring ----
 
 std::uint64_t unmaps_of(const platform::RunResult& result) {
     for (const auto& operation : result.operations)
