@@ -8,8 +8,8 @@
 
 namespace mmusim::notifiers {
 
-/// Which callbacks a client has: the non-null members of struct mmu_notifier_ops. What it does not
-/// have is not called and costs nothing.
+/// Which callbacks a client has: the non-null members of struct mmu_notifier_ops, as far as the
+/// engine calls them. What it does not have is not called and costs nothing.
 struct NotifierOps {
     bool release = false;
     bool clear_flush_young = false;

@@ -5,9 +5,9 @@
   golden.py check PROGRAM [CASE]     run each case and compare with tests/golden/expected
   golden.py import CAPTURES [CASE]   rewrite tests/golden/expected from the captures of a kernel
 
-A case is tests/golden/cases/NAME.json: {"capture", "platform", "scenario", "page"}. The expected
-file holds, per CPU role, the kinds of events in their order. Compared are the kinds that both
-sides have.
+A case is tests/golden/cases/NAME.json: {"capture", "platform", "scenario", "page"} and optionally
+"set", settings of the run. The expected file holds, per CPU role, the kinds of events in their
+order. Compared are the kinds that both sides have.
 """
 import argparse
 import json

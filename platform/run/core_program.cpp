@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/run/core_program.hpp"
 
+#include <algorithm>
+
 namespace mmusim::platform {
 
 namespace {
 
-constexpr unsigned kAccessesPerLook = 64;  ///< between two looks at the rendezvous
+constexpr std::uint64_t kAccessesPerLook = 64;  ///< between two looks at the rendezvous
 
 }  // namespace
 
@@ -32,16 +34,17 @@ void CoreProgram::run_user(models::CoreModule& core) {
     std::uint64_t done = 0;
     while (!rendezvous.all_finished(cpu)) {
         answer_requests(core, answered);
-        const bool limited = thread.limit > 0 && done >= thread.limit;
-        if (thread.accesses.empty() || limited) {
+        const std::uint64_t left = thread.limit ? thread.limit - done : kAccessesPerLook;
+        if (thread.accesses.empty() || left == 0) {
             cpu.spend(Rendezvous::kPoll, rmap::Part::kUser);
             continue;
         }
-        for (unsigned i = 0; i < kAccessesPerLook; ++i) {
+        const auto burst = std::min<std::uint64_t>(left, kAccessesPerLook);
+        for (std::uint64_t i = 0; i < burst; ++i) {
             const auto next = thread.accesses.next();
             access(core, next.address, next.kind);
         }
-        done += kAccessesPerLook;
+        done += burst;
     }
 }
 

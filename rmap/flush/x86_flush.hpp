@@ -52,8 +52,7 @@ public:
     void batch_flush(Cpu& cpu, FlushBatch& batch) override;
     void flush_tlb_mm_range(Cpu& cpu, const MmContext& mm, VirtRange range, unsigned stride_shift,
                             bool freed_tables) override;
-    /// Time of the CR3 load and of the words goes to Part::kSwitch; KernelCosts::context_switch is
-    /// the scheduler's.
+    /// Time of the CR3 load and of the words goes to Part::kSwitch; schedule() itself is not here.
     void switch_mm(Cpu& cpu, const MmContext* next) override;
     void enter_lazy_tlb(Cpu& cpu) override;
     void handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) override;

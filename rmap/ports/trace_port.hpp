@@ -5,7 +5,7 @@
 
 namespace mmusim::rmap {
 
-/// Where events go. Emitting takes no simulated time and never fails.
+/// Where events go. Emitting takes no simulated time.
 class TracePort {
 public:
     virtual ~TracePort() = default;

@@ -16,7 +16,6 @@ struct KernelCosts {
     Duration fault_exit;           ///< IRET
     Duration interrupt_entry;      ///< vector, register save, irq_enter
     Duration interrupt_exit;       ///< EOI, irq_exit, IRET
-    Duration context_switch;       ///< schedule() without the CR3 load
     Duration rmap_walk_start;      ///< rmap_walk: dispatch, tree root
     Duration rmap_walk_vma;        ///< per VMA visited: tree step, vma_address
     Duration page_walk_level;      ///< page_vma_mapped_walk: per level, without the load
@@ -34,7 +33,6 @@ struct KernelCosts {
     Duration swap_duplicate;       ///< raising a slot's map count
     Duration swap_write;           ///< device: write one page, synchronous (zram)
     Duration swap_read;            ///< device: read one page
-    Duration file_write;           ///< device: write one page of a file
     Duration file_read;            ///< device: read one page of a file
     Duration remove_mapping;       ///< __remove_mapping without its lines
     Duration copy_page;            ///< 4 KiB to another frame
@@ -51,7 +49,6 @@ struct KernelCosts {
         v("fault_exit", c.fault_exit, "return from the page fault");
         v("interrupt_entry", c.interrupt_entry, "interrupt entry up to the handler");
         v("interrupt_exit", c.interrupt_exit, "EOI and return from the interrupt");
-        v("context_switch", c.context_switch, "schedule() without the CR3 load");
         v("rmap_walk_start", c.rmap_walk_start, "start of one rmap walk");
         v("rmap_walk_vma", c.rmap_walk_vma, "per VMA that an rmap walk visits");
         v("page_walk_level", c.page_walk_level, "software page-table walk, per level");
@@ -69,7 +66,6 @@ struct KernelCosts {
         v("swap_duplicate", c.swap_duplicate, "raising the map count of a swap slot");
         v("swap_write", c.swap_write, "writing a page to swap, synchronously");
         v("swap_read", c.swap_read, "reading a page from swap");
-        v("file_write", c.file_write, "writing a page of a file, synchronously");
         v("file_read", c.file_read, "reading a page of a file");
         v("remove_mapping", c.remove_mapping, "__remove_mapping without its cache lines");
         v("copy_page", c.copy_page, "copying 4 KiB");

@@ -195,6 +195,39 @@ TEST_CASE("mmu: a dirty bit is not set in an entry that was cleared meanwhile",
     machine.run();
 }
 
+TEST_CASE("mmu: what a walk brings in while a shootdown is on its way falls to that shootdown",
+          "[component][mmu]") {
+    const auto config = test_platform(1, 2);
+    const auto way =
+        config.interrupt.write + config.interrupt.to_fabric + config.interrupt.delivery;
+    TestMachine machine(config);
+    machine.map(kPage, FrameNumber{500}, kMapped);
+    machine.map(kPage + rmap::kPageSize, FrameNumber{501}, kMapped);
+    const auto entry = machine.entry_of(kPage);
+    const auto cleared = nanoseconds(3000);
+    machine.program(0, [&](models::CoreModule& core) {
+        core.time().spend(cleared, Part::kUser);
+        core.store(entry, {}, Part::kPteAccess);
+        rmap::CpuMask target;
+        target.set(1);
+        machine->mechanism(0).send_ipi(target, 251, Part::kIpiSend);
+    });
+    machine.handler(1, [&](models::CoreModule& core, const rmap::TakenInterrupt&) {
+        core.maintain({TlbOperation::Kind::kInvlpg, 1, kPage, {}}, nanoseconds(1), Part::kHandler);
+    });
+    machine.program(1, [&](models::CoreModule& core) {
+        enter(core, machine);
+        access(core, kPage + rmap::kPageSize);  // brings in the lines of all levels
+        // The entry is read just before its clearing is visible; the interrupt comes later.
+        core.time().spend(cleared - (core.time().local_now() - rmap::Instant{}), Part::kUser);
+        access(core, kPage);
+        access(core, kPage);  // still there: the interrupt is on its way
+        core.time().spend(way + nanoseconds(500), Part::kUser);
+        access(core, kPage, Access::kRead, Fault::kNotPresent);
+    });
+    machine.run();
+}
+
 TEST_CASE("mmu: a 2 MiB page is one entry for all its pages", "[component][mmu]") {
     const auto config = test_platform(1, 1);
     const Costs costs(config);

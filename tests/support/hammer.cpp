@@ -182,11 +182,19 @@ Hammer random_hammer(std::uint64_t seed) {
     scenario.regions[0].pages = number(4, 64);
     scenario.regions[0].written = number(0, 3) > 0;
     scenario.regions[0].young = number(0, 1) == 1;
-    if (number(0, 3) == 0) {
-        scenario.regions[0].kind = platform::RegionKind::kFile;
+    // One process with several threads; or several, which map a file or share pages by fork.
+    const auto sharing = number(0, 3);
+    if (sharing < 2) {
         scenario.processes[0].count = scenario.processes[0].threads;
         scenario.processes[0].threads = 1;
+        if (sharing == 0) scenario.regions[0].kind = platform::RegionKind::kFile;
+        if (sharing == 1) scenario.regions[0].sharing = platform::Sharing::kFork;
         if (number(0, 1)) scenario.regions[0].written = false;
+    } else if (number(0, 1)) {
+        scenario.regions.push_back(region("buffer", "main", number(1, 40)));
+        scenario.operations.push_back(operation(platform::OperationType::kMunmap, "unmap", "buffer",
+                                                scenario.processes[0].first_cpu,
+                                                static_cast<unsigned>(number(1, 4))));
     }
     if (number(0, 3) == 0)
         scenario.injected_fault =

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "models/tlb/tlb_array.hpp"
+
+namespace mmusim::test {
+
+using models::TlbArray;
+using models::Translation;
+using rmap::Access;
+using rmap::FrameNumber;
+using rmap::PageNumber;
+using rmap::TlbOperation;
+
+namespace {
+
+const models::TlbConfig kConfig{{8, 2}, {4, 2}, {}, {}};
+constexpr std::uint64_t kSets = 4;
+
+Translation to(std::uint64_t frame) {
+    Translation translation;
+    translation.frame = FrameNumber{frame};
+    translation.writable = true;
+    translation.dirty = true;
+    return translation;
+}
+
+bool hits(TlbArray& tlb, std::uint64_t page, rmap::Pcid pcid = 1, Access access = Access::kRead) {
+    return tlb.lookup(PageNumber{page}, pcid, access) != nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("tlb array: the least recently used way of a full set gives way", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    tlb.insert(PageNumber{0}, 1, to(10));
+    tlb.insert(PageNumber{kSets}, 1, to(11));
+    CHECK(hits(tlb, 0));
+    tlb.insert(PageNumber{2 * kSets}, 1, to(12));
+    CHECK(hits(tlb, 0));
+    CHECK_FALSE(hits(tlb, kSets));
+    CHECK(hits(tlb, 2 * kSets));
+    tlb.insert(PageNumber{1}, 1, to(13));  // another set
+    CHECK(hits(tlb, 0));
+}
+
+TEST_CASE("tlb array: a page filled again replaces itself", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    tlb.insert(PageNumber{0}, 1, to(10));
+    tlb.insert(PageNumber{kSets}, 1, to(11));
+    tlb.insert(PageNumber{0}, 1, to(20));
+    CHECK(tlb.lookup(PageNumber{0}, 1, Access::kRead)->frame == FrameNumber{20});
+    CHECK(hits(tlb, kSets));
+}
+
+TEST_CASE("tlb array: contexts share no entry and global entries answer for all", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    tlb.insert(PageNumber{0}, 1, to(10));
+    CHECK_FALSE(hits(tlb, 0, 2));
+    Translation global = to(11);
+    global.global = true;
+    tlb.insert(PageNumber{1}, 1, global);
+    CHECK(hits(tlb, 1, 2));
+    tlb.invalidate({TlbOperation::Kind::kCr3Write, 2, {}, {}});
+    CHECK(hits(tlb, 1, 2));
+    tlb.invalidate({TlbOperation::Kind::kInvlpg, 2, rmap::address_of(PageNumber{1}), {}});
+    CHECK_FALSE(hits(tlb, 1, 2));
+}
+
+TEST_CASE("tlb array: a store needs a writable entry that is known to be dirty", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    Translation clean = to(10);
+    clean.dirty = false;
+    tlb.insert(PageNumber{0}, 1, clean);
+    CHECK(hits(tlb, 0));
+    CHECK_FALSE(hits(tlb, 0, 1, Access::kWrite));
+    Translation read_only = to(11);
+    read_only.writable = false;
+    tlb.insert(PageNumber{1}, 1, read_only);
+    CHECK_FALSE(hits(tlb, 1, 1, Access::kWrite));
+    CHECK(tlb.stats().hits == 1);
+    CHECK(tlb.stats().misses == 2);
+}
+
+TEST_CASE("tlb array: invalidating any page of a large one drops it whole", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    Translation large = to(512);
+    large.large = true;
+    tlb.insert(PageNumber{512}, 1, large);
+    CHECK(hits(tlb, 512 + 300));
+    CHECK(tlb.invalidate(
+              {TlbOperation::Kind::kInvlpg, 1, rmap::address_of(PageNumber{512 + 77}), {}}) == 1);
+    CHECK_FALSE(hits(tlb, 512));
+}
+
+TEST_CASE("tlb array: an array without entries always misses", "[unit][tlb]") {
+    TlbArray tlb({{0, 0}, {0, 0}, {}, {}});
+    tlb.insert(PageNumber{0}, 1, to(10));
+    CHECK_FALSE(hits(tlb, 0));
+    CHECK(tlb.invalidate({TlbOperation::Kind::kAll, 0, {}, {}}) == 0);
+}
+
+}  // namespace mmusim::test
