@@ -60,7 +60,7 @@ void Accountant::end(OperationId id, Instant now, Outcome outcome, std::uint64_t
     result.parts += shared_ - open.shared;
     const PartTimes page_time = page_ - open.page;
     if (open.lingering)
-        result.parts[Part::kOtherPages] += page_time.sum();
+        result.parts[Part::kBatchWait] += page_time.sum();
     else
         result.parts += page_time;
     MMUSIM_CHECK(result.parts.sum() == now - open.begin,

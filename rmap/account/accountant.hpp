@@ -59,13 +59,13 @@ public:
     OperationId begin(OperationKind kind, Instant now);
 
     /// Around all work on one page of a batch, whether or not it has an operation yet: for the
-    /// lingering operations of the other pages this is Part::kOtherPages.
+    /// lingering operations of the other pages this is Part::kBatchWait.
     void begin_page() { ++active_pages_; }
     void end_page() { --active_pages_; }
 
     /// A page operation stops being worked on but goes on in time: its page waits for the rest of
     /// the batch. What is done for the whole batch keeps its part; work on other pages becomes
-    /// Part::kOtherPages. `id` must be the innermost operation.
+    /// Part::kBatchWait. `id` must be the innermost operation.
     void linger(OperationId id);
 
     /// Ends an innermost or a lingering operation.

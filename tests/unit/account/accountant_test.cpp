@@ -89,11 +89,11 @@ TEST_CASE("accountant: a lingering page keeps shared work and calls the rest oth
     const OperationResult batch_result = clock.end(batch);
 
     CHECK(first_result.parts[Part::kPteAccess] == nanoseconds(3));
-    CHECK(first_result.parts[Part::kOtherPages] == nanoseconds(5));
+    CHECK(first_result.parts[Part::kBatchWait] == nanoseconds(5));
     CHECK(first_result.parts[Part::kIpiSend] == nanoseconds(7));
     CHECK(first_result.parts.sum() == first_result.end - first_result.begin);
     CHECK(second_result.parts[Part::kPteAccess] == nanoseconds(5));
-    CHECK(second_result.parts[Part::kOtherPages] == Duration{});
+    CHECK(second_result.parts[Part::kBatchWait] == Duration{});
     CHECK(batch_result.parts[Part::kPteAccess] == nanoseconds(3 + 5));
     CHECK(batch_result.parts[Part::kIpiSend] == nanoseconds(7));
 }

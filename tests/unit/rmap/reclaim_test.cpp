@@ -456,7 +456,7 @@ TEST_CASE("reclaim: operations nest and their parts add up", "[unit][rmap]") {
             freed = result.end;
             // Each page waits for the flush of the list; all but the last also for the others.
             CHECK(result.parts[Part::kIpiDelivery].ps > 0);
-            waited_for_others += result.parts[Part::kOtherPages].ps > 0;
+            waited_for_others += result.parts[Part::kBatchWait].ps > 0;
         }
     }
     CHECK(kinds == std::vector<OperationKind>{OperationKind::kUnmap, OperationKind::kUnmap,
