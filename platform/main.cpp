@@ -35,7 +35,10 @@ int sc_main(int argc, char* argv[]) {
                      const RunOptions& options) {
         return run_platform(platform, scenario, options);
     };
-    return static_cast<int>(run_command_line(Arguments(argv + 1, argv + argc), session));
+    const auto code = run_command_line(Arguments(argv + 1, argv + argc), session);
+    if (std::cout.flush()) return static_cast<int>(code);
+    std::cerr << "mmusim: cannot write to standard output\n";
+    return static_cast<int>(ExitCode::kUserError);
 }
 
 /// SystemC's own main would print a banner first.

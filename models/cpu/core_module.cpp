@@ -51,8 +51,16 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
 }
 
 void CoreModule::run_software_thread() {
-    software_.run(*this);
-    time_.halt(Part::kIdle);
+    // An exception must not leave a process of the simulator, where it would lose its type.
+    try {
+        software_.run(*this);
+        time_.halt(Part::kIdle);
+    } catch (const sc_core::sc_unwind_exception&) {
+        throw;
+    } catch (...) {
+        failure_ = std::current_exception();
+        sc_core::sc_stop();
+    }
 }
 
 // ---- user accesses ----
@@ -104,7 +112,7 @@ void CoreModule::settle(Instant now) {
     const auto end = std::partition_point(unjudged_.begin(), unjudged_.end(),
                                           [&](const AccessRecord& r) { return r.time < now; });
     if (end == unjudged_.begin()) return;
-    observer_->judge(config_.id, unjudged_.data(), &*unjudged_.begin() + (end - unjudged_.begin()));
+    observer_->judge(config_.id, unjudged_.data(), unjudged_.data() + (end - unjudged_.begin()));
     unjudged_.erase(unjudged_.begin(), end);
 }
 

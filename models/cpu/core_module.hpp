@@ -3,6 +3,7 @@
 
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <exception>
 #include <memory>
 #include <systemc>
 #include <vector>
@@ -73,6 +74,9 @@ public:
     /// Names the address space for the observers; hardware itself sees only CR3.
     void label_address_space(rmap::MmId mm) { mm_ = mm; }
 
+    /// What the software threw, if it did: the simulation was stopped for it.
+    std::exception_ptr failure() const { return failure_; }
+
     /// Gives the observer every access that kernel time has passed.
     void settle(rmap::Instant now);
 
@@ -96,6 +100,7 @@ private:
     PayloadPool<CoherenceExtension> accesses_;
     PayloadPool<InterruptExtension> interrupts_;
     std::vector<AccessRecord> unjudged_;
+    std::exception_ptr failure_;
     CoreStats stats_;
 };
 

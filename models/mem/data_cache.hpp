@@ -26,23 +26,23 @@ public:
         Held held;
         if (auto* in_l2 = l2_.find(line.value, line)) {
             held = {l1_.find(line.value, line) ? Level::kL1 : Level::kL2, *in_l2};
-        } else if (auto* before = evicted_.find(line.value, line)) {
+        } else if (auto* before = seen_.find(line.value, line)) {
             held = {Level::kEvicted, *before};
         }
         l2_.insert(line.value, line, seen_until);
         l1_.insert(line.value, line, seen_until);
-        evicted_.insert(line.value, line, seen_until);
+        seen_.insert(line.value, line, seen_until);
         return held;
     }
 
 private:
     static constexpr std::size_t kL1Ways = 8;
     static constexpr std::size_t kL2Ways = 16;
-    static constexpr std::size_t kEvictedLines = 1 << 17;  ///< remembered as being in the LLC
+    static constexpr std::size_t kSeenLines = 1 << 17;  ///< further lines count as never seen
 
     SetAssociative<rmap::LineNumber, rmap::Instant> l1_;
     SetAssociative<rmap::LineNumber, rmap::Instant> l2_;
-    SetAssociative<rmap::LineNumber, rmap::Instant> evicted_{kEvictedLines, 16};
+    SetAssociative<rmap::LineNumber, rmap::Instant> seen_{kSeenLines, 16};
 };
 
 }  // namespace mmusim::models

@@ -47,7 +47,7 @@ public:
     std::optional<rmap::ActorId> foreign_write(rmap::ActorId reader, rmap::Instant after,
                                                rmap::Instant until) const;
 
-    /// A write is serialised; `now_settled` = every reader from now on sees writes up to it.
+    /// A write is serialised. Every reader from now on sees what was written before `settled`.
     void append(unsigned word, rmap::Instant time, rmap::ActorId actor, const rmap::Word& value,
                 rmap::Instant settled);
 

@@ -40,12 +40,21 @@ MemoryModule::MemoryModule(const sc_core::sc_module_name& name, const MemoryConf
 void MemoryModule::b_transport(int, tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
     auto& access = extension_of<CoherenceExtension>(trans, name());
     const PhysAddr address{trans.get_address()};
+    const bool read = trans.get_command() == tlm::TLM_READ_COMMAND;
     if (trans.get_data_length() != 8 || address.value % 8 != 0) {
         trans.set_response_status(tlm::TLM_BURST_ERROR_RESPONSE);
         return;
     }
+    if (rmap::frame_of(address).value >= topology_.sockets * topology_.frames_per_node) {
+        trans.set_response_status(tlm::TLM_ADDRESS_ERROR_RESPONSE);
+        return;
+    }
+    if (!read && (trans.get_command() != tlm::TLM_WRITE_COMMAND || !access.apply)) {
+        trans.set_response_status(tlm::TLM_COMMAND_ERROR_RESPONSE);
+        return;
+    }
     access.time->rebase(delay, access.part);
-    if (trans.get_command() == tlm::TLM_READ_COMMAND)
+    if (read)
         load(access, address);
     else
         lock(access, address);
@@ -87,6 +96,8 @@ void MemoryModule::load(CoherenceExtension& access, PhysAddr address) {
 
     LineHistory& line = line_of(address);
     const Instant now = time.local_now();
+    if (line.owner != reader && now + visibility_ <= line.owner_decided)  // unknown to its owner
+        late_.add(line.owner_decided - (now + visibility_) + rmap::picoseconds(1));
     const Instant until = broken(TimeRule::kStoreVisibility)
                               ? rmap::kNever
                               : line.visible_until(reader, now, visibility_);

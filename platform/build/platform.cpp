@@ -31,6 +31,8 @@ Platform::Platform(const PlatformConfig& config, const Options& options,
                    const std::function<models::CoreSoftware&(rmap::CpuId)>& software_of)
     : memory_("memory", config.memory, config.topology),
       fabric_("fabric", config.interrupt, config.topology) {
+    MMUSIM_CHECK(sc_core::sc_get_time_resolution() == sc_core::sc_time(1, sc_core::SC_PS),
+                 "simulated time is counted in picoseconds");
     const unsigned cores = config.topology.cores();
     nodes_.resize(cores);
     std::vector<rmap::CpuId> order = options.creation_order;

@@ -59,10 +59,20 @@ private:
     int fd_ = -1;
 };
 
+/// Where the file really is. A device or a pipe cannot be replaced by a complete file.
+std::string replaceable(const std::string& path) {
+    std::error_code ignored;
+    const fs::path target =
+        fs::is_symlink(path, ignored) ? fs::weakly_canonical(path, ignored) : fs::path(path);
+    if (fs::exists(target, ignored) && !fs::is_regular_file(target, ignored))
+        throw UserError(fmt::format("{}: cannot write: not a regular file", path));
+    return target.string();
+}
+
 }  // namespace
 
 void write_complete_file(const std::string& path, std::string_view content) {
-    TemporaryFile file(path);
+    TemporaryFile file(replaceable(path));
     file.write(content);
     file.commit();
 }
@@ -77,7 +87,7 @@ void make_folder(const std::string& path) {
 void require_writable(const std::string& path) {
     std::error_code ignored;
     if (fs::is_directory(path, ignored)) fail(path, EISDIR);
-    const TemporaryFile file(path);
+    const TemporaryFile file(replaceable(path));
 }
 
 }  // namespace mmusim::platform

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -89,8 +90,20 @@ RunRequest understand(const ParsedOptions& given) {
 /// Every reason for which the files could not be written afterwards.
 void prepare_outputs(const RunRequest& request) {
     if (!request.out_folder.empty()) make_folder(request.out_folder);
-    for (const auto& file : {request.options.event_log, request.timing_file})
-        if (!file.empty()) require_writable(file);
+    std::vector<fs::path> taken{fs::weakly_canonical(request.config.platform_file),
+                                fs::weakly_canonical(request.config.scenario_file)};
+    std::vector<std::string> outputs{request.options.event_log, request.timing_file};
+    if (!request.out_folder.empty())
+        outputs.push_back((fs::path(request.out_folder) / "results.json").string());
+    for (const auto& file : outputs) {
+        if (file.empty()) continue;
+        const fs::path place = fs::weakly_canonical(file);
+        if (std::find(taken.begin(), taken.end(), place) != taken.end())
+            throw UserError(
+                fmt::format("{}: cannot write: it is a file of this run already", file));
+        taken.push_back(place);
+        require_writable(file);
+    }
 }
 
 struct TimedResult {

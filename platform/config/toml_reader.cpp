@@ -72,14 +72,33 @@ ConfigNode convert(const toml::node& node, const Place& place) {
     throw ConfigError(position, "a date or time; no key expects one");
 }
 
+constexpr std::size_t kMaxFileSize = 1 << 20;
+constexpr std::size_t kMaxLine = 4096;
+
 std::string read_file(const std::string& path) {
     errno = 0;
     std::ifstream file(path, std::ios::binary);
-    std::string text{std::istreambuf_iterator<char>(file), {}};
+    std::string text(kMaxFileSize + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (file.eof()) file.clear();
+    if (text.size() > kMaxFileSize)
+        throw ConfigError({path, 1, 1}, "too large for a configuration");
     // Opening a directory succeeds; reading it is what fails.
     if (!file || (text.empty() && errno))
         throw std::system_error(errno ? errno : EIO, std::generic_category());
     return text;
+}
+
+/// The parser follows a dotted key as deep as it goes, on the stack.
+void check_line_lengths(const std::string& text, const std::string& path) {
+    std::istringstream lines(text);
+    unsigned number = 1;
+    for (std::string line; std::getline(lines, line); ++number)
+        if (line.size() > kMaxLine)
+            throw ConfigError({path, number, 1}, "a line of " + std::to_string(line.size()) +
+                                                     " characters; expected at most " +
+                                                     std::to_string(kMaxLine));
 }
 
 ConfigError syntax_error(const toml::parse_error& error, const Place& place) {
@@ -101,6 +120,7 @@ bool is_bare_word(std::string_view text) {
 ConfigNode parse_toml_file(const std::string& path) {
     const std::string text = read_file(path);
     const Place place({path, 0, 0});
+    check_line_lengths(text, path);
     try {
         return convert_table(toml::parse(text, std::string_view(path)), place);
     } catch (const toml::parse_error& error) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "rmap/types/check.hpp"
+
 namespace mmusim::platform {
 
 namespace {
@@ -30,7 +32,7 @@ void CoreProgram::run_user(models::CoreModule& core) {
     rmap::Cpu& cpu = *kernel_.cpu;
     Rendezvous& rendezvous = *kernel_.rendezvous;
     UserThread& thread = *thread_;
-    std::uint64_t answered = 0;
+    std::vector<std::uint64_t> answered(rendezvous.operations(), 0);
     std::uint64_t done = 0;
     while (!rendezvous.all_finished(cpu)) {
         answer_requests(core, answered);
@@ -48,21 +50,28 @@ void CoreProgram::run_user(models::CoreModule& core) {
     }
 }
 
-void CoreProgram::answer_requests(models::CoreModule& core, std::uint64_t& answered) {
-    const auto requests = kernel_.rendezvous->requests(*kernel_.cpu);
-    while (answered < requests) {
-        for (const auto& touch : thread_->touched(++answered))
-            for (auto page = touch.range.start; page < touch.range.end;
-                 page = page + rmap::kPageSize)
-                access(core, page, touch.access);
-        kernel_.rendezvous->answer(*kernel_.cpu);
+void CoreProgram::answer_requests(models::CoreModule& core, std::vector<std::uint64_t>& answered) {
+    Rendezvous& rendezvous = *kernel_.rendezvous;
+    for (unsigned operation = 0; operation < rendezvous.operations(); ++operation) {
+        const auto requests = rendezvous.requests(*kernel_.cpu, operation);
+        while (answered[operation] < requests) {
+            for (const auto& touch : thread_->touched(operation, ++answered[operation]))
+                for (auto page = touch.range.start; page < touch.range.end;
+                     page = page + rmap::kPageSize)
+                    access(core, page, touch.access);
+            rendezvous.answer(*kernel_.cpu, operation);
+        }
     }
 }
 
 /// The instruction is repeated until its page is there.
 void CoreProgram::access(models::CoreModule& core, rmap::VirtAddr address, rmap::Access kind) {
-    while (core.access(address, kind, thread_->access_time) != rmap::Fault::kNone)
-        kernel_.kernel->handle_page_fault(*kernel_.cpu, *thread_->mm, address, kind);
+    while (core.access(address, kind, thread_->access_time) != rmap::Fault::kNone) {
+        const auto result =
+            kernel_.kernel->handle_page_fault(*kernel_.cpu, *thread_->mm, address, kind);
+        MMUSIM_CHECK(result == rmap::FaultResult::kHandled,
+                     "a thread of the scenario accesses only what is mapped");
+    }
 }
 
 }  // namespace mmusim::platform

@@ -23,8 +23,8 @@ struct UserThread {
 
     rmap::Mm* mm = nullptr;
     AccessStream accesses;
-    /// What it touches on the n-th request, from 1 on: every page once.
-    std::function<std::vector<Touch>(std::uint64_t request)> touched;
+    /// What it touches on the n-th request of an operation, from 1 on: every page once.
+    std::function<std::vector<Touch>(unsigned operation, std::uint64_t request)> touched;
     rmap::Duration access_time;
     std::uint64_t limit = 0;  ///< accesses after which it only waits; 0 = none
 };
@@ -59,7 +59,7 @@ public:
 
 private:
     void run_user(models::CoreModule& core);
-    void answer_requests(models::CoreModule& core, std::uint64_t& answered);
+    void answer_requests(models::CoreModule& core, std::vector<std::uint64_t>& answered);
     void access(models::CoreModule& core, rmap::VirtAddr address, rmap::Access kind);
 
     Kernel kernel_;

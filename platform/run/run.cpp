@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <memory>
 #include <systemc>
 
@@ -36,12 +37,14 @@ private:
 };
 
 /// Runs until nothing happens any more. A core that has not come to its end by then never will.
-void simulate(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
+void simulate(const std::vector<std::unique_ptr<CoreProgram>>& programs, Platform& machine) {
     try {
         sc_core::sc_start();
     } catch (const sc_core::sc_report& report) {
         throw rmap::InvariantError(report.get_msg());
     }
+    for (rmap::CpuId cpu = 0; cpu < machine.cores(); ++cpu)
+        if (const auto failure = machine.core(cpu).failure()) std::rethrow_exception(failure);
     for (std::size_t cpu = 0; cpu < programs.size(); ++cpu)
         MMUSIM_CHECK(programs[cpu]->finished(),
                      fmt::format("deadlock: core {} waits for ever", cpu));
@@ -96,7 +99,7 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     World world({config, scenario, options, {listened ? &stream : nullptr, oracle.get()}}, machine,
                 programs);
 
-    simulate(programs);
+    simulate(programs, machine);
     for (rmap::CpuId cpu = 0; cpu < machine.cores(); ++cpu) machine.core(cpu).settle(rmap::kNever);
     stream.finish();
     if (log) log->close();

@@ -92,12 +92,34 @@ rmap::MemoryLayout World::layout() const {
     layout.reserved_frames = rmap::KernelMemory::fixed_frames(layout) + kSpareFrames +
                              (in_.platform.policy.swap_slots + file_pages) / 512;
     const std::uint64_t first = layout.reserved_first.value + layout.reserved_frames;
+    // Page tables and copies need room as well.
+    const std::uint64_t needed = pages_of_regions() + pages_of_regions() / 64 + 256;
+    if (first + needed > layout.nodes.size() * topology.frames_per_node)
+        throw UserError(fmt::format(
+            "topology.memory_mib_per_node is too small: the regions need {} MiB, the kernel {} MiB",
+            needed * rmap::kPageSize >> 20, first * rmap::kPageSize >> 20));
     if (first >= topology.frames_per_node)
         throw UserError(fmt::format(
             "topology.memory_mib_per_node is too small: the kernel's own memory takes {} MiB",
             first * rmap::kPageSize >> 20));
     layout.nodes[0] = {{first}, topology.frames_per_node - first};
     return layout;
+}
+
+std::uint64_t World::pages_of_regions() const {
+    std::uint64_t pages = 0;
+    for (const auto& region : in_.scenario.regions) {
+        std::uint64_t copies = 1;
+        for (const auto& operation : in_.scenario.operations)
+            if (operation.type == OperationType::kMunmap && operation.region == region.name)
+                copies = operation.rounds;
+        for (const auto& process : in_.scenario.processes)
+            if (process.name == region.process && region.kind == RegionKind::kAnon &&
+                region.sharing == Sharing::kPrivate)
+                copies *= process.count;
+        pages += region.pages * copies;
+    }
+    return pages;
 }
 
 // ---- processes and their memory ----
@@ -249,13 +271,16 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
         if (process.config->pattern != AccessPattern::kIdle) touched.push_back(&region);
         if (region.config->in_use && !region.munmap) accessed.push_back(region.ranges.front());
     }
-    const auto touches = [touched](std::uint64_t request) {
+    // The n-th request of a munmap is for its n-th buffer, the first one of each for all the rest.
+    const auto touches = [touched, &operations = in_.scenario.operations](unsigned operation,
+                                                                          std::uint64_t request) {
         std::vector<UserThread::Touch> result;
-        for (const Region* region : touched)
-            if (request <= region->ranges.size())
-                result.push_back({region->ranges[request - 1], region->config->written
-                                                                   ? rmap::Access::kWrite
-                                                                   : rmap::Access::kRead});
+        for (const Region* region : touched) {
+            if (region->munmap ? region->munmap != &operations[operation] : request > 1) continue;
+            const auto access =
+                region->config->written ? rmap::Access::kWrite : rmap::Access::kRead;
+            result.push_back({region->ranges[region->munmap ? request - 1 : 0], access});
+        }
         return result;
     };
     UserThread thread{process.mm,

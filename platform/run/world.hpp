@@ -60,6 +60,7 @@ private:
     };
 
     rmap::MemoryLayout layout() const;
+    std::uint64_t pages_of_regions() const;
     void set_up_regions();
     void set_up_processes();
     void map_region(const Region& region, Process& process, rmap::AddressSpace* file);

@@ -35,9 +35,10 @@ void World::set_up_operations() {
 
 std::function<void(rmap::Cpu&)> World::operation(const OperationConfig& config) {
     return [this, &config, round = one_round(config)](rmap::Cpu& cpu) {
-        if (config.type != OperationType::kMunmap) rendezvous_->request_touch(cpu);
+        const auto number = static_cast<unsigned>(&config - in_.scenario.operations.data());
+        if (config.type != OperationType::kMunmap) rendezvous_->request_touch(cpu, number);
         for (unsigned n = 0; n < config.rounds; ++n) {
-            if (config.type == OperationType::kMunmap) rendezvous_->request_touch(cpu);
+            if (config.type == OperationType::kMunmap) rendezvous_->request_touch(cpu, number);
             round(cpu, n);
             if (end_round()) break;
             if (n + 1 < config.rounds) cpu.spend(config.pause, rmap::Part::kUser);

@@ -47,12 +47,13 @@ public:
 
     /// Charged by the TimePort for every step of local time.
     void charge(Part part, Duration duration) {
-        (active_pages_ ? page_ : shared_)[interrupt_depth_ ? Part::kInterrupted : part] += duration;
+        (active_pages_ ? page_ : shared_)[interrupt_causes_.empty() ? part : Part::kInterrupted] +=
+            duration;
     }
 
     /// The innermost operation: inside a handler, the one that caused the interrupt.
     OperationId current() const {
-        if (interrupt_depth_) return interrupt_cause_;
+        if (!interrupt_causes_.empty()) return interrupt_causes_.back();
         return open_.empty() ? 0 : open_.back().id;
     }
 
@@ -72,11 +73,8 @@ public:
     void end(OperationId id, Instant now, Outcome outcome, std::uint64_t pages = 1);
 
     /// Around an interrupt handler: the time goes to Part::kInterrupted of whatever was running.
-    void enter_interrupt(OperationId cause) {
-        ++interrupt_depth_;
-        interrupt_cause_ = cause;
-    }
-    void leave_interrupt() { --interrupt_depth_; }
+    void enter_interrupt(OperationId cause) { interrupt_causes_.push_back(cause); }
+    void leave_interrupt() { interrupt_causes_.pop_back(); }
 
     const std::vector<OperationResult>& finished() const { return finished_; }
 
@@ -97,10 +95,9 @@ private:
     const ActorId actor_;
     std::uint64_t count_ = 0;
     unsigned active_pages_ = 0;
-    unsigned interrupt_depth_ = 0;
-    OperationId interrupt_cause_ = 0;
-    PartTimes page_;    ///< time of work on one page
-    PartTimes shared_;  ///< all other time
+    std::vector<OperationId> interrupt_causes_;  ///< of the handlers that are running
+    PartTimes page_;                             ///< time of work on one page
+    PartTimes shared_;                           ///< all other time
     std::vector<Open> open_;
     std::vector<Open> lingering_;
     std::vector<OperationResult> finished_;

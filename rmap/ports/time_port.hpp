@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cstddef>
+#include <exception>
 
+#include "rmap/types/check.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/part.hpp"
 #include "rmap/types/time.hpp"
@@ -95,7 +97,8 @@ public:
 };
 
 inline void Completion::stage(Part part, Instant until) {
-    if (stage_count_ < stages_.size()) stages_[stage_count_++] = {part, until};
+    MMUSIM_CHECK(stage_count_ < stages_.size(), "a completion has room for its stages");
+    stages_[stage_count_++] = {part, until};
 }
 
 inline void Completion::complete(Instant at) {
@@ -108,13 +111,17 @@ class InterruptsOff {
 public:
     explicit InterruptsOff(TimePort& time)
         : time_(time), before_(time.set_interrupts(Interrupts::kOff)) {}
-    ~InterruptsOff() noexcept(false) { time_.set_interrupts(before_); }
+    /// Switching on takes pending interrupts; not while an exception is on its way through here.
+    ~InterruptsOff() noexcept(false) {
+        if (std::uncaught_exceptions() == exceptions_) time_.set_interrupts(before_);
+    }
     InterruptsOff(const InterruptsOff&) = delete;
     InterruptsOff& operator=(const InterruptsOff&) = delete;
 
 private:
     TimePort& time_;
-    Interrupts before_;
+    const Interrupts before_;
+    const int exceptions_ = std::uncaught_exceptions();
 };
 
 }  // namespace mmusim::rmap

@@ -190,4 +190,38 @@ TEST_CASE("memory: a request that arrives in the tick of the owner's act comes f
     CHECK(order == std::vector<rmap::CpuId>{1, 0});
 }
 
+TEST_CASE("memory: a read that an owner should have known of is late beyond the exact quantum",
+          "[component][memory]") {
+    const auto config = test_platform(1, 2);
+    TestMachine machine(config, nullptr, nanoseconds(1000));
+    machine.program(0, [&](models::CoreModule& core) {
+        store(core, 1);
+        pass(core, nanoseconds(1500) - (core.time().local_now() - Instant{}));
+        pass(core, nanoseconds(800));  // runs ahead of kernel time
+        store(core, 2);
+    });
+    machine.program(1, [&](models::CoreModule& core) {
+        pass(core, nanoseconds(1600));
+        pass(core, nanoseconds(500));
+        load(core);
+    });
+    machine.run();
+    CHECK(machine->late().count > 0);
+}
+
+TEST_CASE("memory: an address beyond the last node is an error of the socket",
+          "[component][memory]") {
+    TestMachine machine(test_platform(1, 1));
+    bool refused = false;
+    machine.program(0, [&](models::CoreModule& core) {
+        try {
+            load(core, PhysAddr{1ull << 40});
+        } catch (const sc_core::sc_report& report) {
+            refused = std::string(report.get_msg()).find("outside of memory") != std::string::npos;
+        }
+    });
+    machine.run();
+    CHECK(refused);
+}
+
 }  // namespace mmusim::test

@@ -196,6 +196,20 @@ Hammer random_hammer(std::uint64_t seed) {
                                                 scenario.processes[0].first_cpu,
                                                 static_cast<unsigned>(number(1, 4))));
     }
+    // A second process of another speed, on CPUs of its own, with an operation of its own.
+    if (scenario.processes[0].count == 1 && scenario.processes[0].threads > 3 && number(0, 1)) {
+        auto& main = scenario.processes[0];
+        --main.threads;
+        scenario.processes.push_back(
+            threads("slow", 1, main.first_cpu + main.threads, main.write_percent));
+        scenario.processes.back().access = ns(50, 400);
+        scenario.regions.push_back(region("own", "slow", number(1, 30)));
+        scenario.operations[0].region = "own";
+        if (number(0, 1)) {
+            --main.threads;
+            main.lazy_threads = 1;
+        }
+    }
     if (number(0, 3) == 0)
         scenario.injected_fault =
             rmap::kInjectedFaults[number(1, std::size(rmap::kInjectedFaults) - 1)].fault;

@@ -51,6 +51,8 @@ TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessO
 
 void TestMachine::run() {
     sc_core::sc_start();
+    for (rmap::CpuId cpu = 0; cpu < platform_->cores(); ++cpu)
+        if (const auto failure = core(cpu).failure()) std::rethrow_exception(failure);
     for (rmap::CpuId cpu = 0; cpu < platform_->cores(); ++cpu) core(cpu).settle(rmap::kNever);
 }
 
