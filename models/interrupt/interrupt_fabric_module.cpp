@@ -13,9 +13,7 @@ InterruptFabricModule::InterruptFabricModule(const sc_core::sc_module_name& name
     : sc_module(name), config_(config), topology_(topology) {
     sender_sockets.register_b_transport(this, &InterruptFabricModule::b_transport);
     SC_HAS_PROCESS(InterruptFabricModule);
-    SC_METHOD(give_slots_method);
-    sensitive << arrival_event_;
-    dont_initialize();
+    SC_THREAD(give_slots_thread);  // a thread, because it calls b_transport
 }
 
 /// Posts the write; it takes effect at the fabric at its key's time, not in the order of the calls.
@@ -26,17 +24,20 @@ void InterruptFabricModule::b_transport(int, tlm::tlm_generic_payload& trans, sc
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
-void InterruptFabricModule::give_slots_method() {
-    while (queue_.next_at() <= kernel_now()) {
-        const auto item = queue_.take();
-        ++stats_.messages;
-        item.value.targets.for_each([&](rmap::CpuId target) {
-            const Instant slot = rmap::max(item.key.time, free_at_);
-            free_at_ = slot + config_.slot;
-            deliver(item.key, item.value, target, slot);
-        });
+void InterruptFabricModule::give_slots_thread() {
+    for (;;) {
+        wait(arrival_event_);
+        while (queue_.next_at() <= kernel_now()) {
+            const auto item = queue_.take();
+            ++stats_.messages;
+            item.value.targets.for_each([&](rmap::CpuId target) {
+                const Instant slot = rmap::max(item.key.time, free_at_);
+                free_at_ = slot + config_.slot;
+                deliver(item.key, item.value, target, slot);
+            });
+        }
+        if (!queue_.empty()) arrival_event_.notify(to_sc_time(queue_.next_at() - kernel_now()));
     }
-    if (!queue_.empty()) arrival_event_.notify(to_sc_time(queue_.next_at() - kernel_now()));
 }
 
 void InterruptFabricModule::deliver(const EffectKey& sent, const Message& sent_message,

@@ -44,7 +44,7 @@ private:
     };
 
     void b_transport(int id, tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
-    void give_slots_method();
+    void give_slots_thread();
     void deliver(const EffectKey& sent, const Message& message, rmap::CpuId target,
                  rmap::Instant slot);
 

@@ -30,10 +30,11 @@ void TlbArray::insert(PageNumber page, Pcid pcid, const Translation& translation
         small_.insert(page.value, {page.value, tag}, translation);
 }
 
-std::uint64_t TlbArray::invalidate_page(PageNumber page, Pcid pcid) {
-    const auto in = [pcid](std::uint64_t number) {
-        return [number, pcid](const Key& key, const Translation&) {
-            return key.page == number && (key.pcid == pcid || key.pcid == kGlobal);
+std::uint64_t TlbArray::invalidate_page(PageNumber page, Pcid pcid, Globals globals) {
+    const auto in = [pcid, globals](std::uint64_t number) {
+        return [number, pcid, globals](const Key& key, const Translation&) {
+            const bool global = key.pcid == kGlobal && globals == Globals::kDropped;
+            return key.page == number && (key.pcid == pcid || global);
         };
     };
     const std::uint64_t large = page.value >> kLargeShift;
@@ -48,8 +49,12 @@ std::uint64_t TlbArray::invalidate(const TlbOperation& operation) {
     std::uint64_t erased = 0;
     switch (operation.kind) {
         case TlbOperation::Kind::kInvlpg:
+            erased = invalidate_page(rmap::page_of(operation.address), operation.pcid,
+                                     Globals::kDropped);
+            break;
         case TlbOperation::Kind::kInvpcidAddress:
-            erased = invalidate_page(rmap::page_of(operation.address), operation.pcid);
+            erased =
+                invalidate_page(rmap::page_of(operation.address), operation.pcid, Globals::kKept);
             break;
         case TlbOperation::Kind::kCr3Write:
             erased = small_.erase_if(of_pcid) + large_.erase_if(of_pcid);

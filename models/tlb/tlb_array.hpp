@@ -52,7 +52,8 @@ private:
     static constexpr unsigned kLargeShift = 9;     ///< 512 small pages
 
     static const Translation* find(Array& array, std::uint64_t page, rmap::Pcid pcid);
-    std::uint64_t invalidate_page(rmap::PageNumber page, rmap::Pcid pcid);
+    enum class Globals { kKept, kDropped };
+    std::uint64_t invalidate_page(rmap::PageNumber page, rmap::Pcid pcid, Globals globals);
 
     Array small_;
     Array large_;

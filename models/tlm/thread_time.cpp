@@ -32,16 +32,12 @@ void ThreadTime::resumed() {
     if (hooks_.settled) hooks_.settled();
 }
 
-void ThreadTime::wait_for(Duration time, const sc_core::sc_event* first,
-                          const sc_core::sc_event* second) {
+void ThreadTime::wait_for(Duration time, const sc_core::sc_event* event) {
     ++switches_;
-    const auto t = to_sc_time(time);
-    if (!first)
-        sc_core::wait(t);
-    else if (!second)
-        sc_core::wait(t, *first);
+    if (event)
+        sc_core::wait(to_sc_time(time), *event);
     else
-        sc_core::wait(t, *first | *second);
+        sc_core::wait(to_sc_time(time));
     resumed();
 }
 

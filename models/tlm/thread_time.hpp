@@ -82,8 +82,8 @@ private:
     void stop_at_boundary();
     bool interrupt_due(rmap::Instant until);
     void take_interrupt();
-    void wait_for(rmap::Duration time, const sc_core::sc_event* first,
-                  const sc_core::sc_event* second = nullptr);
+    /// Until `time` has passed or, if there is one, the event.
+    void wait_for(rmap::Duration time, const sc_core::sc_event* event);
     void wait_for_events(const sc_core::sc_event& first, const sc_core::sc_event* second);
     void resumed();
     void arm();

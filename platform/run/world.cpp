@@ -74,7 +74,7 @@ World::World(const Inputs& inputs, Platform& machine,
     set_up_processes();
     set_up_threads();
     set_up_operations();
-    boot(programs);
+    boot();
 }
 
 /// The kernel's own memory comes first on node 0; the rest of all nodes is for pages.
@@ -292,7 +292,7 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
 
 // ---- hand-over to the cores ----
 
-void World::boot(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
+void World::boot() {
     for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) {
         auto& core = machine_.core(cpu);
         auto& mechanism = machine_.mechanism(cpu);
@@ -310,7 +310,7 @@ void World::boot(const std::vector<std::unique_ptr<CoreProgram>>& programs) {
         kernel.cr3 = setup_cpus_[cpu]->cr3();
         kernel.task.name = task_name_[cpu];
         kernel.task.mm = running_mm_[cpu];
-        programs[cpu]->boot(std::move(kernel));
+        programs_[cpu]->boot(std::move(kernel));
     }
 }
 

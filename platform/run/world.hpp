@@ -67,7 +67,7 @@ private:
     void set_up_threads();
     void set_up_thread(const Process& process, rmap::CpuId cpu);
     void set_up_operations();
-    void boot(const std::vector<std::unique_ptr<CoreProgram>>& programs);
+    void boot();
 
     std::function<void(rmap::Cpu&)> operation(const OperationConfig& config);
     std::function<void(rmap::Cpu&, unsigned round)> one_round(const OperationConfig& config);

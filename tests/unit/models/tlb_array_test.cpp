@@ -63,6 +63,8 @@ TEST_CASE("tlb array: contexts share no entry and global entries answer for all"
     CHECK(hits(tlb, 1, 2));
     tlb.invalidate({TlbOperation::Kind::kCr3Write, 2, {}, {}});
     CHECK(hits(tlb, 1, 2));
+    tlb.invalidate({TlbOperation::Kind::kInvpcidAddress, 2, rmap::address_of(PageNumber{1}), {}});
+    CHECK(hits(tlb, 1, 2));
     tlb.invalidate({TlbOperation::Kind::kInvlpg, 2, rmap::address_of(PageNumber{1}), {}});
     CHECK_FALSE(hits(tlb, 1, 2));
 }
