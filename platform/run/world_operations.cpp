@@ -22,15 +22,13 @@ void World::set_up_operations() {
         }
         by_cpu[config.cpu].push_back(operation(config));
     }
-    for (auto& [cpu, operations] : by_cpu) {
-        const std::size_t count = operations.size();
-        programs_[cpu]->run_operation([this, todo = std::move(operations), count](rmap::Cpu& on) {
-            for (std::size_t i = 0; i < count; ++i) {
-                todo[i](on);
+    for (auto& [cpu, operations] : by_cpu)
+        programs_[cpu]->run_operation([this, in_turn = std::move(operations)](rmap::Cpu& on) {
+            for (const auto& operation : in_turn) {
+                operation(on);
                 rendezvous_->finish_operation(on);
             }
         });
-    }
 }
 
 std::function<void(rmap::Cpu&)> World::operation(const OperationConfig& config) {

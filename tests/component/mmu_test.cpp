@@ -171,6 +171,7 @@ TEST_CASE("mmu: faults are reported and never cached", "[component][mmu]") {
         access(core, absent);
     });
     machine.run();
+    CHECK(machine->mmu(0).walker.stats().faults == 2);
 }
 
 TEST_CASE("mmu: a dirty bit is not set in an entry that was cleared meanwhile",
@@ -226,6 +227,7 @@ TEST_CASE("mmu: what a walk brings in while a shootdown is on its way falls to t
         access(core, kPage, Access::kRead, Fault::kNotPresent);
     });
     machine.run();
+    CHECK(machine.core(1).stats().interrupts == 1);
 }
 
 TEST_CASE("mmu: a 2 MiB page is one entry for all its pages", "[component][mmu]") {
