@@ -200,15 +200,15 @@ Hammer random_hammer(std::uint64_t seed) {
     if (scenario.processes[0].count == 1 && scenario.processes[0].threads > 3 && number(0, 1)) {
         auto& main = scenario.processes[0];
         --main.threads;
-        scenario.processes.push_back(
-            threads("slow", 1, main.first_cpu + main.threads, main.write_percent));
-        scenario.processes.back().access = ns(50, 400);
-        scenario.regions.push_back(region("own", "slow", number(1, 30)));
-        scenario.operations[0].region = "own";
+        auto slow = threads("slow", 1, main.first_cpu + main.threads, main.write_percent);
         if (number(0, 1)) {
             --main.threads;
             main.lazy_threads = 1;
         }
+        slow.access = ns(50, 400);
+        scenario.processes.push_back(std::move(slow));
+        scenario.regions.push_back(region("own", "slow", number(1, 30)));
+        scenario.operations[0].region = "own";
     }
     if (number(0, 3) == 0)
         scenario.injected_fault =
