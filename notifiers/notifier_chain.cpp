@@ -63,7 +63,8 @@ StartResult NotifierChain::start(Cpu& cpu, const NotifierRange& range) {
         if (client->invalidate_range_start(cpu, range) == StartResult::kTryAgain)
             result = StartResult::kTryAgain;
     }
-    cpu.emit(Event::kMnStartRet, {range.mm, range.range.start.value, range.range.end.value});
+    cpu.emit(Event::kMnStartRet, {range.mm, range.range.start.value, range.range.end.value,
+                                  result == StartResult::kTryAgain});
     return result;
 }
 
@@ -116,6 +117,7 @@ bool NotifierChain::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
         // Every client is asked: each has accessed bits of its own to clear.
         if (client->clear_flush_young(cpu, mm, range)) young = true;
     }
+    cpu.emit(Event::kMnClearFlushYoungRet, {young});
     return young;
 }
 

@@ -162,6 +162,7 @@ void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part par
             break;
         case TlbOperation::Kind::kInvpcidAddress:
         case TlbOperation::Kind::kAll:
+        case TlbOperation::Kind::kInvept:
             break;
     }
     time_.advance(cost, part);

@@ -12,6 +12,7 @@ struct InvalidationLatency {
     rmap::Duration cr3_write{};           ///< with flush
     rmap::Duration cr3_write_no_flush{};  ///< bit 63 set
     rmap::Duration all{};                 ///< INVPCID type 2 or CR4.PGE toggled
+    rmap::Duration invept{};              ///< single-context
 };
 
 }  // namespace mmusim::models

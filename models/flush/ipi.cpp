@@ -50,6 +50,8 @@ private:
                 return latency.cr3_write_no_flush;
             case TlbOperation::Kind::kAll:
                 return latency.all;
+            case TlbOperation::Kind::kInvept:
+                return latency.invept;
         }
         return {};
     }

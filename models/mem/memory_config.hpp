@@ -26,17 +26,20 @@ struct CacheCapacity {
     unsigned l2_lines = 0;
 };
 
-/// Where cores and memory are. Everything is indexed by socket (= NUMA node).
+/// Where cores, other actors and memory are. Everything is indexed by socket (= NUMA node).
 struct Topology {
     unsigned sockets = 1;
     unsigned cores_per_socket = 1;
     std::vector<std::vector<unsigned>> hops;  ///< steps between sockets, 0 on the diagonal
     std::uint64_t frames_per_node = 0;        ///< 4 KiB frames; node n starts at n * this
+    std::vector<unsigned> agent_sockets;      ///< of the actors after the cores, in their order
 
     unsigned cores() const { return sockets * cores_per_socket; }
-    unsigned socket_of(unsigned core) const { return core / cores_per_socket; }
-    unsigned hops_between(unsigned core_a, unsigned core_b) const {
-        return hops[socket_of(core_a)][socket_of(core_b)];
+    unsigned socket_of(unsigned actor) const {
+        return actor < cores() ? actor / cores_per_socket : agent_sockets[actor - cores()];
+    }
+    unsigned hops_between(unsigned actor_a, unsigned actor_b) const {
+        return hops[socket_of(actor_a)][socket_of(actor_b)];
     }
     unsigned node_of_frame(std::uint64_t frame) const {
         return static_cast<unsigned>(frame / frames_per_node);

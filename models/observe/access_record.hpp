@@ -16,7 +16,8 @@ struct AccessRecord {
     rmap::FrameNumber frame{};
     rmap::Generation generation = 0;
     rmap::Access access{};
-    rmap::MmId mm = 0;  ///< address space that the core runs
+    rmap::MmId mm = 0;  ///< address space that the core or device uses; a guest: its process
+    rmap::VmId vm = 0;  ///< the guest whose virtual `page` is; 0 = none
 };
 
 /// Judges accesses. Called with records of one agent in ascending time, only for times that kernel

@@ -60,6 +60,7 @@ std::uint64_t TlbArray::invalidate(const TlbOperation& operation) {
             erased = small_.erase_if(of_pcid) + large_.erase_if(of_pcid);
             break;
         case TlbOperation::Kind::kCr3WriteNoFlush:
+        case TlbOperation::Kind::kInvept:
             break;
         case TlbOperation::Kind::kAll:
             erased = small_.erase_if(everything) + large_.erase_if(everything);

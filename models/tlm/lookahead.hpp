@@ -14,16 +14,33 @@ namespace mmusim::models {
 struct Lookahead {
     rmap::Duration memory;     ///< C: least coherence latency between two cores
     rmap::Duration interrupt;  ///< D: least delivery time after the fabric's slot
+    /// Least way of an invalidation from the IOMMU to a device; none without devices.
+    rmap::Duration invalidation{rmap::kNever.ps / 2};
     /// Used for every kind instead, exact or not; counted effects tell which.
     std::optional<rmap::Duration> quantum;
 
     rmap::Duration limit(rmap::Observed kind) const {
-        const auto exact = kind == rmap::Observed::kMemory ? memory : interrupt;
+        const auto exact = exact_limit(kind);
         if (!quantum) return exact;
         return *quantum > automatic() ? *quantum : rmap::min(*quantum, exact);
     }
     /// The automatic quantum: the largest that is exact for every kind.
-    rmap::Duration automatic() const { return rmap::min(memory, interrupt); }
+    rmap::Duration automatic() const {
+        return rmap::min(invalidation, rmap::min(memory, interrupt));
+    }
+
+private:
+    rmap::Duration exact_limit(rmap::Observed kind) const {
+        switch (kind) {
+            case rmap::Observed::kMemory:
+                return memory;
+            case rmap::Observed::kInterrupt:
+                return interrupt;
+            case rmap::Observed::kInvalidation:
+                return invalidation;
+        }
+        return automatic();
+    }
 };
 
 }  // namespace mmusim::models

@@ -8,7 +8,11 @@ namespace mmusim::platform {
 
 models::Lookahead lookahead_of(const PlatformConfig& config) {
     const auto rows = lookaheads(config);
-    return {rows[0].time, rows[1].time, std::nullopt};
+    models::Lookahead lookahead;
+    lookahead.memory = rows[0].time;
+    lookahead.interrupt = rows[1].time;
+    if (rows.size() > 2) lookahead.invalidation = rows[2].time;
+    return lookahead;
 }
 
 namespace {

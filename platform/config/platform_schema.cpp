@@ -66,6 +66,7 @@ void read_invalidate(SectionReader invalidate, models::InvalidationLatency& out)
     invalidate.time("cr3_write", out.cr3_write, Zero::kForbidden, "write of CR3 that flushes");
     invalidate.time("cr3_write_no_flush", out.cr3_write_no_flush, Zero::kForbidden,
                     "write of CR3 with bit 63 set");
+    invalidate.time("invept", out.invept, Zero::kForbidden, "INVEPT of one context");
     invalidate.time("all", out.all, Zero::kForbidden, "INVPCID type 2 or CR4.PGE toggled");
     invalidate.finish();
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/observe/access_record.hpp"
+#include "models/observe/event_writer.hpp"
 #include "models/observe/settled_stream.hpp"
 #include "platform/oracle/flush_history.hpp"
 #include "platform/oracle/frame_oracle.hpp"
@@ -19,7 +20,9 @@ namespace mmusim::platform {
 
 /// The safety oracle: judges every access through a cached translation, and the ordering rules
 /// over the event stream. For an imported trace only on_record() and finish() are called.
-class SafetyOracle final : public models::AccessObserver, public models::EventSink {
+class SafetyOracle final : public models::AccessObserver,
+                           public models::EventSink,
+                           public models::EmissionObserver {
 public:
     SafetyOracle(Vocabulary vocabulary, AgentNames names);
     ~SafetyOracle() override;
@@ -28,7 +31,7 @@ public:
 
     /// For every record at the moment it is emitted, before kernel time passes it: takes the ends
     /// of frame generations from it (order 0), and ignores the rest.
-    void emitted(const rmap::EventRecord& record) {
+    void emitted(const rmap::EventRecord& record) override {
         if (record.event == rmap::Event::kPageFree)
             end_frame(record, record.arguments[2], FrameEndKind::kFreed);
         else if (record.event == rmap::Event::kPageSealed)

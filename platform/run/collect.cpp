@@ -64,7 +64,7 @@ void collect_counters(Platform& platform, World& world, RunResult& result) {
     auto& counters = result.counters;
     const auto flush = world.flush_stats();
     counters["ipi_sent"] = flush.ipi_sent;
-    counters["ipi_received"] = flush.ipi_received;
+    counters["ipi_received"] = world.ipi_received();
     counters["flush_local"] = flush.flush_local;
     counters["flush_remote"] = flush.flush_remote;
     counters["flush_full"] = flush.flush_full;

@@ -14,7 +14,7 @@ constexpr std::uint64_t kAccessesPerLook = 64;  ///< between two looks at the re
 }  // namespace
 
 void CoreProgram::handle_interrupt(models::CoreModule&, const rmap::TakenInterrupt& taken) {
-    kernel_.flush->handle_interrupt(*kernel_.cpu, taken);
+    kernel_.calls->handle_interrupt(*kernel_.cpu, taken);
 }
 
 void CoreProgram::run(models::CoreModule& core) {

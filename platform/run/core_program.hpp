@@ -9,7 +9,7 @@
 #include "platform/run/access_stream.hpp"
 #include "platform/run/rendezvous.hpp"
 #include "rmap/kernel.hpp"
-#include "rmap/ports/flush_port.hpp"
+#include "rmap/smp/call_function.hpp"
 
 namespace mmusim::platform {
 
@@ -37,7 +37,7 @@ public:
     struct Kernel {
         rmap::Cpu* cpu = nullptr;
         rmap::Kernel* kernel = nullptr;
-        rmap::FlushPort* flush = nullptr;
+        rmap::CallFunction* calls = nullptr;
         Rendezvous* rendezvous = nullptr;
         rmap::TlbOperation cr3;  ///< address space that set-up has left loaded
         rmap::Task task;

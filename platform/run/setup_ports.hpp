@@ -43,7 +43,7 @@ public:
     const rmap::TlbOperation& cr3() const { return cr3_; }
 
 private:
-    rmap::TlbOperation cr3_{rmap::TlbOperation::Kind::kCr3Write, 0, {}, {}};
+    rmap::TlbOperation cr3_{rmap::TlbOperation::Kind::kCr3Write, 0, {}, {}, 0};
 };
 
 class SetupInterrupts final : public rmap::InterruptPort {

@@ -32,6 +32,11 @@ rmap::X86FlushConfig flush_config(const PlatformConfig& platform, const Scenario
     return config;
 }
 
+rmap::AckOrder ack_order(rmap::InjectedFault fault) {
+    return fault == rmap::InjectedFault::kAckBeforeHandler ? rmap::AckOrder::kBeforeFunction
+                                                           : rmap::AckOrder::kAfterFunction;
+}
+
 rmap::KernelConfig kernel_config(const PlatformConfig& platform, const ScenarioConfig& scenario) {
     rmap::KernelConfig config;
     for (CpuId cpu = 0; cpu < platform.topology.cores(); ++cpu)
@@ -61,7 +66,8 @@ World::World(const Inputs& inputs, Platform& machine,
       machine_(machine),
       programs_(programs),
       memory_(layout()),
-      flush_(flush_config(in_.platform, in_.scenario, memory_.allocate_frame()), memory_),
+      calls_(in_.platform.topology.cores(), memory_, ack_order(in_.scenario.injected_fault)),
+      flush_(flush_config(in_.platform, in_.scenario, memory_.allocate_frame()), memory_, calls_),
       kernel_(kernel_config(in_.platform, in_.scenario), memory_, flush_, chain_),
       running_mm_(machine.cores(), nullptr),
       task_name_(machine.cores(), "idle") {
@@ -305,7 +311,7 @@ void World::boot() {
         CoreProgram::Kernel kernel;
         kernel.cpu = cpus_.back().get();
         kernel.kernel = &kernel_;
-        kernel.flush = &flush_;
+        kernel.calls = &calls_;
         kernel.rendezvous = rendezvous_.get();
         kernel.cr3 = setup_cpus_[cpu]->cr3();
         kernel.task.name = task_name_[cpu];
@@ -319,6 +325,12 @@ void World::boot() {
 rmap::X86FlushStats World::flush_stats() const {
     rmap::X86FlushStats total;
     for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) total += flush_.stats(cpu);
+    return total;
+}
+
+std::uint64_t World::ipi_received() const {
+    std::uint64_t total = 0;
+    for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) total += calls_.received(cpu);
     return total;
 }
 

@@ -20,6 +20,7 @@
 #include "platform/run/tracer.hpp"
 #include "rmap/flush/x86_flush.hpp"
 #include "rmap/kernel.hpp"
+#include "rmap/smp/call_function.hpp"
 
 namespace mmusim::platform {
 
@@ -31,7 +32,7 @@ public:
         const PlatformConfig& platform;
         const ScenarioConfig& scenario;
         const RunOptions& options;
-        Tracer::Observers observers;
+        models::EventObservers observers;
     };
 
     World(const Inputs& inputs, Platform& machine,
@@ -42,6 +43,7 @@ public:
 
     // ---- when the run is over ----
     rmap::X86FlushStats flush_stats() const;
+    std::uint64_t ipi_received() const;
     rmap::ReclaimStats reclaim_stats() const;
     std::uint64_t event_count(rmap::Event event) const;
     std::map<std::string, std::map<std::string, std::uint64_t>> memory_of_processes();
@@ -86,6 +88,7 @@ private:
     rmap::KernelMemory memory_;
     rmap::Task setup_task_;
     std::vector<std::unique_ptr<SetupCpu>> setup_cpus_;
+    rmap::CallFunction calls_;
     rmap::X86Flush flush_;
     notifiers::NotifierChain chain_;
     std::deque<notifiers::RecordingClient> clients_;

@@ -11,11 +11,6 @@ constexpr std::uint64_t reason_of(TlbFlushReason reason) {
     return static_cast<std::uint64_t>(reason);
 }
 
-AckOrder ack_order(InjectedFault fault) {
-    return fault == InjectedFault::kAckBeforeHandler ? AckOrder::kBeforeFunction
-                                                     : AckOrder::kAfterFunction;
-}
-
 /// InjectedFault::kShrinkRange: the last unit is left out; a single unit becomes its neighbour.
 VirtRange shrunk(VirtRange range, std::uint64_t unit) {
     if (range.end - range.start > unit) return {range.start, {range.end.value - unit}};
@@ -36,7 +31,6 @@ CpuMask without_highest_target(CpuMask mask, CpuId self) {
 
 X86FlushStats& X86FlushStats::operator+=(const X86FlushStats& other) {
     ipi_sent += other.ipi_sent;
-    ipi_received += other.ipi_received;
     flush_local += other.flush_local;
     flush_remote += other.flush_remote;
     flush_full += other.flush_full;
@@ -45,14 +39,11 @@ X86FlushStats& X86FlushStats::operator+=(const X86FlushStats& other) {
     return *this;
 }
 
-X86Flush::X86Flush(const X86FlushConfig& config, LineAllocator& lines)
+X86Flush::X86Flush(const X86FlushConfig& config, LineAllocator& lines, CallFunctionPort& calls)
     : config_(config),
       init_mm_{kInitMm, config.init_pgd, {}, {}},
       cpus_(config.cpus),
-      call_function_(config.cpus, lines, ack_order(config.fault),
-                     [this](Cpu& cpu, const FlushTlbInfo& info) {
-                         flush_tlb_func_remote(cpu, info, Part::kHandler);
-                     }) {
+      calls_(calls) {
     MMUSIM_CHECK(config.cpus <= kMaxCpus, "more CPUs than a CpuMask holds");
     for (PerCpu& cpu : cpus_) {
         cpu.tlb.is_lazy_word = lines.allocate_line();
@@ -187,14 +178,11 @@ bool X86Flush::tlb_is_not_lazy(Cpu& cpu, CpuId target) {
 
 void X86Flush::call_many(Cpu& cpu, const CpuMask& mask, const FlushTlbInfo& info) {
     const bool drop = config_.fault == InjectedFault::kDropIpiTarget;
-    const unsigned sent =
-        call_function_.call_many(cpu, drop ? without_highest_target(mask, cpu.id()) : mask, info);
-    own(cpu).stats.ipi_sent += sent;
-}
-
-void X86Flush::handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) {
-    ++own(cpu).stats.ipi_received;
-    call_function_.handle_interrupt(cpu, interrupt);
+    const auto flush = [this, info](Cpu& target) {
+        flush_tlb_func_remote(target, info, Part::kHandler);
+    };
+    own(cpu).stats.ipi_sent += calls_.call_many(
+        cpu, drop ? without_highest_target(mask, cpu.id()) : mask, flush, CallParts{});
 }
 
 // ---- on each CPU that flushes ----

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "rmap/flush/call_function.hpp"
 #include "rmap/flush/cpu_tlb_state.hpp"
 #include "rmap/flush/flush_tlb_info.hpp"
+#include "rmap/ports/call_function_port.hpp"
 #include "rmap/ports/flush_port.hpp"
 #include "rmap/ports/line_allocator.hpp"
 #include "rmap/types/injected_fault.hpp"
@@ -24,7 +24,6 @@ struct X86FlushConfig {
 /// Counts of one CPU.
 struct X86FlushStats {
     std::uint64_t ipi_sent = 0;      ///< targets that this CPU sent an interrupt to
-    std::uint64_t ipi_received = 0;  ///< call-function interrupts taken
     std::uint64_t flush_local = 0;   ///< requests served for this CPU's own flush
     std::uint64_t flush_remote = 0;  ///< NR_TLB_REMOTE_FLUSH_RECEIVED, its own second turn included
     std::uint64_t flush_full = 0;    ///< of both: everything was invalidated
@@ -41,8 +40,8 @@ struct X86FlushStats {
 /// Does not model: page-table isolation, global kernel flushes, paravirtual flushes.
 class X86Flush final : public FlushPort {
 public:
-    /// Takes two lines per CPU: call_single_queue and is_lazy.
-    X86Flush(const X86FlushConfig& config, LineAllocator& lines);
+    /// Takes one line per CPU: is_lazy.
+    X86Flush(const X86FlushConfig& config, LineAllocator& lines, CallFunctionPort& calls);
     X86Flush(const X86Flush&) = delete;
     X86Flush& operator=(const X86Flush&) = delete;
 
@@ -55,7 +54,6 @@ public:
     /// Time of the CR3 load and of the words goes to Part::kSwitch; schedule() itself is not here.
     void switch_mm(Cpu& cpu, const MmContext* next) override;
     void enter_lazy_tlb(Cpu& cpu) override;
-    void handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) override;
 
     /// For reports and tests; never to decide anything on another CPU.
     const X86FlushStats& stats(CpuId cpu) const { return cpus_.at(cpu).stats; }
@@ -101,7 +99,7 @@ private:
     const X86FlushConfig config_;
     const MmContext init_mm_;
     std::vector<PerCpu> cpus_;
-    CallFunction call_function_;
+    CallFunctionPort& calls_;
 };
 
 }  // namespace mmusim::rmap

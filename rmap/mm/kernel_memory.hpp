@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "rmap/ports/line_allocator.hpp"
+#include "rmap/ports/frame_allocator.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/ids.hpp"
 
@@ -31,7 +31,7 @@ struct MemoryLayout {
 /// The kernel's own memory: mem_map and the lines of its objects, in the reserved region. At set-up
 /// one caller takes lines in an order that the configuration fixes; at run time every CPU has a
 /// slab of its own, so that an address never depends on the order in which CPUs run on the host.
-class KernelMemory final : public LineAllocator {
+class KernelMemory final : public FrameAllocator {
 public:
     explicit KernelMemory(MemoryLayout layout);
 
@@ -40,7 +40,7 @@ public:
     /// Set-up only: contiguous words that share no line with anybody else's.
     PhysAddr allocate_words(std::uint64_t count);
     /// Set-up only: a frame of the reserved region, all zero (swapper_pg_dir, the zero page).
-    FrameNumber allocate_frame();
+    FrameNumber allocate_frame() override;
 
     /// Any time: a line of the slab of `cpu`. Only code that runs on that CPU may call it.
     PhysAddr allocate_object(CpuId cpu);

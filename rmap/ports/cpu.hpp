@@ -3,6 +3,7 @@
 
 #include "rmap/account/accountant.hpp"
 #include "rmap/ports/interrupt_port.hpp"
+#include "rmap/ports/iommu_port.hpp"
 #include "rmap/ports/phys_mem_port.hpp"
 #include "rmap/ports/time_port.hpp"
 #include "rmap/ports/tlb_port.hpp"
@@ -25,6 +26,7 @@ public:
         InterruptPort& interrupts;
         TracePort& trace;
         Accountant& account;
+        IommuPort* iommu = nullptr;  ///< null on a machine without one
     };
 
     Cpu(CpuId id, const Ports& ports, const KernelCosts& costs)
@@ -36,6 +38,8 @@ public:
     TlbPort& tlb() { return ports_.tlb; }
     InterruptPort& interrupts() { return ports_.interrupts; }
     Accountant& account() { return ports_.account; }
+    /// Only drivers of an IOMMU call it, so there is one.
+    IommuPort& iommu() { return *ports_.iommu; }
     const KernelCosts& costs() const { return costs_; }
 
     Instant now() const { return ports_.time.local_now(); }

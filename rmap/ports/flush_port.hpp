@@ -55,10 +55,6 @@ public:
     /// enter_lazy_tlb(): a kernel thread runs on the previous task's mm; the CPU stays in
     /// mm_cpumask and gets no flush interrupts until it switches back.
     virtual void enter_lazy_tlb(Cpu& cpu) = 0;
-
-    /// The CPU took a call-function interrupt. Called right at handler entry, local time not before
-    /// its arrival, interrupts off. Charges its time as an interrupt's.
-    virtual void handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) = 0;
 };
 
 }  // namespace mmusim::rmap

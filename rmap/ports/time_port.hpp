@@ -14,7 +14,7 @@ namespace mmusim::rmap {
 
 /// Kinds of foreign effects, each with its own lookahead (the least time from a point resolved at
 /// kernel time to the effect).
-enum class Observed { kMemory, kInterrupt };
+enum class Observed { kMemory, kInterrupt, kInvalidation };
 
 enum class Interrupts { kOn, kOff };
 

@@ -16,6 +16,16 @@ inline constexpr ActorId kNoActor = ~ActorId{0};
 using MmId = std::uint64_t;
 inline constexpr MmId kInitMm = 1;
 
+/// A virtual machine: the VPID that tags its combined translations (Intel SDM vol. 3, 28.1), 0 =
+/// the host itself.
+using VmId = std::uint16_t;
+
+/// Process-address-space identifier of PCI Express: 20 bits.
+using Pasid = std::uint32_t;
+
+/// Requester of PCI Express: bus in the upper byte, device and function in the lower one.
+using SourceId = std::uint16_t;
+
 /// The operation that caused something: actor in the upper bits, the actor's own count below, so
 /// that it never depends on the order in which the simulator runs its threads. 0 names none.
 using OperationId = std::uint64_t;

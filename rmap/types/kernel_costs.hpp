@@ -26,19 +26,25 @@ struct KernelCosts {
     Duration call_function_queue;  ///< smp_call_function_many: per target, without the lines
     Duration lazy_check;           ///< tlb_is_not_lazy: per CPU, without the line
     Duration notifier_call;        ///< one callback of one client: SRCU section and dispatch
-    Duration lock_handover;        ///< from a release to the next owner going on; at least C
-    Duration lru_isolate;          ///< per page taken from a list
-    Duration lru_putback;          ///< per page put back
-    Duration swap_allocate;        ///< get_swap_page and add_to_swap_cache
-    Duration swap_duplicate;       ///< raising a slot's map count
-    Duration swap_write;           ///< device: write one page, synchronous (zram)
-    Duration swap_read;            ///< device: read one page
-    Duration file_read;            ///< device: read one page of a file
-    Duration remove_mapping;       ///< __remove_mapping without its lines
-    Duration copy_page;            ///< 4 KiB to another frame
-    Duration page_allocate;        ///< per frame
-    Duration page_free;            ///< per frame
-    Duration page_table_free;      ///< per table page
+    Duration get_user_page;        ///< get_user_pages of one page that is mapped, without its lines
+    Duration kvm_exit_handle;  ///< handle_exit and vcpu_run per VM exit, besides the exit itself
+    Duration kvm_fault;        ///< tdp_page_fault without its lock, lines and host page
+    Duration kvm_unmap_page;   ///< per page of a range: memslot, rmap head, without the entry
+    Duration kvm_request;      ///< kvm_make_all_cpus_request: per vCPU, without the lines
+    Duration qi_descriptor;    ///< building one invalidation descriptor, without its line
+    Duration lock_handover;    ///< from a release to the next owner going on; at least C
+    Duration lru_isolate;      ///< per page taken from a list
+    Duration lru_putback;      ///< per page put back
+    Duration swap_allocate;    ///< get_swap_page and add_to_swap_cache
+    Duration swap_duplicate;   ///< raising a slot's map count
+    Duration swap_write;       ///< device: write one page, synchronous (zram)
+    Duration swap_read;        ///< device: read one page
+    Duration file_read;        ///< device: read one page of a file
+    Duration remove_mapping;   ///< __remove_mapping without its lines
+    Duration copy_page;        ///< 4 KiB to another frame
+    Duration page_allocate;    ///< per frame
+    Duration page_free;        ///< per frame
+    Duration page_table_free;  ///< per table page
 
     template <class Visitor, class Self>
     static void visit(Visitor&& v, Self& c) {
@@ -59,6 +65,12 @@ struct KernelCosts {
         v("call_function_queue", c.call_function_queue, "queueing a call, per target");
         v("lazy_check", c.lazy_check, "tlb_is_not_lazy, per CPU");
         v("notifier_call", c.notifier_call, "dispatching one notifier callback");
+        v("get_user_page", c.get_user_page, "get_user_pages of one mapped page");
+        v("kvm_exit_handle", c.kvm_exit_handle, "KVM's work per VM exit besides the exit itself");
+        v("kvm_fault", c.kvm_fault, "tdp_page_fault without lock and host page");
+        v("kvm_unmap_page", c.kvm_unmap_page, "kvm_unmap_hva_range, per page");
+        v("kvm_request", c.kvm_request, "kvm_make_all_cpus_request, per vCPU");
+        v("qi_descriptor", c.qi_descriptor, "building one invalidation descriptor");
         v("lock_handover", c.lock_handover, "from a release to the next owner");
         v("lru_isolate", c.lru_isolate, "taking a page from an LRU list");
         v("lru_putback", c.lru_putback, "putting a page back on an LRU list");

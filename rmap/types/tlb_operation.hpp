@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "rmap/types/address.hpp"
+#include "rmap/types/ids.hpp"
 
 namespace mmusim::rmap {
 
@@ -18,12 +19,14 @@ struct TlbOperation {
         kInvpcidAddress,   ///< INVPCID type 0: entries of `address` in `pcid`
         kCr3Write,         ///< CR3 := {root, pcid}; non-global entries of `pcid` are dropped
         kCr3WriteNoFlush,  ///< CR3 := {root, pcid} with bit 63 set: nothing is dropped
-        kAll,              ///< INVPCID type 2 or CR4.PGE toggled: everything
+        kAll,              ///< INVPCID type 2 or CR4.PGE toggled: everything of the host
+        kInvept,           ///< INVEPT single-context: everything that came through `vm`'s tables
     };
     Kind kind = Kind::kInvlpg;
     Pcid pcid = 0;
     VirtAddr address{};
     PhysAddr root{};  ///< page-map level 4 table; used by the CR3 writes
+    VmId vm = 0;      ///< used by INVEPT
 };
 
 }  // namespace mmusim::rmap

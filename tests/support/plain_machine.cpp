@@ -62,23 +62,23 @@ CpuMask PlainMachine::cpumask(const MmContext& mm) {
     return mask;
 }
 
-void PlainMachine::deliver_to(rmap::FlushPort& flush) {
+void PlainMachine::deliver_to(rmap::CallFunction& calls) {
     for (const auto& node : nodes_)
-        node->interrupts.deliver = [this, &flush](const RecordingInterrupts::Sent& sent) {
+        node->interrupts.deliver = [this, &calls](const RecordingInterrupts::Sent& sent) {
             sent.targets.for_each([&](CpuId target) {
-                take_interrupt(flush, target,
+                take_interrupt(calls, target,
                                {sent.vector, sent.at + plain_costs_.ipi_delivery, sent.cause});
             });
         };
 }
 
-void PlainMachine::take_interrupt(rmap::FlushPort& flush, CpuId target,
+void PlainMachine::take_interrupt(rmap::CallFunction& calls, CpuId target,
                                   const rmap::TakenInterrupt& interrupt) {
     MMUSIM_CHECK(time(target).interrupts() == Interrupts::kOn,
                  "this bench cannot hold an interrupt back");
     time(target).idle_until(interrupt.arrived);
     const rmap::InterruptsOff handler(time(target));
-    flush.handle_interrupt(cpu(target), interrupt);
+    calls.handle_interrupt(cpu(target), interrupt);
 }
 
 }  // namespace mmusim::test

@@ -7,6 +7,7 @@
 
 #include "rmap/ports/flush_port.hpp"
 #include "rmap/ports/line_allocator.hpp"
+#include "rmap/smp/call_function.hpp"
 #include "tests/support/plain_ports.hpp"
 
 namespace mmusim::test {
@@ -52,10 +53,10 @@ public:
     /// From now on send_ipi runs the handlers of the targets at once, in ascending order: every
     /// interrupt arrives ipi_delivery after it was sent, or when the target's time is later, is
     /// taken then. A target must have interrupts on.
-    void deliver_to(rmap::FlushPort& flush);
+    void deliver_to(rmap::CallFunction& calls);
 
     /// Runs the handler of one interrupt on `target`.
-    void take_interrupt(rmap::FlushPort& flush, rmap::CpuId target,
+    void take_interrupt(rmap::CallFunction& calls, rmap::CpuId target,
                         const rmap::TakenInterrupt& interrupt);
 
 private:

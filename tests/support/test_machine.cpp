@@ -21,8 +21,8 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
     config.l1_tlb = {{8, 4}, {4, 4}, nanoseconds(1), nanoseconds(2)};
     config.l2_tlb = {{32, 4}, {8, 4}, nanoseconds(7), nanoseconds(3)};
     config.walker = {nanoseconds(4), nanoseconds(5)};
-    config.invalidation = {nanoseconds(60), nanoseconds(90), nanoseconds(70), nanoseconds(50),
-                           nanoseconds(200)};
+    config.invalidation = {nanoseconds(60), nanoseconds(90),  nanoseconds(70),
+                           nanoseconds(50), nanoseconds(200), nanoseconds(110)};
     config.memory.latency = {nanoseconds(1),  nanoseconds(6),  nanoseconds(20), nanoseconds(40),
                              nanoseconds(50), nanoseconds(80), nanoseconds(8),  nanoseconds(10)};
     config.memory.cache = {64, 256};

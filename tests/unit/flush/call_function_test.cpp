@@ -19,7 +19,7 @@ constexpr Instant at_ns(std::uint64_t ns) { return {nanoseconds(ns).ps}; }
 PartTimes stages_of(const std::vector<Report>& reports) {
     Accountant account(0);
     PlainTime time(0, account, nanoseconds(1));
-    Acknowledgements acknowledgements(time, static_cast<unsigned>(reports.size()));
+    Acknowledgements acknowledgements(time, static_cast<unsigned>(reports.size()), CallParts{});
     for (const Report& report : reports) acknowledgements.report(report);
     time.await(acknowledgements.all(), Part::kAck);
     return time.charged();
@@ -75,7 +75,7 @@ TEST_CASE("acknowledgements: one report too many breaks an invariant", "[unit][f
     const Report report{1, at_ns(1), at_ns(2), at_ns(3), at_ns(4)};
     Accountant account(0);
     PlainTime time(0, account, nanoseconds(1));
-    Acknowledgements acknowledgements(time, 1);
+    Acknowledgements acknowledgements(time, 1, CallParts{});
     acknowledgements.report(report);
     CHECK_THROWS_AS(acknowledgements.report(report), InvariantError);
 }
@@ -173,14 +173,14 @@ TEST_CASE("call function: a second caller of a waiting queue sends no interrupt"
     bench.machine.interrupts(0).deliver = [&](const auto& sent) {
         interrupt = {sent.vector, sent.at, sent.cause};
     };
-    const auto serve = [&] { bench.machine.take_interrupt(bench.flush, 1, interrupt); };
+    const auto serve = [&] { bench.machine.take_interrupt(bench.calls, 1, interrupt); };
     bench.machine.time(2).while_waiting = serve;
     bench.machine.time(0).while_waiting = [&] { bench.flush_range(2, FlushBench::range(1)); };
     bench.flush_range(0, FlushBench::range(1));
 
     CHECK(bench.flush.stats(0).ipi_sent == 1);
     CHECK(bench.flush.stats(2).ipi_sent == 0);
-    CHECK(bench.flush.stats(1).ipi_received == 1);
+    CHECK(bench.calls.received(1) == 1);
     CHECK(bench.trace().count(Event::kIpiSend) == 1);
     const auto acks = bench.trace().lines({"from"}, 1);
     CHECK(std::count(acks.begin(), acks.end(), "call_function_ack from=0") == 1);

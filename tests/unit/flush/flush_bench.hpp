@@ -21,9 +21,13 @@ struct FlushBench {
 
     explicit FlushBench(unsigned cpus, rmap::X86FlushConfig config = {})
         : machine(cpus),
-          flush(with_cpus(config, cpus), machine),
+          calls(cpus, machine,
+                config.fault == rmap::InjectedFault::kAckBeforeHandler
+                    ? rmap::AckOrder::kBeforeFunction
+                    : rmap::AckOrder::kAfterFunction),
+          flush(with_cpus(config, cpus), machine, calls),
           mm(machine.make_context(kMm, {0x700})) {
-        machine.deliver_to(flush);
+        machine.deliver_to(calls);
     }
 
     rmap::Cpu& cpu(rmap::CpuId id) { return machine.cpu(id); }
@@ -91,6 +95,7 @@ struct FlushBench {
     }
 
     PlainMachine machine;
+    rmap::CallFunction calls;
     rmap::X86Flush flush;
     rmap::MmContext mm;
 

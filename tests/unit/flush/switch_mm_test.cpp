@@ -160,8 +160,8 @@ TEST_CASE("lazy TLB: no interrupt for a range and the CPU catches up when it com
     bench.load({0, 1, 2});
     bench.make_lazy(2);
     bench.flush_range(0, FlushBench::range(1));
-    CHECK(bench.flush.stats(1).ipi_received == 1);
-    CHECK(bench.flush.stats(2).ipi_received == 0);
+    CHECK(bench.calls.received(1) == 1);
+    CHECK(bench.calls.received(2) == 0);
     CHECK(bench.machine.cpumask(bench.mm).test(2));
 
     bench.flush.switch_mm(bench.cpu(2), &bench.mm);
@@ -170,7 +170,7 @@ TEST_CASE("lazy TLB: no interrupt for a range and the CPU catches up when it com
     CHECK(bench.flush.cpu_tlbstate(2).ctxs[1].tlb_gen == bench.tlb_gen());
     // From now on it is interrupted again.
     bench.flush_range(0, FlushBench::range(1));
-    CHECK(bench.flush.stats(2).ipi_received == 1);
+    CHECK(bench.calls.received(2) == 1);
 }
 
 TEST_CASE("lazy TLB: coming back to an unchanged mm touches no TLB", "[unit][flush]") {
@@ -188,7 +188,7 @@ TEST_CASE("lazy TLB: freed page tables reach a lazy CPU which then leaves the mm
     bench.make_lazy(1);
     bench.flush.flush_tlb_mm_range(bench.cpu(0), bench.mm, FlushBench::range(1), kPageShift, true);
 
-    CHECK(bench.flush.stats(1).ipi_received == 1);
+    CHECK(bench.calls.received(1) == 1);
     CHECK_FALSE(bench.machine.cpumask(bench.mm).test(1));
     CHECK(bench.flush.cpu_tlbstate(1).loaded_mm.id == kInitMm);
     CHECK_FALSE(bench.flush.cpu_tlbstate(1).is_lazy);

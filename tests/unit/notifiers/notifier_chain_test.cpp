@@ -145,10 +145,11 @@ TEST_CASE("notifier chain: events carry the mm and the range and frame the callb
     bench.chain.clear_flush_young(bench.cpu, kMm, kRange);
     bench.chain.invalidate_range_end(bench.cpu, bench.range);
     const std::string where = " mm=2 start=0x1000 end=0x3000";
-    CHECK(bench.machine.trace().lines({"mm", "start", "end", "blockable", "only_end"}) ==
-          Lines{"mn_range_start" + where + " blockable=1", "mn_range_start_ret" + where,
+    CHECK(bench.machine.trace().lines({"mm", "start", "end", "blockable", "only_end", "ret"}) ==
+          Lines{"mn_range_start" + where + " blockable=1", "mn_range_start_ret" + where + " ret=0",
                 "mn_range" + where, "mn_clear_flush_young" + where,
-                "mn_range_end" + where + " only_end=0", "mn_range_end_ret" + where});
+                "mn_clear_flush_young_ret ret=0", "mn_range_end" + where + " only_end=0",
+                "mn_range_end_ret" + where});
     const auto& trace = bench.machine.trace();
     CHECK(trace.first(Event::kMnStartRet).time - trace.first(Event::kMnStart).time == bench.call());
 }

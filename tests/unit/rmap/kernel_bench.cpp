@@ -98,11 +98,12 @@ std::string token(const EventRecord& record) {
 KernelBench::KernelBench(const Config& config)
     : machine(config.cpus),
       memory(layout(config)),
-      flush(flush_config(config.cpus), memory),
+      calls(config.cpus, memory, AckOrder::kAfterFunction),
+      flush(flush_config(config.cpus), memory, calls),
       client({}, memory),
       kernel(kernel_config(config), memory, flush, chain),
       tasks_(config.cpus) {
-    machine.deliver_to(flush);
+    machine.deliver_to(calls);
     for (CpuId id = 0; id < config.cpus; ++id) run_kernel_thread(id);
     // Frames have had other uses before, so their generations tell more than "0".
     PageList used;

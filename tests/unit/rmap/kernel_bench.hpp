@@ -93,6 +93,7 @@ public:
 
     PlainMachine machine;
     rmap::KernelMemory memory;
+    rmap::CallFunction calls;
     rmap::X86Flush flush;
     notifiers::NotifierChain chain;
     notifiers::RecordingClient client;

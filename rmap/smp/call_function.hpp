@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
 #include <vector>
 
-#include "rmap/flush/flush_tlb_info.hpp"
-#include "rmap/ports/cpu.hpp"
+#include "rmap/ports/call_function_port.hpp"
 #include "rmap/ports/line_allocator.hpp"
 
 namespace mmusim::rmap {
@@ -27,8 +25,8 @@ public:
     };
 
     /// Belongs to the initiator, whose time is `initiator`.
-    Acknowledgements(TimePort& initiator, unsigned targets)
-        : all_(initiator), outstanding_(targets) {}
+    Acknowledgements(TimePort& initiator, unsigned targets, const CallParts& parts)
+        : all_(initiator), parts_(parts), outstanding_(targets) {}
 
     /// Called once by each target. Among several last ones the lowest CPU is to blame.
     void report(const Report& report);
@@ -37,36 +35,37 @@ public:
 
 private:
     Completion all_;
+    const CallParts parts_;
     unsigned outstanding_;
     Report last_;
 };
 
 enum class AckOrder { kAfterFunction, kBeforeFunction };
 
-/// smp_call_function_many() with wait=1 (kernel/smp.c): per CPU a queue of calls, whose head word
-/// is in simulated memory; an interrupt goes only to CPUs whose queue was empty.
-class CallFunction {
+/// Calls on other CPUs (kernel/smp.c): per CPU a queue of calls, whose head word is in simulated
+/// memory; an interrupt goes only to CPUs whose queue was empty.
+class CallFunction final : public CallFunctionPort {
 public:
-    /// Runs on the target with interrupts off.
-    using Function = std::function<void(Cpu&, const FlushTlbInfo&)>;
-
-    CallFunction(unsigned cpus, LineAllocator& lines, AckOrder order, Function function);
+    /// Takes one line per CPU: call_single_queue.
+    CallFunction(unsigned cpus, LineAllocator& lines, AckOrder order);
     CallFunction(const CallFunction&) = delete;
     CallFunction& operator=(const CallFunction&) = delete;
 
-    /// Runs the function on every CPU of `targets` but this one and waits for all of them. Time
-    /// passes: Part::kIpiSend, then the stages of the target that finishes last. Interrupts are
-    /// on, or two CPUs that call each other would wait for ever. Returns the number of interrupts.
-    unsigned call_many(Cpu& cpu, const CpuMask& targets, const FlushTlbInfo& info);
+    unsigned call_many(Cpu& cpu, const CpuMask& targets, const Function& function,
+                       const CallParts& parts) override;
 
     /// generic_smp_call_function_interrupt(): runs what is queued for this CPU. The queue may be
-    /// empty, because an earlier interrupt already served the call.
+    /// empty, because an earlier interrupt already served the call. Called right at handler entry,
+    /// local time not before the arrival, interrupts off; the time counts as an interrupt's.
     void handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt);
+
+    /// Call-function interrupts that a CPU has taken. For reports.
+    std::uint64_t received(CpuId cpu) const { return queues_.at(cpu).received; }
 
 private:
     /// call_single_data_t
     struct Call {
-        FlushTlbInfo info;
+        Function function;
         OperationId cause = 0;
         CpuId initiator = 0;
         Acknowledgements* acknowledgements = nullptr;
@@ -75,16 +74,16 @@ private:
         PhysAddr head;               ///< word: number of calls; guards `waiting`
         std::vector<Call> waiting;   ///< touched only inside operations on `head`
         std::vector<Call> detached;  ///< the owning CPU's own
+        std::uint64_t received = 0;  ///< likewise
     };
     enum class Was { kEmpty, kOccupied };
 
-    Was push(Cpu& cpu, CpuId target, const Call& call);
+    Was push(Cpu& cpu, CpuId target, const Call& call, Part part);
     void detach_all(Cpu& cpu);
     static void acknowledge(Cpu& cpu, const Call& call, Instant arrived, Instant entered);
 
     std::vector<Queue> queues_;
     const AckOrder order_;
-    const Function function_;
 };
 
 }  // namespace mmusim::rmap

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rmap/flush/call_function.hpp"
+#include "rmap/smp/call_function.hpp"
 
 #include <utility>
 
@@ -31,40 +31,41 @@ void Acknowledgements::report(const Report& report) {
     const bool tie = report.visible == last_.visible && report.target < last_.target;
     if (later || tie) last_ = report;
     if (--outstanding_ > 0) return;
-    all_.stage(Part::kIpiDelivery, last_.arrived);
-    all_.stage(Part::kIrqOff, last_.entered);
-    all_.stage(Part::kHandler, last_.done);
+    all_.stage(parts_.delivery, last_.arrived);
+    all_.stage(parts_.irq_off, last_.entered);
+    all_.stage(parts_.handler, last_.done);
     all_.complete(last_.visible);
 }
 
-CallFunction::CallFunction(unsigned cpus, LineAllocator& lines, AckOrder order, Function function)
-    : queues_(cpus), order_(order), function_(std::move(function)) {
+CallFunction::CallFunction(unsigned cpus, LineAllocator& lines, AckOrder order)
+    : queues_(cpus), order_(order) {
     for (Queue& queue : queues_) queue.head = lines.allocate_line();
 }
 
-unsigned CallFunction::call_many(Cpu& cpu, const CpuMask& targets, const FlushTlbInfo& info) {
+unsigned CallFunction::call_many(Cpu& cpu, const CpuMask& targets, const Function& function,
+                                 const CallParts& parts) {
     CpuMask others = targets;
     others.clear(cpu.id());
     const unsigned count = others.count();
     if (count == 0) return 0;
 
-    Acknowledgements acknowledgements(cpu.time(), count);
-    const Call call{info, cpu.account().current(), cpu.id(), &acknowledgements};
+    Acknowledgements acknowledgements(cpu.time(), count, parts);
+    const Call call{function, cpu.account().current(), cpu.id(), &acknowledgements};
     CpuMask interrupted;
     others.for_each([&](CpuId target) {
-        cpu.spend(cpu.costs().call_function_queue, Part::kIpiSend);
-        if (push(cpu, target, call) == Was::kEmpty) interrupted.set(target);
+        cpu.spend(cpu.costs().call_function_queue, parts.send);
+        if (push(cpu, target, call, parts.send) == Was::kEmpty) interrupted.set(target);
     });
     if (!interrupted.empty()) {
         const Vector vector = count == 1 ? kCallFunctionSingleVector : kCallFunctionVector;
         cpu.emit(Event::kIpiSend, {vector, interrupted.word(0)});
-        cpu.interrupts().send_ipi(interrupted, vector, Part::kIpiSend);
+        cpu.interrupts().send_ipi(interrupted, vector, parts.send);
     }
-    cpu.time().await(acknowledgements.all(), Part::kAck);
+    cpu.time().await(acknowledgements.all(), parts.ack);
     return interrupted.count();
 }
 
-CallFunction::Was CallFunction::push(Cpu& cpu, CpuId target, const Call& call) {
+CallFunction::Was CallFunction::push(Cpu& cpu, CpuId target, const Call& call, Part part) {
     Queue& queue = queues_.at(target);
     Was was = Was::kEmpty;
     cpu.memory().read_modify_write(
@@ -74,7 +75,7 @@ CallFunction::Was CallFunction::push(Cpu& cpu, CpuId target, const Call& call) {
             queue.waiting.push_back(call);
             return Word{queue.waiting.size(), 0};
         },
-        Part::kIpiSend);
+        part);
     return was;
 }
 
@@ -103,6 +104,7 @@ void CallFunction::handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) {
     MMUSIM_CHECK(single || interrupt.vector == kCallFunctionVector,
                  "only call-function interrupts come here");
 
+    ++queues_.at(cpu.id()).received;
     const WorkingFor sender(cpu, interrupt.cause);
     cpu.spend(cpu.costs().interrupt_entry, Part::kHandler);
     cpu.emit(single ? Event::kCallFunctionSingleEntry : Event::kCallFunctionEntry,
@@ -111,7 +113,7 @@ void CallFunction::handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) {
     for (const Call& call : queues_.at(cpu.id()).detached) {
         const WorkingFor initiator(cpu, call.cause);
         if (order_ == AckOrder::kBeforeFunction) acknowledge(cpu, call, interrupt.arrived, entered);
-        function_(cpu, call.info);
+        call.function(cpu);
         if (order_ == AckOrder::kAfterFunction) acknowledge(cpu, call, interrupt.arrived, entered);
     }
     cpu.spend(cpu.costs().interrupt_exit, Part::kHandler);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "models/tlb/tlb_config.hpp"
+#include "models/walker/walker_config.hpp"
+
+namespace mmusim::models {
+
+/// A remapping unit like those of Intel VT-d in scalable mode.
+struct IommuConfig {
+    unsigned socket = 0;
+    TlbConfig iotlb;               ///< lookup and fill are the unit's own time per request
+    TlbGeometry walk_cache;        ///< level-2 entries of first-level tables; no entries: none
+    TlbGeometry pasid_cache;       ///< PASID-table entries, by device and PASID
+    WalkerConfig walker;           ///< first-level walks
+    unsigned walkers = 1;          ///< requests that are walked for at the same time
+    unsigned queue_entries = 256;  ///< descriptors of the invalidation queue, a power of two
+
+    rmap::Duration doorbell_write{};          ///< tail-register write, on the core
+    rmap::Duration doorbell{};                ///< from the core to the unit; at least C
+    rmap::Duration descriptor{};              ///< decoding one descriptor, besides fetching it
+    rmap::Duration iotlb_invalidate{};        ///< one IOTLB invalidation, walks in flight excepted
+    rmap::Duration pasid_cache_invalidate{};  ///< one PASID-cache invalidation
+};
+
+}  // namespace mmusim::models
