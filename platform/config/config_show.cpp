@@ -67,14 +67,14 @@ std::string leaf_line(const ConfigLeaf& leaf) {
 }
 
 std::string pair_text(const LookaheadRow& lookahead) {
-    if (lookahead.core_a == lookahead.core_b) return "there is one core";
-    return fmt::format("cores {} and {}", lookahead.core_a, lookahead.core_b);
+    if (lookahead.from == lookahead.to) return "there is one core";
+    return fmt::format("{} and {}", lookahead.from, lookahead.to);
 }
 
 std::string lookahead_comments(const PlatformConfig& platform) {
     std::string text = "\n# Least time until one core can notice another:\n";
     for (const auto& lookahead : lookaheads(platform))
-        text += fmt::format("#   {:<10}{:>10} ns  {} ({})\n", lookahead.kind, in_ns(lookahead.time),
+        text += fmt::format("#   {:<12}{:>8} ns  {} ({})\n", lookahead.kind, in_ns(lookahead.time),
                             lookahead.key, pair_text(lookahead));
     const LookaheadRow least = exact_quantum(platform);
     return text + fmt::format("# Automatic quantum: {} ns, the least of them, set by {} ({}).\n",
@@ -141,7 +141,7 @@ Json lookahead_json(const PlatformConfig& platform) {
     for (const auto& lookahead : lookaheads(platform))
         json[lookahead.kind] = {{"ns", in_ns(lookahead.time)},
                                 {"key", lookahead.key},
-                                {"cores", {lookahead.core_a, lookahead.core_b}}};
+                                {"between", {lookahead.from, lookahead.to}}};
     json["quantum_ns"] = in_ns(exact_quantum(platform).time);
     return json;
 }

@@ -19,12 +19,23 @@ std::pair<unsigned, unsigned> closest_cores(const models::Topology& topology) {
     return best;
 }
 
+std::string core_name(unsigned core) { return "core" + std::to_string(core); }
+
 }  // namespace
 
 std::vector<LookaheadRow> lookaheads(const PlatformConfig& platform) {
     const auto [a, b] = closest_cores(platform.topology);
-    return {{"memory", platform.memory.visibility(), "half of coherence.same_socket", a, b},
-            {"interrupt", platform.interrupt.delivery, "interrupt.delivery", a, b}};
+    std::vector<LookaheadRow> rows{{"memory", platform.memory.visibility(),
+                                    "half of coherence.same_socket", core_name(a), core_name(b)},
+                                   {"interrupt", platform.interrupt.delivery, "interrupt.delivery",
+                                    core_name(a), core_name(b)}};
+    const auto nearest =
+        std::min_element(platform.devices.begin(), platform.devices.end(),
+                         [](const auto& x, const auto& y) { return x.link < y.link; });
+    if (nearest != platform.devices.end())
+        rows.push_back({"invalidation", nearest->link, "device." + nearest->name + ".link", "iommu",
+                        nearest->name});
+    return rows;
 }
 
 LookaheadRow exact_quantum(const PlatformConfig& platform) {

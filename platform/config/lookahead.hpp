@@ -9,16 +9,16 @@
 
 namespace mmusim::platform {
 
-/// The least time after which one core can notice something of another, by kind.
+/// The least time after which one agent can notice something of another, by kind.
 struct LookaheadRow {
-    std::string kind;  ///< "memory", "interrupt"
+    std::string kind;  ///< "memory", "interrupt", "invalidation"
     rmap::Duration time;
-    std::string key;      ///< of the platform, that sets it
-    unsigned core_a = 0;  ///< the closest pair of cores; equal on a machine with one core
-    unsigned core_b = 0;
+    std::string key;   ///< of the platform, that sets it
+    std::string from;  ///< the closest pair of agents; equal on a machine with one core
+    std::string to;
 };
 
-/// One of each kind: memory, interrupt.
+/// One of each kind that the machine has: memory, interrupt, invalidation.
 std::vector<LookaheadRow> lookaheads(const PlatformConfig& platform);
 
 /// The least one: the largest quantum that changes nothing.

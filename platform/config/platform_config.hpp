@@ -2,10 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "models/device/dma_device_config.hpp"
 #include "models/flush/invalidation_latency.hpp"
 #include "models/interrupt/interrupt_config.hpp"
+#include "models/iommu/iommu_config.hpp"
 #include "models/mem/memory_config.hpp"
 #include "models/tlb/tlb_config.hpp"
 #include "models/walker/walker_config.hpp"
@@ -22,6 +26,19 @@ struct KernelPolicy {
     std::uint64_t swap_slots = 65536;
 };
 
+/// Costs of running guests, on every core.
+struct VirtualizationConfig {
+    rmap::Duration vm_entry{};
+    rmap::Duration vm_exit{};
+};
+
+/// A virtual machine that scenarios can use: its vCPUs are pinned to consecutive CPUs.
+struct VmConfig {
+    std::string name;
+    unsigned vcpus = 1;
+    unsigned first_cpu = 0;
+};
+
 /// A machine.
 struct PlatformConfig {
     std::string name;
@@ -35,6 +52,10 @@ struct PlatformConfig {
     models::MemoryConfig memory;
     models::InterruptConfig interrupt;
     std::string flush_mechanism = "ipi";  ///< a row of models/flush/flush_mechanisms
+    VirtualizationConfig virtualization;
+    std::vector<VmConfig> vms;  ///< in the order of the file
+    std::optional<models::IommuConfig> iommu;
+    std::vector<models::DmaDeviceConfig> devices;  ///< behind the IOMMU; in the order of the file
     KernelPolicy policy;
     rmap::KernelCosts costs;
 };

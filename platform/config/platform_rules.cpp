@@ -48,24 +48,79 @@ void check_hops(const models::Topology& topology, const EffectiveConfig& effecti
 void check_array(const models::TlbGeometry& array, const std::string& section,
                  const std::string& size, const EffectiveConfig& effective) {
     if (array.entries % array.ways != 0)
-        throw ConfigError(effective.origin(section, size + "_entries"),
-                          fmt::format("'{}.{}_entries' is {}; expected a multiple of the {} ways",
+        throw ConfigError(effective.origin(section, size + "entries"),
+                          fmt::format("'{}.{}entries' is {}; expected a multiple of the {} ways",
                                       section, size, array.entries, array.ways));
     const unsigned sets = array.entries / array.ways;
     if ((sets & (sets - 1)) != 0)
-        throw ConfigError(effective.origin(section, size + "_entries"),
-                          fmt::format("'{}.{}_entries' is {}, in {} ways {} sets; expected a power "
+        throw ConfigError(effective.origin(section, size + "entries"),
+                          fmt::format("'{}.{}entries' is {}, in {} ways {} sets; expected a power "
                                       "of two of sets",
                                       section, size, array.entries, array.ways, sets));
 }
 
 void check_tlb(const models::TlbConfig& tlb, const std::string& section,
                const EffectiveConfig& effective) {
-    check_array(tlb.small, section, "small", effective);
-    check_array(tlb.large, section, "large", effective);
+    check_array(tlb.small, section, "small_", effective);
+    check_array(tlb.large, section, "large_", effective);
 }
 
-/// What the exact quantum rests on.
+/// An event of one kind must not overtake the stores that it announces.
+void check_causal(rmap::Duration time, const std::string& section, const std::string& key,
+                  const PlatformConfig& platform, const EffectiveConfig& effective) {
+    const rmap::Duration visibility = platform.memory.visibility();
+    if (time >= visibility) return;
+    throw ConfigError(effective.origin(section, key),
+                      fmt::format("'{}.{}' is {}; expected {} or more: it would overtake the store "
+                                  "that it announces (half of coherence.same_socket)",
+                                  section, key, text(time), text(visibility)));
+}
+
+void check_socket(unsigned socket, const std::string& section, const PlatformConfig& platform,
+                  const EffectiveConfig& effective) {
+    if (socket >= platform.topology.sockets)
+        throw ConfigError(effective.origin(section, "socket"),
+                          fmt::format("'{}.socket' is {}; the machine has sockets 0 to {}", section,
+                                      socket, platform.topology.sockets - 1));
+}
+
+void check_iommu(const PlatformConfig& platform, const EffectiveConfig& effective) {
+    if (!platform.iommu) {
+        if (!platform.devices.empty())
+            throw ConfigError(effective.origin("device." + platform.devices.front().name, "source"),
+                              fmt::format("device '{}' is behind an IOMMU; expected a section "
+                                          "[iommu]",
+                                          platform.devices.front().name));
+        return;
+    }
+    const auto& iommu = *platform.iommu;
+    check_socket(iommu.socket, "iommu", platform, effective);
+    check_tlb(iommu.iotlb, "iommu.iotlb", effective);
+    check_array(iommu.walk_cache, "iommu.walk_cache", "", effective);
+    check_array(iommu.pasid_cache, "iommu.pasid_cache", "", effective);
+    if ((iommu.queue_entries & (iommu.queue_entries - 1)) != 0)
+        throw ConfigError(effective.origin("iommu", "queue_entries"),
+                          fmt::format("'iommu.queue_entries' is {}; expected a power of two",
+                                      iommu.queue_entries));
+    check_causal(iommu.doorbell, "iommu", "doorbell", platform, effective);
+}
+
+void check_devices(const PlatformConfig& platform, const EffectiveConfig& effective) {
+    for (const auto& device : platform.devices) {
+        const std::string section = "device." + device.name;
+        check_socket(device.socket, section, platform, effective);
+        check_tlb(device.atc, section + ".atc", effective);
+        check_causal(device.link, section, "link", platform, effective);
+        for (const auto& other : platform.devices)
+            if (&other < &device && other.source == device.source)
+                throw ConfigError(effective.origin(section, "source"),
+                                  fmt::format("devices '{}' and '{}' both are source {}; expected "
+                                              "a source of its own for each",
+                                              other.name, device.name, device.source));
+    }
+}
+
+/// What the exact quantum rests on, besides what belongs to a unit.
 void check_lookaheads(const PlatformConfig& platform, const EffectiveConfig& effective) {
     const rmap::Duration visibility = platform.memory.visibility();
     if (visibility.ps == 0)
@@ -96,6 +151,8 @@ void check_platform(const PlatformConfig& platform, const EffectiveConfig& effec
     check_tlb(platform.l1_tlb, "tlb.l1", effective);
     check_tlb(platform.l2_tlb, "tlb.l2", effective);
     check_lookaheads(platform, effective);
+    check_iommu(platform, effective);
+    check_devices(platform, effective);
 }
 
 }  // namespace mmusim::platform

@@ -71,6 +71,76 @@ void read_invalidate(SectionReader invalidate, models::InvalidationLatency& out)
     invalidate.finish();
 }
 
+void read_virtualization(SectionReader virtualization, VirtualizationConfig& out) {
+    virtualization.time("vm_entry", out.vm_entry, Zero::kForbidden, "VM entry");
+    virtualization.time("vm_exit", out.vm_exit, Zero::kForbidden, "VM exit");
+    virtualization.finish();
+}
+
+VmConfig read_vm(SectionReader vm, const std::string& name) {
+    VmConfig out;
+    out.name = name;
+    vm.has_provenance();
+    vm.count("vcpus", out.vcpus, {1, rmap::kMaxCpus}, "virtual CPUs");
+    vm.count("first_cpu", out.first_cpu, {0, rmap::kMaxCpus - 1}, "CPU of the first vCPU");
+    vm.finish();
+    return out;
+}
+
+/// An array that may be missing: no entries.
+void read_array(SectionReader array, models::TlbGeometry& out, std::string_view meaning) {
+    constexpr CountRange kEntries{0, 1 << 20};
+    array.has_provenance();
+    array.count("entries", out.entries, kEntries, meaning);
+    array.count("ways", out.ways, {1, kEntries.most}, "ways of the array");
+    array.finish();
+}
+
+models::IommuConfig read_iommu(SectionReader& iommu) {
+    models::IommuConfig out;
+    iommu.has_provenance();
+    iommu.count("socket", out.socket, {0, kMaxSockets - 1}, "socket that it belongs to");
+    read_tlb(iommu.section("iotlb"), out.iotlb);
+    read_array(iommu.section("walk_cache"), out.walk_cache,
+               "entries for tables of 4 KiB pages; 0: none");
+    read_array(iommu.section("pasid_cache"), out.pasid_cache,
+               "entries for PASID-table entries; 0: none");
+    iommu.count("walkers", out.walkers, {1, 64}, "walks at the same time");
+    iommu.count("queue_entries", out.queue_entries, {4, 1 << 15},
+                "descriptors of the invalidation queue");
+    iommu.time("walk_start", out.walker.start, Zero::kAllowed, "from the miss to the first read");
+    iommu.time("walk_level", out.walker.level, Zero::kAllowed,
+               "per level, besides the memory read");
+    iommu.time("doorbell_write", out.doorbell_write, Zero::kForbidden,
+               "write of the queue's tail register, on the core");
+    iommu.time("doorbell", out.doorbell, Zero::kForbidden, "from the core to the unit");
+    iommu.time("descriptor", out.descriptor, Zero::kForbidden, "decoding one descriptor");
+    iommu.time("iotlb_invalidate", out.iotlb_invalidate, Zero::kForbidden,
+               "one IOTLB invalidation");
+    iommu.time("pasid_cache_invalidate", out.pasid_cache_invalidate, Zero::kForbidden,
+               "one PASID-cache invalidation");
+    iommu.finish();
+    return out;
+}
+
+models::DmaDeviceConfig read_device(SectionReader device, const std::string& name) {
+    models::DmaDeviceConfig out;
+    out.name = name;
+    device.has_provenance();
+    device.count("source", out.source, {0, 0xffff}, "bus, device and function as a number");
+    device.count("socket", out.socket, {0, kMaxSockets - 1}, "socket that it is attached to");
+    device.flag("ats", out.ats, "it has an ATC");
+    read_tlb(device.section("atc"), out.atc);
+    device.count("max_in_flight", out.max_in_flight, {1, 1 << 10}, "accesses at the same time");
+    device.time("link", out.link, Zero::kForbidden, "one way between device and IOMMU");
+    device.time("atc_invalidate", out.atc_invalidate, Zero::kForbidden,
+                "one ATC invalidation, without accesses in flight");
+    device.time("transfer", out.transfer, Zero::kForbidden,
+                "one access, from its start until memory is done with it");
+    device.finish();
+    return out;
+}
+
 void read_cache(SectionReader cache, models::CacheCapacity& out) {
     constexpr CountRange kLines{1, 1 << 24};
     cache.has_provenance();
@@ -162,6 +232,14 @@ PlatformConfig read_platform(const ConfigNode& tree, const std::string& file,
     read_interrupt(root.section("interrupt"), out.interrupt);
     read_flush(root.section("flush"), mechanisms, out);
     read_kernel(root.section("kernel"), out);
+    read_virtualization(root.section("virtualization"), out.virtualization);
+    SectionReader vms = root.section("vm");
+    for (const auto& name : vms.entries("VM")) out.vms.push_back(read_vm(vms.section(name), name));
+    if (SectionReader iommu = root.section("iommu"); iommu.is_there())
+        out.iommu = read_iommu(iommu);
+    SectionReader devices = root.section("device");
+    for (const auto& name : devices.entries("device"))
+        out.devices.push_back(read_device(devices.section(name), name));
     root.finish();
     return out;
 }

@@ -12,9 +12,9 @@
 namespace mmusim::platform {
 
 /// The sections that make a machine; all others make a scenario.
-inline constexpr std::string_view kPlatformSections[] = {"platform",  "topology",   "tlb",
-                                                         "walker",    "invalidate", "coherence",
-                                                         "interrupt", "flush",      "kernel"};
+inline constexpr std::string_view kPlatformSections[] = {
+    "platform", "topology",       "tlb", "walker", "invalidate", "coherence", "interrupt", "flush",
+    "kernel",   "virtualization", "vm",  "iommu",  "device"};
 
 /// Kernel versions that the engine can follow.
 std::vector<std::string> kernel_profiles();

@@ -13,6 +13,13 @@ namespace mmusim::platform {
 /// How the threads of a process use a region while the operation runs.
 enum class AccessPattern { kIdle, kSequential, kUniform };
 
+/// Which plain notifier client is registered on a process.
+enum class WatchedBy {
+    kNobody,
+    kRecorder,  ///< records the calls, has no hardware
+    kSleeper,   ///< likewise, but has to sleep to let go of pages, as i915's userptr does
+};
+
 /// A group of equal processes, pinned to consecutive CPUs from `first_cpu` on, one process after
 /// the other. Each has `threads` running threads and, on the CPUs after those, `lazy_threads` that
 /// touched the pages and sleep: their CPUs run the idle task with the mm still loaded (lazy TLB). A
@@ -24,10 +31,36 @@ struct ProcessConfig {
     unsigned threads = 1;
     unsigned lazy_threads = 0;
     AccessPattern pattern = AccessPattern::kUniform;
-    unsigned write_percent = 0;  ///< of the accesses
-    rmap::Duration access{};     ///< time of one access besides its translation
-    std::uint64_t accesses = 0;  ///< per thread; 0 = until the operations are done
-    bool notifier = false;       ///< a recording notifier client is registered on its mm
+    unsigned write_percent = 0;                 ///< of the accesses
+    rmap::Duration access{};                    ///< time of one access besides its translation
+    std::uint64_t accesses = 0;                 ///< per thread; 0 = until the operations are done
+    WatchedBy watched_by = WatchedBy::kNobody;  ///< a plain notifier client on its mm
+};
+
+/// A guest on a VM of the platform, whose memory is all regions of a process. Its vCPUs are threads
+/// of that process and use the regions as other threads do, in guest mode.
+struct GuestConfig {
+    std::string name;
+    bool enabled = true;  ///< false: as if it were not there
+    std::string vm;       ///< name of a VmConfig
+    std::string process;  ///< name of a ProcessConfig with count 1
+    AccessPattern pattern = AccessPattern::kUniform;
+    unsigned write_percent = 0;
+    rmap::Duration access{};
+    bool halted = false;  ///< touches the regions once and halts
+};
+
+/// What a device does: DMA in the address space of a process (shared virtual addressing), in all
+/// its regions, as its threads do.
+struct DmaConfig {
+    std::string name;
+    bool enabled = true;  ///< false: as if it were not there
+    std::string device;   ///< name of a DmaDeviceConfig
+    std::string process;  ///< name of a ProcessConfig with count 1
+    AccessPattern pattern = AccessPattern::kUniform;
+    unsigned write_percent = 0;
+    rmap::Duration gap{};          ///< from the start of one access to that of the next, at least
+    rmap::Duration fault_pause{};  ///< before it goes on after an access that was not allowed
 };
 
 enum class RegionKind { kAnon, kFile };
@@ -46,7 +79,7 @@ struct RegionConfig {
     bool in_use = true;   ///< threads keep accessing it; else they touch it once, at the beginning
 };
 
-enum class OperationType { kReclaim, kMovePages, kMunmap };
+enum class OperationType { kReclaim, kMovePages, kMunmap, kOomReap };
 
 /// What is measured. Runs on `cpu`: if a running thread of the region's process has it, that
 /// thread performs the operation itself, otherwise a task without the mapping does, on a CPU that
@@ -67,6 +100,8 @@ struct ScenarioConfig {
     std::string description;
     std::vector<ProcessConfig> processes;  ///< in the order of the file
     std::vector<RegionConfig> regions;
+    std::vector<GuestConfig> guests;
+    std::vector<DmaConfig> dmas;
     std::vector<OperationConfig> operations;
     rmap::InjectedFault injected_fault = rmap::InjectedFault::kNone;
 };

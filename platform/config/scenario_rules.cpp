@@ -21,6 +21,8 @@ public:
 
     void check() {
         for (const auto& process : scenario_.processes) check_process(process);
+        for (const auto& guest : scenario_.guests) check_guest(guest);
+        for (const auto& dma : scenario_.dmas) check_dma(dma);
         for (const auto& region : scenario_.regions) check_region(region);
         for (const auto& operation : scenario_.operations) check_operation(operation);
         check_memory();
@@ -32,19 +34,33 @@ public:
     }
 
 private:
+    enum class OwnerKind { kRunning, kSleeping, kVcpu };
     struct Owner {
-        const ProcessConfig* process;
-        bool runs;  ///< else it sleeps (lazy TLB)
+        std::string process;
+        OwnerKind kind;
     };
+
+    static std::string_view text(OwnerKind kind) {
+        switch (kind) {
+            case OwnerKind::kRunning:
+                return "running thread";
+            case OwnerKind::kSleeping:
+                return "sleeping thread";
+            case OwnerKind::kVcpu:
+                return "vCPU";
+        }
+        return {};
+    }
 
     const Position& at(std::string_view kind, const std::string& name, std::string_view key) const {
         const std::string section = std::string(kind) + '.' + name;
         const Position& written = effective_.origin(section, key);
         // A default is nobody's mistake; the entry's own line is the next best place.
         if (!written.file.empty()) return written;
-        return effective_.origin(section, kind == "process"  ? "access"
-                                          : kind == "region" ? "pages"
-                                                             : "type");
+        return effective_.origin(section, kind == "process" || kind == "guest" ? "access"
+                                          : kind == "region"                   ? "pages"
+                                          : kind == "dma"                      ? "device"
+                                                                               : "type");
     }
 
     /// Every CPU of a group belongs to one thread, running or lazy.
@@ -62,14 +78,69 @@ private:
         for (std::uint64_t i = 0; i < used; ++i) {
             const bool runs = i % (process.threads + process.lazy_threads) < process.threads;
             const auto cpu = process.first_cpu + i;
-            const auto [owner, is_new] = owners_.emplace(cpu, Owner{&process, runs});
+            const auto [owner, is_new] = owners_.emplace(
+                cpu, Owner{process.name, runs ? OwnerKind::kRunning : OwnerKind::kSleeping});
             if (!is_new)
                 throw ConfigError(
                     at("process", process.name, "first_cpu"),
                     fmt::format("processes '{}' and '{}' both have a thread on CPU {}; expected "
                                 "one thread per CPU",
-                                owner->second.process->name, process.name, cpu));
+                                owner->second.process, process.name, cpu));
         }
+    }
+
+    /// The process whose memory a guest or a device uses.
+    void check_user_of(std::string_view kind, const std::string& name, const std::string& process) {
+        require_name(kind, name, "process", process, names(scenario_.processes));
+        const unsigned count = find(scenario_.processes, process)->count;
+        if (count != 1)
+            throw ConfigError(at(kind, name, "process"),
+                              fmt::format("'{}.{}' uses the memory of process '{}', of which there "
+                                          "are {}; expected one",
+                                          kind, name, process, count));
+    }
+
+    void check_guest(const GuestConfig& guest) {
+        check_user_of("guest", guest.name, guest.process);
+        require_name("guest", guest.name, "vm", guest.vm, names(platform_.vms));
+        const auto& vm = *find(platform_.vms, guest.vm);
+        const unsigned cores = platform_.topology.cores();
+        if (vm.first_cpu + vm.vcpus > cores)
+            throw ConfigError(
+                at("guest", guest.name, "vm"),
+                fmt::format("guest '{}' needs CPUs {} to {} for the vCPUs of VM '{}'; "
+                            "platform '{}' has CPUs 0 to {}",
+                            guest.name, vm.first_cpu, vm.first_cpu + vm.vcpus - 1, vm.name,
+                            platform_.name, cores - 1));
+        for (unsigned cpu = vm.first_cpu; cpu < vm.first_cpu + vm.vcpus; ++cpu) {
+            const auto [owner, is_new] =
+                owners_.emplace(cpu, Owner{guest.process, OwnerKind::kVcpu});
+            if (!is_new)
+                throw ConfigError(
+                    at("guest", guest.name, "vm"),
+                    fmt::format("guest '{}' has a vCPU on CPU {}, where process '{}' has a {}; "
+                                "expected one of them (see vm.{}.first_cpu)",
+                                guest.name, cpu, owner->second.process, text(owner->second.kind),
+                                vm.name));
+        }
+        const bool several = scenario_.operations.size() != 1;
+        if (guest.halted &&
+            (several || scenario_.operations.front().type == OperationType::kMunmap))
+            throw ConfigError(at("guest", guest.name, "halted"),
+                              fmt::format("guest '{}' halts after its first touch; expected one "
+                                          "operation only, and no munmap",
+                                          guest.name));
+    }
+
+    void check_dma(const DmaConfig& dma) {
+        check_user_of("dma", dma.name, dma.process);
+        require_name("dma", dma.name, "device", dma.device, names(platform_.devices));
+        for (const auto& other : scenario_.dmas)
+            if (&other < &dma && other.device == dma.device)
+                throw ConfigError(at("dma", dma.name, "device"),
+                                  fmt::format("DMA streams '{}' and '{}' both use device '{}'; "
+                                              "expected one of them",
+                                              other.name, dma.name, dma.device));
     }
 
     void check_region(const RegionConfig& region) {
@@ -120,8 +191,8 @@ private:
                             "to {}",
                             operation.name, operation.cpu, platform_.name, cores - 1));
         const auto owner = owners_.find(operation.cpu);
-        const bool is_own = owner != owners_.end() && owner->second.runs &&
-                            owner->second.process->name == region.process;
+        const bool is_own = owner != owners_.end() && owner->second.kind == OwnerKind::kRunning &&
+                            owner->second.process == region.process;
         if (is_own) return;
         if (operation.type == OperationType::kMunmap)
             throw ConfigError(at("operation", operation.name, "cpu"),
@@ -131,11 +202,10 @@ private:
                                           operation.name, operation.cpu, region.process));
         if (owner != owners_.end())
             throw ConfigError(at("operation", operation.name, "cpu"),
-                              fmt::format("CPU {} of operation '{}' has a {} thread of process "
-                                          "'{}'; expected a free CPU, or a running thread of '{}'",
-                                          operation.cpu, operation.name,
-                                          owner->second.runs ? "running" : "sleeping",
-                                          owner->second.process->name, region.process));
+                              fmt::format("CPU {} of operation '{}' has a {} of process '{}'; "
+                                          "expected a free CPU, or a running thread of '{}'",
+                                          operation.cpu, operation.name, text(owner->second.kind),
+                                          owner->second.process, region.process));
     }
 
     void check_node(const OperationConfig& operation) {

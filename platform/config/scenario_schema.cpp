@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/config/scenario_schema.hpp"
 
+#include <algorithm>
+
 #include "platform/config/section_reader.hpp"
 #include "rmap/types/cpu_mask.hpp"
 
@@ -16,7 +18,11 @@ constexpr NamedValue<Sharing> kSharings[] = {{"private", Sharing::kPrivate},
                                              {"fork", Sharing::kFork}};
 constexpr NamedValue<OperationType> kTypes[] = {{"reclaim", OperationType::kReclaim},
                                                 {"move_pages", OperationType::kMovePages},
-                                                {"munmap", OperationType::kMunmap}};
+                                                {"munmap", OperationType::kMunmap},
+                                                {"oom_reap", OperationType::kOomReap}};
+constexpr NamedValue<WatchedBy> kWatchers[] = {{"none", WatchedBy::kNobody},
+                                               {"recorder", WatchedBy::kRecorder},
+                                               {"sleeper", WatchedBy::kSleeper}};
 
 constexpr CountRange kCpus{0, rmap::kMaxCpus - 1};
 constexpr CountRange kThreads{0, rmap::kMaxCpus};
@@ -42,7 +48,7 @@ ProcessConfig read_process(SectionReader process, const std::string& name) {
     process.time("access", out.access, Zero::kForbidden, "one access besides its translation");
     process.count("accesses", out.accesses, {0, 1ull << 40},
                   "per thread; 0 until the operations are done", Need::kOptional);
-    process.flag("notifier", out.notifier, "a notifier client is registered");
+    process.choice("notifier", out.watched_by, kWatchers, "plain notifier client");
     process.finish();
     return out;
 }
@@ -62,6 +68,37 @@ RegionConfig read_region(SectionReader region, const std::string& name) {
     return out;
 }
 
+GuestConfig read_guest(SectionReader guest, const std::string& name) {
+    GuestConfig out;
+    out.name = name;
+    guest.flag("enabled", out.enabled, "false: as if it were not there");
+    guest.text("vm", out.vm, "name of a VM of the platform", Need::kRequired);
+    guest.text("process", out.process, "name of a process", Need::kRequired);
+    guest.choice("pattern", out.pattern, kPatterns, "order of the accesses");
+    guest.count("write_percent", out.write_percent, {0, 100}, "writes among the accesses",
+                Need::kOptional);
+    guest.time("access", out.access, Zero::kForbidden, "one access besides its translation");
+    guest.flag("halted", out.halted, "it touches its memory once and halts");
+    guest.finish();
+    return out;
+}
+
+DmaConfig read_dma(SectionReader dma, const std::string& name) {
+    DmaConfig out;
+    out.name = name;
+    dma.flag("enabled", out.enabled, "false: as if it were not there");
+    dma.text("device", out.device, "name of a device of the platform", Need::kRequired);
+    dma.text("process", out.process, "name of a process", Need::kRequired);
+    dma.choice("pattern", out.pattern, kPatterns, "order of the accesses");
+    dma.count("write_percent", out.write_percent, {0, 100}, "writes among the accesses",
+              Need::kOptional);
+    dma.time("gap", out.gap, Zero::kForbidden, "from the start of an access to the next one");
+    dma.time("fault_pause", out.fault_pause, Zero::kForbidden,
+             "after an access that was not allowed");
+    dma.finish();
+    return out;
+}
+
 OperationConfig read_operation(SectionReader operation, const std::string& name) {
     OperationConfig out;
     out.name = name;
@@ -75,6 +112,14 @@ OperationConfig read_operation(SectionReader operation, const std::string& name)
     operation.count("to_node", out.to_node, {0, 63}, "target node of move_pages", Need::kOptional);
     operation.finish();
     return out;
+}
+
+/// Leaves what takes part in the scenario.
+template <class Entry>
+void drop_disabled(std::vector<Entry>& entries) {
+    entries.erase(std::remove_if(entries.begin(), entries.end(),
+                                 [](const Entry& entry) { return !entry.enabled; }),
+                  entries.end());
 }
 
 template <class Entry, class Read>
@@ -103,6 +148,10 @@ ScenarioConfig read_scenario(const ConfigNode& tree, const std::string& file,
     read_identity(root.section("scenario"), out);
     read_entries(root.section("process"), "process", out.processes, read_process);
     read_entries(root.section("region"), "region", out.regions, read_region);
+    read_entries(root.section("guest"), "guest", out.guests, read_guest);
+    read_entries(root.section("dma"), "DMA stream", out.dmas, read_dma);
+    drop_disabled(out.guests);
+    drop_disabled(out.dmas);
     read_entries(root.section("operation"), "operation", out.operations, read_operation);
     read_inject(root.section("inject"), out.injected_fault);
     root.finish();

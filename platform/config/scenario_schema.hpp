@@ -12,8 +12,8 @@
 namespace mmusim::platform {
 
 /// The sections that make a scenario.
-inline constexpr std::string_view kScenarioSections[] = {"scenario", "process", "region",
-                                                         "operation", "inject"};
+inline constexpr std::string_view kScenarioSections[] = {"scenario", "process",   "region", "guest",
+                                                         "dma",      "operation", "inject"};
 
 /// Turns a tree into a scenario. `file` is the one named on the command line. Adds to `effective`.
 /// Throws ConfigError.

@@ -47,6 +47,9 @@ public:
     /// `member` is null when the section is not there. `path` is its full name, "" for the root.
     SectionReader(ReadContext& context, const ConfigNode::Member* member, std::string path);
 
+    /// Somebody has written this section.
+    bool is_there() const { return member_ != nullptr; }
+
     /// The section has a `from` key, and its plain numbers need one.
     void has_provenance();
 

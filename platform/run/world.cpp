@@ -11,15 +11,10 @@
 namespace mmusim::platform {
 
 using rmap::CpuId;
-using rmap::VirtAddr;
-using rmap::VirtRange;
 
 namespace {
 
-constexpr VirtAddr kFirstRegion{0x100000000000};
-constexpr std::uint64_t kRegionStride = 1ull << 36;
-constexpr std::uint64_t kTableSpan = 1ull << 21;  ///< ranges that share no page-table page
-constexpr std::uint64_t kSpareFrames = 4096;      ///< for locks, page caches and mm words
+constexpr std::uint64_t kSpareFrames = 4096;  ///< for locks, page caches and mm words
 
 rmap::X86FlushConfig flush_config(const PlatformConfig& platform, const ScenarioConfig& scenario,
                                   rmap::FrameNumber init_pgd) {
@@ -48,11 +43,6 @@ rmap::KernelConfig kernel_config(const PlatformConfig& platform, const ScenarioC
     return config;
 }
 
-/// A file is mapped by every process for itself.
-Sharing sharing_of(const RegionConfig& region) {
-    return region.kind == RegionKind::kFile ? Sharing::kPrivate : region.sharing;
-}
-
 /// Different generators for different threads of one run and for different seeds.
 std::uint64_t thread_seed(std::uint64_t seed, CpuId cpu) {
     return seed * 0x9e3779b97f4a7c15ull + (std::uint64_t{cpu} << 32 | (cpu + 1));
@@ -65,10 +55,12 @@ World::World(const Inputs& inputs, Platform& machine,
     : in_(inputs),
       machine_(machine),
       programs_(programs),
+      processes_(in_.scenario, in_.platform.topology),
       memory_(layout()),
       calls_(in_.platform.topology.cores(), memory_, ack_order(in_.scenario.injected_fault)),
       flush_(flush_config(in_.platform, in_.scenario, memory_.allocate_frame()), memory_, calls_),
       kernel_(kernel_config(in_.platform, in_.scenario), memory_, flush_, chain_),
+      rendezvous_(memory_, users(), static_cast<unsigned>(in_.scenario.operations.size())),
       running_mm_(machine.cores(), nullptr),
       task_name_(machine.cores(), "idle") {
     for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) {
@@ -76,8 +68,8 @@ World::World(const Inputs& inputs, Platform& machine,
             std::make_unique<SetupCpu>(cpu, machine_.memory().backdoor(), in_.platform.costs));
         setup(cpu).current = &setup_task_;
     }
-    set_up_regions();
-    set_up_processes();
+    processes_.set_up(kernel_, [this](CpuId cpu) -> rmap::Cpu& { return setup(cpu); });
+    set_up_clients();
     set_up_threads();
     set_up_operations();
     boot();
@@ -99,7 +91,7 @@ rmap::MemoryLayout World::layout() const {
                              (in_.platform.policy.swap_slots + file_pages) / 512;
     const std::uint64_t first = layout.reserved_first.value + layout.reserved_frames;
     // Page tables and copies need room as well.
-    const std::uint64_t needed = pages_of_regions() + pages_of_regions() / 64 + 256;
+    const std::uint64_t needed = processes_.pages() + processes_.pages() / 64 + 256;
     if (first + needed > layout.nodes.size() * topology.frames_per_node)
         throw UserError(fmt::format(
             "topology.memory_mib_per_node is too small: the regions need {} MiB, the kernel {} MiB",
@@ -112,128 +104,16 @@ rmap::MemoryLayout World::layout() const {
     return layout;
 }
 
-std::uint64_t World::pages_of_regions() const {
-    std::uint64_t pages = 0;
-    for (const auto& region : in_.scenario.regions) {
-        std::uint64_t copies = 1;
-        for (const auto& operation : in_.scenario.operations)
-            if (operation.type == OperationType::kMunmap && operation.region == region.name)
-                copies = operation.rounds;
-        for (const auto& process : in_.scenario.processes)
-            if (process.name == region.process && region.kind == RegionKind::kAnon &&
-                region.sharing == Sharing::kPrivate)
-                copies *= process.count;
-        pages += region.pages * copies;
+void World::set_up_clients() {
+    for (auto& process : processes_.all()) {
+        const WatchedBy watcher = process.config->watched_by;
+        if (watcher == WatchedBy::kNobody) continue;
+        notifiers::RecordingClient::Config config;
+        config.name = process.mm->name;
+        config.id = clients_.size();
+        clients_.emplace_back(config, memory_);
+        chain_.register_client(process.mm->context.id, clients_.back());
     }
-    return pages;
-}
-
-// ---- processes and their memory ----
-
-void World::set_up_regions() {
-    VirtAddr start = kFirstRegion;
-    for (const auto& config : in_.scenario.regions) {
-        Region region;
-        region.config = &config;
-        for (const auto& operation : in_.scenario.operations)
-            if (operation.type == OperationType::kMunmap && operation.region == config.name)
-                region.munmap = &operation;
-        const std::uint64_t bytes = config.pages * rmap::kPageSize;
-        const std::uint64_t span = (bytes + kTableSpan - 1) / kTableSpan * kTableSpan;
-        const unsigned copies = region.munmap ? region.munmap->rounds : 1;
-        for (unsigned copy = 0; copy < copies; ++copy) {
-            const VirtAddr at = start + copy * span;
-            region.ranges.push_back({at, at + bytes});
-        }
-        regions_.push_back(region);
-        start = start + kRegionStride;
-    }
-}
-
-void World::map_region(const Region& region, Process& process, rmap::AddressSpace* file) {
-    const RegionConfig& config = *region.config;
-    rmap::Populate how;
-    how.access = config.written ? rmap::Access::kWrite : rmap::Access::kRead;
-    how.accessed = config.young ? rmap::AccessedBits::kYoung : rmap::AccessedBits::kCleared;
-    how.lru = config.active ? rmap::LruPlacement::kActive : rmap::LruPlacement::kInactive;
-    rmap::Cpu& cpu = setup(process.first_cpu);
-    std::uint64_t pgoff = 0;
-    for (const VirtRange& range : region.ranges) {
-        if (file)
-            kernel_.mmap_file(cpu, *process.mm, range, *file, pgoff);
-        else
-            kernel_.mmap_anon(cpu, *process.mm, range);
-        kernel_.populate(cpu, *process.mm, range, how);
-        pgoff += config.pages;
-    }
-}
-
-/// Processes of a group in turn. What they share by fork is mapped by the first of them, before it
-/// has children.
-void World::set_up_processes() {
-    for (const auto& config : in_.scenario.processes) {
-        std::map<std::string, rmap::AddressSpace*> files;
-        const auto map_regions = [&](Sharing sharing, Process& process) {
-            for (const auto& region : regions_) {
-                if (region.config->process != config.name || sharing_of(*region.config) != sharing)
-                    continue;
-                auto*& file = files[region.config->name];
-                if (region.config->kind == RegionKind::kFile && !file)
-                    file = &kernel_.create_file(region.config->name,
-                                                region.config->pages * region.ranges.size());
-                map_region(region, process, file);
-            }
-        };
-        const bool forks = std::any_of(regions_.begin(), regions_.end(), [&](const Region& r) {
-            return r.config->process == config.name && sharing_of(*r.config) == Sharing::kFork;
-        });
-        Process* parent = nullptr;
-        for (unsigned n = 0; n < config.count; ++n) {
-            Process& process = processes_.emplace_back();
-            process.config = &config;
-            process.first_cpu =
-                std::min(config.first_cpu + n * (config.threads + config.lazy_threads),
-                         machine_.cores() - 1);
-            const std::string name =
-                config.count == 1 ? config.name : config.name + std::to_string(n);
-            rmap::Cpu& cpu = setup(process.first_cpu);
-            process.mm = parent && forks ? &kernel_.fork(cpu, *parent->mm, name)
-                                         : &kernel_.create_mm(cpu, name, group_of(config.name));
-            if (parent) continue;
-            parent = &process;
-            map_regions(Sharing::kFork, process);
-        }
-        for (Process* process : processes_of(config.name)) map_regions(Sharing::kPrivate, *process);
-    }
-    for (auto& process : processes_) {
-        if (process.config->notifier)
-            clients_.emplace_back(
-                notifiers::RecordingClient::Config{process.mm->name, clients_.size()}, memory_);
-        if (process.config->notifier)
-            chain_.register_client(process.mm->context.id, clients_.back());
-    }
-}
-
-std::vector<World::Process*> World::processes_of(const std::string& name) {
-    std::vector<Process*> found;
-    for (auto& process : processes_)
-        if (process.config->name == name) found.push_back(&process);
-    return found;
-}
-
-const World::Region& World::region_of(const std::string& name) const {
-    const auto found = std::find_if(regions_.begin(), regions_.end(),
-                                    [&](const Region& r) { return r.config->name == name; });
-    MMUSIM_CHECK(found != regions_.end(), "an operation names an existing region");
-    return *found;
-}
-
-/// Memory control group 0 is for everybody who is not part of the scenario.
-unsigned World::group_of(const std::string& process) const {
-    const auto& all = in_.scenario.processes;
-    const auto found = std::find_if(all.begin(), all.end(),
-                                    [&](const ProcessConfig& p) { return p.name == process; });
-    return static_cast<unsigned>(found - all.begin()) + 1;
 }
 
 // ---- threads ----
@@ -244,15 +124,19 @@ bool World::runs_operation(CpuId cpu) const {
                        [&](const OperationConfig& operation) { return operation.cpu == cpu; });
 }
 
-void World::set_up_threads() {
-    unsigned threads = 0;
-    for (const auto& process : processes_)
-        for (unsigned n = 0; n < process.config->threads; ++n)
-            threads += !runs_operation(process.first_cpu + n);
-    rendezvous_ = std::make_unique<Rendezvous>(
-        memory_, threads, static_cast<unsigned>(in_.scenario.operations.size()));
+/// Those who answer when an operation asks for a touch.
+unsigned World::users() const {
+    unsigned users = 0;
+    for (const auto& process : in_.scenario.processes)
+        for (unsigned n = 0; n < process.count; ++n)
+            for (unsigned thread = 0; thread < process.threads; ++thread)
+                users += !runs_operation(process.first_cpu +
+                                         n * (process.threads + process.lazy_threads) + thread);
+    return users;
+}
 
-    for (const auto& process : processes_) {
+void World::set_up_threads() {
+    for (const auto& process : processes_.all()) {
         const auto& config = *process.config;
         for (CpuId cpu = process.first_cpu; cpu < process.first_cpu + config.threads; ++cpu)
             set_up_thread(process, cpu);
@@ -269,31 +153,14 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
     running_mm_[cpu] = process.mm;
     task_name_[cpu] = process.mm->name;
     if (runs_operation(cpu)) return;
-
-    std::vector<VirtRange> accessed;  // what is unmapped is touched on request only
-    std::vector<const Region*> touched;
-    for (const auto& region : regions_) {
-        if (region.config->process != process.config->name) continue;
-        if (process.config->pattern != AccessPattern::kIdle) touched.push_back(&region);
-        if (region.config->in_use && !region.munmap) accessed.push_back(region.ranges.front());
-    }
-    // The n-th request of a munmap is for its n-th buffer, the first one of each for all the rest.
-    const auto touches = [touched, &operations = in_.scenario.operations](unsigned operation,
-                                                                          std::uint64_t request) {
-        std::vector<UserThread::Touch> result;
-        for (const Region* region : touched) {
-            if (region->munmap ? region->munmap != &operations[operation] : request > 1) continue;
-            const auto access =
-                region->config->written ? rmap::Access::kWrite : rmap::Access::kRead;
-            result.push_back({region->ranges[region->munmap ? request - 1 : 0], access});
-        }
-        return result;
-    };
-    UserThread thread{process.mm,
-                      AccessStream(accessed, process.config->pattern, process.config->write_percent,
-                                   thread_seed(in_.options.seed, cpu)),
-                      touches, process.config->access, process.config->accesses};
-    programs_[cpu]->run_thread(std::move(thread));
+    const auto& config = *process.config;
+    MemoryUse use = processes_.memory_use(config.name, config.pattern, config.write_percent,
+                                          thread_seed(in_.options.seed, cpu));
+    use.limit = config.accesses;
+    UserThread& thread =
+        threads_.emplace_back(*process.mm, std::move(use), config.access, rendezvous_, kernel_);
+    programs_[cpu]->run_job(
+        [&thread](models::CoreModule& core, rmap::Cpu& on) { thread.run(core, on); });
 }
 
 // ---- hand-over to the cores ----
@@ -310,9 +177,7 @@ void World::boot() {
                                         in_.platform.costs));
         CoreProgram::Kernel kernel;
         kernel.cpu = cpus_.back().get();
-        kernel.kernel = &kernel_;
         kernel.calls = &calls_;
-        kernel.rendezvous = rendezvous_.get();
         kernel.cr3 = setup_cpus_[cpu]->cr3();
         kernel.task.name = task_name_[cpu];
         kernel.task.mm = running_mm_[cpu];
@@ -349,7 +214,7 @@ std::uint64_t World::event_count(rmap::Event event) const {
 std::map<std::string, std::map<std::string, std::uint64_t>> World::memory_of_processes() {
     constexpr std::uint64_t kKbPerPage = rmap::kPageSize / 1024;
     std::map<std::string, std::map<std::string, std::uint64_t>> result;
-    for (const auto& process : processes_) {
+    for (const auto& process : processes_.all()) {
         const auto status = kernel_.status(setup(process.first_cpu), *process.mm);
         result[process.mm->name] = {{"VmSize_kb", status.vm_size * kKbPerPage},
                                     {"VmHWM_kb", status.vm_hwm * kKbPerPage},

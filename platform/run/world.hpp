@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -15,9 +14,11 @@
 #include "platform/config/run_options.hpp"
 #include "platform/config/scenario_config.hpp"
 #include "platform/run/core_program.hpp"
+#include "platform/run/processes.hpp"
 #include "platform/run/rendezvous.hpp"
 #include "platform/run/setup_ports.hpp"
 #include "platform/run/tracer.hpp"
+#include "platform/run/user_thread.hpp"
 #include "rmap/flush/x86_flush.hpp"
 #include "rmap/kernel.hpp"
 #include "rmap/smp/call_function.hpp"
@@ -49,23 +50,9 @@ public:
     std::map<std::string, std::map<std::string, std::uint64_t>> memory_of_processes();
 
 private:
-    struct Process {
-        const ProcessConfig* config = nullptr;
-        rmap::Mm* mm = nullptr;
-        rmap::CpuId first_cpu = 0;
-    };
-    /// A region where it lies: one range, or one for each round of the munmap that consumes it.
-    struct Region {
-        const RegionConfig* config = nullptr;
-        const OperationConfig* munmap = nullptr;
-        std::vector<rmap::VirtRange> ranges;
-    };
-
     rmap::MemoryLayout layout() const;
-    std::uint64_t pages_of_regions() const;
-    void set_up_regions();
-    void set_up_processes();
-    void map_region(const Region& region, Process& process, rmap::AddressSpace* file);
+    unsigned users() const;
+    void set_up_clients();
     void set_up_threads();
     void set_up_thread(const Process& process, rmap::CpuId cpu);
     void set_up_operations();
@@ -73,11 +60,10 @@ private:
 
     std::function<void(rmap::Cpu&)> operation(const OperationConfig& config);
     std::function<void(rmap::Cpu&, unsigned round)> one_round(const OperationConfig& config);
+    std::function<void(rmap::Cpu&, unsigned round)> reclaim(const OperationConfig& config);
+    std::function<void(rmap::Cpu&, unsigned round)> move_pages(const OperationConfig& config);
     bool end_round();
 
-    std::vector<Process*> processes_of(const std::string& name);
-    const Region& region_of(const std::string& name) const;
-    unsigned group_of(const std::string& process) const;
     bool runs_operation(rmap::CpuId cpu) const;
     rmap::Cpu& setup(rmap::CpuId cpu) { return **setup_cpus_[cpu]; }
 
@@ -85,6 +71,7 @@ private:
     Platform& machine_;
     const std::vector<std::unique_ptr<CoreProgram>>& programs_;
 
+    Processes processes_;
     rmap::KernelMemory memory_;
     rmap::Task setup_task_;
     std::vector<std::unique_ptr<SetupCpu>> setup_cpus_;
@@ -93,10 +80,9 @@ private:
     notifiers::NotifierChain chain_;
     std::deque<notifiers::RecordingClient> clients_;
     rmap::Kernel kernel_;
-    std::unique_ptr<Rendezvous> rendezvous_;
+    Rendezvous rendezvous_;
 
-    std::vector<Region> regions_;
-    std::deque<Process> processes_;
+    std::deque<UserThread> threads_;
     std::vector<rmap::Mm*> running_mm_;  ///< by CPU: what its task runs, or nullptr
     std::vector<std::string> task_name_;
     std::vector<std::unique_ptr<Tracer>> tracers_;

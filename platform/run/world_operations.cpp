@@ -23,20 +23,25 @@ void World::set_up_operations() {
         by_cpu[config.cpu].push_back(operation(config));
     }
     for (auto& [cpu, operations] : by_cpu)
-        programs_[cpu]->run_operation([this, in_turn = std::move(operations)](rmap::Cpu& on) {
-            for (const auto& operation : in_turn) {
-                operation(on);
-                rendezvous_->finish_operation(on);
-            }
-        });
+        programs_[cpu]->run_job(
+            [this, in_turn = std::move(operations)](models::CoreModule&, rmap::Cpu& on) {
+                for (const auto& operation : in_turn) {
+                    operation(on);
+                    rendezvous_.finish_operation(on.memory());
+                }
+            });
 }
 
 std::function<void(rmap::Cpu&)> World::operation(const OperationConfig& config) {
     return [this, &config, round = one_round(config)](rmap::Cpu& cpu) {
         const auto number = static_cast<unsigned>(&config - in_.scenario.operations.data());
-        if (config.type != OperationType::kMunmap) rendezvous_->request_touch(cpu, number);
         for (unsigned n = 0; n < config.rounds; ++n) {
-            if (config.type == OperationType::kMunmap) rendezvous_->request_touch(cpu, number);
+            // What is unmapped is used anew before each round; the rest once, before the first.
+            if (n == 0 || config.type == OperationType::kMunmap) {
+                const auto request = rendezvous_.request_touch(cpu.memory(), number);
+                while (!rendezvous_.answered(cpu.memory(), number, request))
+                    cpu.spend(Rendezvous::kPoll, rmap::Part::kUser);
+            }
             round(cpu, n);
             if (end_round()) break;
             if (n + 1 < config.rounds) cpu.spend(config.pause, rmap::Part::kUser);
@@ -53,42 +58,51 @@ bool World::end_round() {
 }
 
 std::function<void(rmap::Cpu&, unsigned)> World::one_round(const OperationConfig& config) {
-    const Region& region = region_of(config.region);
+    const Region& region = processes_.region(config.region);
+    rmap::Mm& mm = *processes_.first_of(region.config->process).mm;
     const std::uint64_t pages = config.pages ? config.pages : region.config->pages;
-    rmap::Mm& mm = *processes_of(region.config->process).front()->mm;
     switch (config.type) {
-        case OperationType::kReclaim: {
-            rmap::ReclaimControl control;
-            control.nid = rmap::NodeId{in_.platform.topology.socket_of(
-                processes_of(region.config->process).front()->first_cpu)};
-            control.memcg = group_of(region.config->process);
-            control.from = region.config->kind == RegionKind::kAnon ? rmap::ReclaimFrom::kAnon
-                                                                    : rmap::ReclaimFrom::kFile;
-            control.nr_to_reclaim = pages;
-            return
-                [this, control](rmap::Cpu& cpu, unsigned) { kernel_.reclaim_pages(cpu, control); };
-        }
-        case OperationType::kMovePages: {
-            std::vector<VirtAddr> addresses;
-            for (std::uint64_t page = 0; page < pages; ++page)
-                addresses.push_back(region.ranges.front().start + page * rmap::kPageSize);
-            const auto shared = processes_of(region.config->process).size() > 1
-                                    ? rmap::MoveShared::kYes
-                                    : rmap::MoveShared::kNo;
-            // There and back again.
-            const rmap::NodeId home = in_.platform.topology.socket_of(
-                processes_of(region.config->process).front()->first_cpu);
-            return [this, addresses, shared, home, &mm, &config](rmap::Cpu& cpu, unsigned round) {
-                kernel_.move_pages(cpu, mm, addresses, round % 2 ? home : config.to_node, shared);
-            };
-        }
+        case OperationType::kReclaim:
+            return reclaim(config);
+        case OperationType::kMovePages:
+            return move_pages(config);
         case OperationType::kMunmap:
             return [this, &region, &mm, pages](rmap::Cpu& cpu, unsigned round) {
                 const VirtAddr start = region.ranges[round].start;
                 kernel_.munmap(cpu, mm, {start, start + pages * rmap::kPageSize});
             };
+        case OperationType::kOomReap:
+            break;
     }
     return {};
+}
+
+std::function<void(rmap::Cpu&, unsigned)> World::reclaim(const OperationConfig& config) {
+    const RegionConfig& region = *processes_.region(config.region).config;
+    rmap::ReclaimControl control;
+    control.nid = rmap::NodeId{
+        in_.platform.topology.socket_of(processes_.first_of(region.process).first_cpu)};
+    control.memcg = processes_.group_of(region.process);
+    control.from =
+        region.kind == RegionKind::kAnon ? rmap::ReclaimFrom::kAnon : rmap::ReclaimFrom::kFile;
+    control.nr_to_reclaim = config.pages ? config.pages : region.pages;
+    return [this, control](rmap::Cpu& cpu, unsigned) { kernel_.reclaim_pages(cpu, control); };
+}
+
+std::function<void(rmap::Cpu&, unsigned)> World::move_pages(const OperationConfig& config) {
+    const Region& region = processes_.region(config.region);
+    const auto group = processes_.of(region.config->process);
+    const std::uint64_t pages = config.pages ? config.pages : region.config->pages;
+    std::vector<VirtAddr> addresses;
+    for (std::uint64_t page = 0; page < pages; ++page)
+        addresses.push_back(region.ranges.front().start + page * rmap::kPageSize);
+    const auto shared = group.size() > 1 ? rmap::MoveShared::kYes : rmap::MoveShared::kNo;
+    const rmap::NodeId home = in_.platform.topology.socket_of(group.front()->first_cpu);
+    rmap::Mm& mm = *group.front()->mm;
+    // There and back again.
+    return [this, addresses, shared, home, &mm, &config](rmap::Cpu& cpu, unsigned round) {
+        kernel_.move_pages(cpu, mm, addresses, round % 2 ? home : config.to_node, shared);
+    };
 }
 
 }  // namespace mmusim::platform

@@ -131,7 +131,7 @@ Hammer small_hammer(unsigned cores, unsigned initiators) {
     auto& scenario = hammer.scenario;
     scenario.processes.push_back(threads("main", 1, initiators, 30));
     scenario.processes.back().threads = cores - initiators;
-    scenario.processes.back().notifier = true;
+    scenario.processes.back().watched_by = platform::WatchedBy::kRecorder;
     scenario.regions.push_back(region("heap", "main", 48));
     scenario.regions.push_back(region("cold", "main", 64));  // what reclaim succeeds with
     scenario.regions.back().in_use = false;

@@ -58,6 +58,63 @@ TEST_CASE("machine rules: nothing overtakes the stores that it announces", "[uni
     CHECK_NOTHROW(fixture.load({"interrupt.to_fabric.ns=1", "interrupt.delivery.ns=23"}));
 }
 
+TEST_CASE("machine rules: an IOMMU and its devices fit the machine", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"iommu.socket=2"}) ==
+          "--set:1:7: 'iommu.socket' is 2; the machine has sockets 0 to 1");
+    CHECK(fixture.error({"iommu.queue_entries=200"}) ==
+          "--set:1:7: 'iommu.queue_entries' is 200; expected a power of two");
+    CHECK(fixture.error({"iommu.walk_cache.entries=65"}) ==
+          "--set:1:18: 'iommu.walk_cache.entries' is 65; expected a multiple of the 4 ways");
+    CHECK_NOTHROW(fixture.load({"iommu.walk_cache.entries=0", "iommu.pasid_cache.entries=0"}));
+    CHECK(fixture.error({"iommu.doorbell.ns=23"}) ==
+          "--set:1:16: 'iommu.doorbell' is 23 ns; expected 24 ns or more: it would overtake the "
+          "store that it announces (half of coherence.same_socket)");
+    CHECK(fixture.error({"device.nic0.link.ns=23"}) ==
+          "--set:1:18: 'device.nic0.link' is 23 ns; expected 24 ns or more: it would overtake the "
+          "store that it announces (half of coherence.same_socket)");
+    CHECK(fixture.error({"device.nic0.socket=2"}) ==
+          "--set:1:13: 'device.nic0.socket' is 2; the machine has sockets 0 to 1");
+}
+
+TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = shipped("scenarios/guest-reclaim");
+    CHECK_NOTHROW(fixture.load());
+    CHECK(fixture.error({"guest.main.vm=gest"}) ==
+          "--set:1:12: no vm is called 'gest'; nearest is 'guest'");
+    CHECK(fixture.error({"guest.main.process=mian"}) ==
+          "--set:1:12: no process is called 'mian'; nearest is 'main'");
+    CHECK(fixture.error({"process.main.count=2"}) ==
+          "scenarios/guest-reclaim.toml:29:1: 'guest.main' uses the memory of process 'main', of "
+          "which there are 2; expected one");
+    CHECK(fixture.error({"vm.guest.first_cpu=54"}) ==
+          "scenarios/guest-reclaim.toml:28:1: guest 'main' needs CPUs 54 to 57 for the vCPUs of VM "
+          "'guest'; platform 'skylake-sp-2s' has CPUs 0 to 55");
+    CHECK(fixture.error({"process.main.first_cpu=8", "process.main.threads=1"}) ==
+          "scenarios/guest-reclaim.toml:28:1: guest 'main' has a vCPU on CPU 8, where process "
+          "'main' has a running thread; expected one of them (see vm.guest.first_cpu)");
+    CHECK(fixture.error({"operation.reclaim.cpu=9"}) ==
+          "--set:1:19: CPU 9 of operation 'reclaim' has a vCPU of process 'main'; expected a free "
+          "CPU, or a running thread of 'main'");
+    CHECK(fixture.error({"guest.main.halted=true", "operation.reclaim.type=munmap",
+                         "process.main.threads=1"}) ==
+          "--set:1:12: guest 'main' halts after its first touch; expected one operation only, and "
+          "no munmap");
+    CHECK_NOTHROW(fixture.load({"guest.main.vm=none", "guest.main.enabled=false"}));
+}
+
+TEST_CASE("scenario rules: a device has one stream", "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = shipped("scenarios/svm-munmap");
+    CHECK_NOTHROW(fixture.load());
+    CHECK(fixture.error({"dma.nic0.device=nic"}) ==
+          "--set:1:10: no device is called 'nic'; nearest is 'nic0'");
+    fixture.platform_file = shipped("platforms/capture-vm");
+    CHECK(fixture.error() ==
+          "scenarios/svm-munmap.toml:31:1: no device is called 'nic0'; there are none");
+}
+
 TEST_CASE("scenario rules: every thread has its own CPU of the machine", "[unit][config]") {
     ConfigFixture fixture;
     CHECK(
