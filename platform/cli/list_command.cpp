@@ -13,6 +13,7 @@
 #include "platform/config/nearest_name.hpp"
 #include "platform/oracle/rule_table.hpp"
 #include "platform/report/cause_table.hpp"
+#include "rmap/account/accountant.hpp"
 #include "rmap/types/event.hpp"
 #include "rmap/types/injected_fault.hpp"
 #include "rmap/types/part.hpp"
@@ -90,6 +91,15 @@ std::string_view name(rmap::EventMark mark) {
     return "";
 }
 
+Items list_operations() {
+    Items items;
+    for (std::size_t kind = 0; kind < rmap::kOperationKinds; ++kind)
+        items.push_back({std::string(rmap::name(static_cast<rmap::OperationKind>(kind))),
+                         "",
+                         {{"kind", kind}}});
+    return items;
+}
+
 Items list_events() {
     Items items;
     for (const auto& row : rmap::kEventTable)
@@ -123,7 +133,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"platforms", list_platforms},   {"scenarios", list_scenarios}, {"rules", list_rules},
     {"mechanisms", list_mechanisms}, {"faults", list_faults},       {"parts", list_parts},
-    {"events", list_events},         {"causes", list_causes},
+    {"operations", list_operations}, {"events", list_events},       {"causes", list_causes},
 };
 
 std::vector<std::string> kind_names() {

@@ -43,8 +43,8 @@ private:
     };
     struct Term {
         Field from;
-        std::array<Field, 2> to;  ///< for the first effect and for the second
-        bool mask = false;        ///< `from` is a CPU mask
+        std::array<Field, std::tuple_size_v<decltype(CauseRule::to)>> to;  ///< for each effect
+        bool mask = false;                                                 ///< `from` is a CPU mask
     };
     struct Waiting {
         rmap::EventRecord cause;

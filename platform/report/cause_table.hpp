@@ -24,8 +24,8 @@ std::string_view name(Take take);
 struct CauseRule {
     std::string_view name;  ///< of the arrow
     rmap::Event from;
-    /// What follows. Where there are two, the first one that comes takes the cause.
-    std::array<std::optional<rmap::Event>, 2> to;
+    /// What follows. Where there are several, the first one that comes takes the cause.
+    std::array<std::optional<rmap::Event>, 3> to;
     /// Terms separated by blanks that must hold between both: "vector" is equal in both,
     /// "from=agent" is this argument of the cause and that of the effect, "cpumask=agent" finds the
     /// agent in the mask. Besides arguments there are "agent", the CPU or device, and "operation".

@@ -113,6 +113,15 @@ TEST_CASE("causes: an acknowledgement ends one wait, whichever kind comes first"
     CHECK(arrows(stream) == Arrows{"call_function_ack@1 > kvm_flush_remote_tlbs_ret@0"});
 }
 
+TEST_CASE("causes: the initiator's own second turn is where it goes on", "[unit][report]") {
+    EventStream stream;
+    stream.in(kOperation).on(1).emit(Event::kFlushTlbFuncRemote, {0, 0, 0, 0});
+    stream.emit(Event::kCallFunctionAck, {0});
+    stream.on(2).emit(Event::kFlushTlbFuncRemote, {0, 0, 0, 0});
+    stream.on(0).emit(Event::kFlushTlbFuncRemote, {0, 0, 0, 0}).emit(Event::kFlushTlbOthersRet);
+    CHECK(arrows(stream) == Arrows{"call_function_ack@1 > flush_tlb_func_remote@0"});
+}
+
 TEST_CASE("causes: a request makes its vCPU leave if it was kicked, and flush in any case",
           "[unit][report]") {
     EventStream stream;
