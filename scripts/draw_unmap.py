@@ -26,9 +26,10 @@ COLOURS = {
     "pte": "#E69F00", "flush": "#0072B2", "ipi": "#4C9BD1", "invalidate": "#7FCDB2",
     "iommu": "#009E73", "notifier_end": "#E5B8D2", "page": "#BDBDBD", "swap": "#D9C7A3",
     "writeback": "#B59A6A", "copy": "#8C6D31", "remove": "#969696", "free": "#F0E442",
-    "batch": "#EEEEEE", "interrupted": "#FFCCAA", "handler": "#F4A582", "guest": "#E8F1D4",
-    "iotlb": "#009E73", "atc": "#7FCDB2", "dma": "#B8860B",
+    "batch": "#A0A0A0", "interrupted": "#FFCCAA", "handler": "#F4A582", "flushed": "#0072B2", "guest": "#E8F1D4",
+    "iotlb": "#66A61E", "atc": "#7FCDB2", "dma": "#B8860B",
 }
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}  # behind text
 INCHES, DPI = 16, 100  # 1600 pixels wide
 LANE, BOX = 0.62, 0.34  # inches
 STYLE = {"font.size": 10, "svg.hashsalt": "mmusim", "svg.fonttype": "path", "hatch.linewidth": 0.6}
@@ -110,9 +111,17 @@ class Drawing:
             self.axes.add_patch(self._rectangle(x, row + 0.5 - half, end - x, 2 * half, colour,
                                                 box.waits))
             self._text_in(box, x, end, row)
-        for time, _ in lane.marks:
-            self.axes.plot(self.axis.place(time), row + 0.5, marker="o", markersize=3.2,
-                           color="black", zorder=5)
+        written = -1
+        for time, text in lane.marks:
+            x = self.axis.place(time)
+            self.axes.plot(x, row + 0.5, marker="o", markersize=3.2, color="black", zorder=5)
+            if x < written:
+                continue
+            written = x + (len(text) * 0.055 + 0.1) / self.width
+            # Below the lane of hardware, whose boxes stand close; in that of a CPU, left to the arrows.
+            inside = unmap_log.cpu_number(lane.agent) is not None
+            self.axes.text(x + 0.002, row + 0.5 + (-0.06 if inside else half + 0.02), text, fontsize=6.5,
+                           va="bottom" if inside else "top", zorder=6, bbox=_PAPER)
 
     def _rectangle(self, x, y, width, height, colour, waits):
         from matplotlib.patches import Rectangle
@@ -130,16 +139,15 @@ class Drawing:
         for text in (f"{name}\n{time}", f"{name.split(':')[-1].strip()}\n{time}", time):
             lines = text.split("\n")
             if max(map(len, lines)) * 0.068 + 0.06 <= room:
-                dark = box.phase in ("flush", "kvm", "iommu", "iotlb", "copy", "kick") and not box.waits
+                dark = box.phase in ("flush", "flushed", "kvm", "iommu", "iotlb", "copy", "kick") and not box.waits
                 self.axes.text((x + end) / 2, row + 0.5, text, ha="center", va="center", fontsize=7.5,
                                linespacing=1.05, color="white" if dark else "black", zorder=6,
-                               bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0,
-                                     "alpha": 0.9} if box.waits else None)
+                               bbox=_PAPER if box.waits or box.phase == "guest" else None)
                 return
 
     def _arrows(self):
         rows = {lane.agent: row for row, lane in enumerate(self.picture.lanes)}
-        half = BOX / LANE / 2
+        half, named = BOX / LANE / 2, set()
         for arrow in self.picture.arrows:
             source, target = rows[arrow.source], rows[arrow.target]
             side = 1 if target > source else -1 if target < source else 0
@@ -150,10 +158,24 @@ class Drawing:
                             "shrinkB": 0, "color": "black" if arrow.critical else "#8a8a8a",
                             "linewidth": 1.3 if arrow.critical else 0.7},
                 zorder=4 if arrow.critical else 3, annotation_clip=False)
+            if arrow.critical and arrow.rule not in named and source != target:
+                named.add(arrow.rule)
+                self._name_arrow(arrow, source + 0.5 + side * half, target + 0.5 - side * half)
+
+    def _name_arrow(self, arrow, y, end_y):
+        """Beside its middle, where it crosses no lane."""
+        share = 0.5 if abs(end_y - y) < 1 else (abs(end_y - y) - 0.25) / abs(end_y - y)
+        share = share if y < end_y else 1 - share
+        x, end_x = self.axis.place(arrow.begin), self.axis.place(arrow.end)
+        beside = -0.006 if y < end_y else 0.006
+        self.axes.text(x + (end_x - x) * share + beside, y + (end_y - y) * share, arrow.rule,
+                       fontsize=7.5, style="italic", va="center", zorder=6, bbox=_PAPER,
+                       ha="right" if y < end_y else "left")
 
     def _legend(self, height):
         """Where the time of the initiator went: the parts add up to the latency."""
         handles, names = [], []
+        others = {(box.phase, box.waits) for lane in self.picture.lanes[1:] for box in lane.boxes}
         for phase, waits, time in self.picture.parts:
             handles.append(self._rectangle(0, 0, 1, 1, COLOURS[phase], waits))
             share = 100 * time / self.picture.length
@@ -164,10 +186,20 @@ class Drawing:
                            columnspacing=1.4, title=f"Time of {self.picture.lanes[0].agent}, the "
                            "initiator; it adds up to the latency", title_fontsize=9,
                            alignment="left")
+        if others:
+            self._legend_of_others(height, sorted(others, key=lambda o: (list(COLOURS).index(o[0]), o[1])))
         if self.picture.left_out:
             self.figure.text(1 - 0.35 / INCHES, 0.2 / height, f"{len(self.picture.left_out)} more agents "
                              f"take part: {self.picture.left_out[0]} to {self.picture.left_out[-1]}",
                              ha="right", color="#666666", fontsize=9)
+
+
+    def _legend_of_others(self, height, kinds):
+        handles = [self._rectangle(0, 0, 1, 1, COLOURS[phase], waits) for phase, waits in kinds]
+        names = [unmap_layout.PHASES[phase] + (", waiting" if waits else "") for phase, waits in kinds]
+        self.figure.legend(handles, names, loc="upper right", ncol=len(kinds), frameon=False,
+                                    fontsize=9, handlelength=1.6, columnspacing=1.4,
+                                    bbox_to_anchor=(1 - 0.25 / INCHES, 1 - 0.4 / height))
 
 
 def parse_arguments():
@@ -190,7 +222,8 @@ def main():
     options = parse_arguments()
     output = options.output or str(pathlib.Path(options.events).with_suffix(".png"))
     if pathlib.Path(output).suffix not in (".png", ".svg"):
-        sys.exit(f"draw_unmap.py: {output}: expected FILE.png or FILE.svg")
+        print(f"draw_unmap.py: {output}: expected FILE.png or FILE.svg", file=sys.stderr)
+        return 2
     matplotlib = load_matplotlib()
     import matplotlib.pyplot as plt
     try:

@@ -16,7 +16,7 @@ PHASES = {
     "kvm": "KVM: second-stage entries removed",
     "kick": "KVM: vCPUs kicked",
     "pte": "PTE read, cleared, set",
-    "flush": "TLB flush: set up, own CPU",
+    "flush": "TLB flush: own CPU, set-up",
     "ipi": "TLB flush: other CPUs",
     "invalidate": "notifier: invalidate_range",
     "iommu": "IOMMU: queued invalidation",
@@ -29,7 +29,8 @@ PHASES = {
     "free": "frames freed",
     "batch": "batch: other pages",
     "interrupted": "other CPUs' interrupts",
-    "handler": "handler on another CPU",
+    "handler": "interrupt handler",
+    "flushed": "TLB flush in the handler",
     "guest": "guest runs",
     "iotlb": "IOTLB, PASID cache",
     "atc": "device TLB (ATC)",
@@ -64,7 +65,6 @@ _BEFORE = {
 _AFTER = {
     "ipi_send": (None, True), "qi_submit_sync": ("iommu", True), "migrate_page_copy": ("copy", False),
     "free_unref_page_list": ("free", False), "mm_page_free_batched": ("free", False),
-    "__swap_writepage": ("writeback", True),
 }
 # What a batch does for all of its pages at once.
 _SHARED_ENTRY = ("try_to_unmap_flush",)
@@ -94,7 +94,7 @@ class Lane:
     agent: str
     title: str
     boxes: list = dataclasses.field(default_factory=list)
-    marks: list = dataclasses.field(default_factory=list)  # (time, event name)
+    marks: list = dataclasses.field(default_factory=list)  # (time, text)
 
 
 @dataclasses.dataclass
@@ -235,7 +235,7 @@ def cpu_boxes(events, end):
             add_box(boxes, Box(handler, event.t, "handler"))
             handler = event.t
         elif event.ev == "flush_tlb_func_ret" and handler is not None:
-            add_box(boxes, Box(handler, event.t, "flush"))
+            add_box(boxes, Box(handler, event.t, "flushed"))
             handler = event.t
         elif event.ev == "call_function_ack" and handler is not None:
             add_box(boxes, Box(handler, event.t, "handler"))
@@ -260,8 +260,10 @@ def hardware_boxes(events):
     return boxes
 
 
-_MARKED = {"call_function_ack", "kvm_exit", "kvm_vcpu_flush_tlb", "atc_invalidated", "iommu_fault",
-           "ats_invalidate_completion", "iotlb_invalidated", "iommu_wait_done", "ipi_send"}
+# Moments that no box shows, and what to write at them.
+_MARKED = {"kvm_exit": "exit", "kvm_vcpu_flush_tlb": "flush", "kvm_entry": "entry",
+           "atc_invalidated": "ATC empty", "iotlb_invalidated": "IOTLB empty",
+           "iommu_fault": "fault", "dma_fault": "fault"}
 
 
 def taking_part(operation, events, arrows):
@@ -288,20 +290,21 @@ def taking_part(operation, events, arrows):
     return inside, chosen
 
 
-def mark_critical(arrows):
-    """Of several causes of one effect the last is what it waited for, and so on backwards."""
-    last = {}
-    for rule, cause, effect in arrows:
-        if effect not in last or cause.t >= last[effect][1].t:
-            last[effect] = (rule, cause, effect)
-    critical = set()
-    for rule, cause, effect in reversed(arrows):
-        if last[effect][1] is not cause:
-            continue
-        if rule["take"] != "each target" or any(
-                c.agent == effect.agent and c.t >= effect.t for _, c, e in critical):
-            critical.add((rule["name"], cause, effect))
-    return critical
+def last_ender(box, arrows, agent):
+    """The arrow that ends a wait of `agent`: of several the last one that began."""
+    enders = [a for a in arrows if a.target == agent and box.begin < a.end <= box.end]
+    return max(enders, key=lambda a: (a.end, a.begin), default=None)
+
+
+def mark_critical(boxes, arrows, agent):
+    """What ended the waits of the initiator, and what led to that, back to where the wait began."""
+    for box in boxes:
+        arrow = last_ender(box, arrows, agent) if box.waits else None
+        while arrow and not arrow.critical:
+            arrow.critical = True
+            before = [a for a in arrows if a.target == arrow.source and a.begin >= box.begin
+                      and a.end <= arrow.begin]
+            arrow = max(before, key=lambda a: (a.end, a.begin), default=None)
 
 
 # ---- the time axis -----------------------------------------------------------------------------------
@@ -360,11 +363,9 @@ def title_of(operation):
 def label_waits(boxes, arrows, agent):
     """A wait is for whoever ends it last."""
     for box in boxes:
-        if not box.waits or box.phase in ("batch", "writeback"):
-            continue
-        enders = [a for a in arrows if a.target == agent and box.begin < a.end <= box.end]
-        if enders:
-            box.label = f"waits for {max(enders, key=lambda a: (a.end, a.begin)).source}"
+        ender = last_ender(box, arrows, agent) if box.waits else None
+        if ender:
+            box.label = f"waits for {ender.source}"
 
 
 def vcpu_titles(events):
@@ -400,12 +401,12 @@ def picture(operation, events, rules, most_lanes=12):
     length = operation.latency
     found = list(unmap_log.Causes(rules).arrows(events))
     inside, found = taking_part(operation, events, found)
-    critical = mark_critical(found)
-    arrows = [Arrow(rule["name"], cause.agent, cause.t, effect.agent, effect.t,
-                    (rule["name"], cause, effect) in critical) for rule, cause, effect in found]
+    arrows = [Arrow(rule["name"], cause.agent, cause.t, effect.agent, effect.t)
+              for rule, cause, effect in found]
 
     initiator = operation.begin.agent
     boxes = initiator_boxes(operation, events)
+    mark_critical(boxes, arrows, initiator)
     axis = Axis(length, boxes)
     parts = parts_of(boxes)
     lane = Lane(initiator, "initiator", coalesce(boxes, axis.shortest(0.003)))
@@ -420,7 +421,7 @@ def picture(operation, events, rules, most_lanes=12):
         else:
             served = [e for e in mine if e in inside]
             lane = Lane(agent, "", hardware_boxes(served))
-        lane.marks = [(e.t, e.ev) for e in served if e.ev in _MARKED]
+        lane.marks = [(e.t, _MARKED[e.ev]) for e in served if e.ev in _MARKED]
         label_waits(lane.boxes, arrows, agent)
         lanes.append(lane)
     drawn = {lane.agent for lane in lanes}
