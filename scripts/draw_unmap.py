@@ -215,7 +215,10 @@ def parse_arguments():
     parser.add_argument("--lanes", type=int, default=12, help="draw at most so many agents (12)")
     parser.add_argument("--mmusim", default=str(ROOT / "scripts" / "mmusim"), metavar="PROGRAM",
                         help="asked for its vocabulary (scripts/mmusim)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.lanes < 2:
+        parser.error(f"--lanes is {options.lanes}; expected at least 2")
+    return options
 
 
 def main():

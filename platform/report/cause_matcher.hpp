@@ -2,8 +2,12 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "platform/report/cause_table.hpp"

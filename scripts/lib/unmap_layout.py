@@ -203,17 +203,15 @@ def parts_of(boxes):
 
 
 def coalesce(boxes, least):
-    """Boxes shorter than `least` become part of the longer neighbour, so that all can be seen."""
+    """Of boxes without a gap between them, those shorter than `least` become part of the longer
+    neighbour, so that all can be seen."""
     boxes = [dataclasses.replace(box) for box in boxes]
     while len(boxes) > 1:
         lengths = [box.end - box.begin for box in boxes]
         i = lengths.index(min(lengths))
         if lengths[i] >= least:
             break
-        beside = [j for j in (i - 1, i + 1) if 0 <= j < len(boxes)
-                  and (boxes[j].end == boxes[i].begin or boxes[j].begin == boxes[i].end)]
-        if not beside:
-            break
+        beside = [j for j in (i - 1, i + 1) if 0 <= j < len(boxes)]
         into = boxes[max(beside, key=lambda j: lengths[j])]
         into.begin, into.end = min(into.begin, boxes[i].begin), max(into.end, boxes[i].end)
         del boxes[i]

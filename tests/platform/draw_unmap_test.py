@@ -113,6 +113,7 @@ def secondary_mmus(kinds):
     log.at(atc + 210, "core0", "rmap_walk_anon_ret")
     log.at(atc + 210, "core0", "try_to_unmap_ret", ret=1)
     log.at(atc + 400, "core0", "mm_page_free", pfn="0x15", order=0, generation=1)
+    log.at(atc + 440, "core0", "mm_page_alloc", None, pfn="0x16", generation=0)
     log.at(atc + 480, "core0", "op_end", kind="unmap")
     return log
 
@@ -233,6 +234,74 @@ class MadeUp(Picture):
         self.assertEqual(picture.left_out, ["core1", "core2", "core4"])
 
 
+class Matching(Picture):
+    def arrows(self, *events):
+        """Each (time, agent, name, arguments) of one operation; arrows as (rule, agent, time, agent)."""
+        stream = [unmap_log.Event({"t": t, "seq": 0, "agent": agent, "op": "0.1", "ev": name, **args})
+                  for t, agent, name, args in events]
+        return [(rule["name"], cause.agent, cause.t, effect.agent) for rule, cause, effect in
+                unmap_log.Causes(self.vocabulary.causes).arrows(stream)]
+
+    def test_an_interrupt_starts_the_handlers_of_its_mask_once(self):
+        send, entry = {"vector": 252, "cpumask": "0x6"}, {"vector": 252}
+        self.assertEqual(
+            self.arrows((1, "core0", "ipi_send", send), (2, "core3", "call_function_entry", entry),
+                        (3, "core1", "call_function_entry", entry),
+                        (4, "core1", "call_function_entry", entry),
+                        (5, "core64", "call_function_entry", entry),
+                        (6, "iommu0", "call_function_entry", entry)),
+            [("interrupt", "core0", 1, "core1"), ("interrupt", "core0", 1, "core64")])
+
+    def test_the_next_interrupt_of_a_cpu_ends_the_wait_for_the_last(self):
+        send, entry = {"vector": 252, "cpumask": "0x2"}, {"vector": 252}
+        self.assertEqual(
+            self.arrows((1, "core0", "ipi_send", send), (2, "core0", "ipi_send", send),
+                        (3, "core1", "call_function_entry", entry),
+                        (4, "core1", "call_function_entry", entry)),
+            [("interrupt", "core0", 2, "core1")])
+
+    def test_a_vcpu_that_was_not_kicked_does_not_leave_for_the_request(self):
+        request = {"vm": 1, "vcpu": 0, "mode": 0, "kicked": 0}
+        self.assertEqual(
+            self.arrows((1, "core0", "kvm_make_request", request),
+                        (2, "core4", "kvm_exit", {"vm": 1, "vcpu": 0, "reason": 1}),
+                        (3, "core4", "kvm_vcpu_flush_tlb", {"vm": 1, "vcpu": 0})),
+            [("request", "core0", 1, "core4")])
+
+    def test_a_line_that_was_not_finished_is_not_read(self):
+        cut = self.path("line.jsonl")
+        pathlib.Path(cut).write_text('{"mmusim":"0.1.0","format":1}\n{"t":1}\n{"t":')
+        self.assertEqual(list(unmap_log.lines_of(cut)), ['{"t":1}\n'])
+
+
+class Tables(Picture):
+    def test_phases_are_derived_from_events_that_exist(self):
+        listed = subprocess.check_output([PROGRAM, "list", "events", "--format", "json"])
+        marks = {row["name"]: row["mark"] for row in json.loads(listed)["events"]}
+        for name in unmap_layout._ENTRY:
+            self.assertEqual(marks.get(name), "entry", name)
+            self.assertEqual(marks.get(f"{name}_ret"), "return", name)
+        for table in ("_BEFORE", "_AFTER", "_SHARED_ENTRY", "_SHARED_POINT", "_HARDWARE_AFTER",
+                      "_HARDWARE_BEFORE", "_MARKED"):
+            self.assertLessEqual(set(getattr(unmap_layout, table)), set(marks), table)
+
+    def test_every_phase_has_a_name_and_a_colour(self):
+        used = {*unmap_layout._ENTRY.values(), *unmap_layout._BEFORE.values(),
+                *unmap_layout._HARDWARE_BEFORE.values()}
+        self.assertLessEqual(used, set(unmap_layout.PHASES))
+        import draw_unmap
+        self.assertEqual(set(draw_unmap.COLOURS), set(unmap_layout.PHASES))
+
+    def test_short_boxes_join_their_longer_neighbour_and_leave_no_gap(self):
+        box = unmap_layout.Box
+        boxes = [box(0, 100, "walk"), box(100, 102, "pte"), box(102, 150, "page"), box(150, 151, "pte"),
+                 box(151, 300, "walk")]
+        joined = unmap_layout.coalesce(boxes, 10)
+        self.assertEqual([(b.begin, b.end, b.phase) for b in joined],
+                         [(0, 102, "walk"), (102, 150, "page"), (150, 300, "walk")])
+        self.assertEqual(unmap_layout.coalesce(boxes, 1), boxes)
+
+
 class Runs(Picture):
     def test_a_migrated_page_waits_for_every_target(self):
         picture = self.picture(self.run_of("migrate", "--set", "operation.migrate.rounds=1"), page=3)
@@ -251,6 +320,8 @@ class Runs(Picture):
         self.assertLessEqual({"batch", "walk", "pte", "flush", "ipi", "free"}, parts)
         self.assertEqual(len(picture.axis.cuts), 1)
         self.assertIn("interrupt", self.rules(picture))
+        for lane in picture.lanes[1:]:
+            self.assertIn("flushed", [box.phase for box in lane.boxes], lane.agent)
         begin, end = picture.axis.cuts[0]
         cut = picture.axis.place(end) - picture.axis.place(begin)
         self.assertAlmostEqual(cut, unmap_layout.Axis.CUT_SHARE)
@@ -338,7 +409,7 @@ class Script(Picture):
 
 if __name__ == "__main__":
     PROGRAM, SCRIPTS = sys.argv.pop(1), pathlib.Path(sys.argv.pop(1)).resolve()
-    sys.path.insert(0, str(SCRIPTS / "lib"))
+    sys.path[:0] = [str(SCRIPTS), str(SCRIPTS / "lib")]
     import unmap_layout
     import unmap_log
     unittest.main()

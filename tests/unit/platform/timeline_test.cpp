@@ -204,6 +204,17 @@ TEST_CASE("timeline: batches are slices, operations of pages overlap", "[unit][r
     CHECK(first[7].at("args").at("operation") == "shrink_page_list 0.1");
 }
 
+TEST_CASE("timeline: the end of an operation ends it, and one of its kind that was left open",
+          "[unit][report]") {
+    const auto outer = rmap::operation_id(0, 1), inner = rmap::operation_id(0, 2);
+    EventStream stream;
+    stream.in(outer).emit(Event::kOperationBegin, {kBatch, 2});
+    stream.in(inner).emit(Event::kOperationBegin, {kBatch, 2});
+    stream.in(outer).emit(Event::kOperationEnd, {kBatch, 2}).emit(Event::kPutPage, {1});
+    CHECK(shape(events_of(stream)) ==
+          Shape{"B shrink_page_list", "B shrink_page_list", "E", "E", "i put_page"});
+}
+
 TEST_CASE("timeline: an arrow leads from each cause to its effect", "[unit][report]") {
     EventStream stream;
     stream.in(rmap::operation_id(0, 1)).at(10).emit(Event::kFlushTlbOthers, {6, 0, 0, 0, 0});
