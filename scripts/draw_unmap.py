@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 import unmap_layout  # noqa: E402
 import unmap_log  # noqa: E402
+import unmap_phases  # noqa: E402
 
 DISTRIBUTION_PYTHON = "/usr/bin/python3"
 
@@ -26,9 +27,11 @@ COLOURS = {
     "pte": "#E69F00", "flush": "#0072B2", "ipi": "#4C9BD1", "invalidate": "#7FCDB2",
     "iommu": "#009E73", "notifier_end": "#E5B8D2", "page": "#BDBDBD", "swap": "#D9C7A3",
     "writeback": "#B59A6A", "copy": "#8C6D31", "remove": "#969696", "free": "#F0E442",
-    "batch": "#A0A0A0", "interrupted": "#FFCCAA", "handler": "#F4A582", "flushed": "#0072B2", "guest": "#E8F1D4",
+    "batch": "#A0A0A0", "interrupted": "#FFCCAA", "handler": "#F4A582", "flushed": "#0072B2",
+    "guest": "#E8F1D4",
     "iotlb": "#66A61E", "atc": "#7FCDB2", "dma": "#B8860B",
 }
+DARK = ("flush", "flushed", "kvm", "kick", "iommu", "iotlb", "copy")  # need white text
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}  # behind text
 INCHES, DPI = 16, 100  # 1600 pixels wide
 LANE, BOX = 0.62, 0.34  # inches
@@ -134,12 +137,12 @@ class Drawing:
     def _text_in(self, box, x, end, row):
         """What fits: the label or the phase, with the time or without."""
         time = microseconds(box.end - box.begin)
-        name = box.label or unmap_layout.PHASES[box.phase]
+        name = box.label or unmap_phases.PHASES[box.phase]
         room = (end - x) * self.width
         for text in (f"{name}\n{time}", f"{name.split(':')[-1].strip()}\n{time}", time):
             lines = text.split("\n")
             if max(map(len, lines)) * 0.068 + 0.06 <= room:
-                dark = box.phase in ("flush", "flushed", "kvm", "iommu", "iotlb", "copy", "kick") and not box.waits
+                dark = box.phase in DARK and not box.waits
                 self.axes.text((x + end) / 2, row + 0.5, text, ha="center", va="center", fontsize=7.5,
                                linespacing=1.05, color="white" if dark else "black", zorder=6,
                                bbox=_PAPER if box.waits or box.phase == "guest" else None)
@@ -180,7 +183,7 @@ class Drawing:
             handles.append(self._rectangle(0, 0, 1, 1, COLOURS[phase], waits))
             share = 100 * time / self.picture.length
             waiting = ", waiting" if waits and phase != "batch" else ""
-            names.append(f"{unmap_layout.PHASES[phase]}{waiting}: {microseconds(time)} ({share:.1f} %)")
+            names.append(f"{unmap_phases.PHASES[phase]}{waiting}: {microseconds(time)} ({share:.1f} %)")
         self.figure.legend(handles, names, loc="lower left", ncol=4, frameon=False, fontsize=9,
                            bbox_to_anchor=(0.25 / INCHES, 0.1 / height), handlelength=1.6,
                            columnspacing=1.4, title=f"Time of {self.picture.lanes[0].agent}, the "
@@ -196,7 +199,7 @@ class Drawing:
 
     def _legend_of_others(self, height, kinds):
         handles = [self._rectangle(0, 0, 1, 1, COLOURS[phase], waits) for phase, waits in kinds]
-        names = [unmap_layout.PHASES[phase] + (", waiting" if waits else "") for phase, waits in kinds]
+        names = [unmap_phases.PHASES[phase] + (", waiting" if waits else "") for phase, waits in kinds]
         self.figure.legend(handles, names, loc="upper right", ncol=len(kinds), frameon=False,
                                     fontsize=9, handlelength=1.6, columnspacing=1.4,
                                     bbox_to_anchor=(1 - 0.25 / INCHES, 1 - 0.4 / height))

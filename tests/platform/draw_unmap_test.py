@@ -148,7 +148,7 @@ class Picture(unittest.TestCase):
         self.assertEqual(sum(time for _, _, time in picture.parts), picture.length)
         for lane in picture.lanes:
             for box in lane.boxes:
-                self.assertIn(box.phase, unmap_layout.PHASES)
+                self.assertIn(box.phase, unmap_phases.PHASES)
                 self.assertLess(box.begin, box.end)
             for one, other in zip(lane.boxes, lane.boxes[1:]):
                 self.assertLessEqual(one.end, other.begin)
@@ -278,22 +278,22 @@ class Tables(Picture):
     def test_phases_are_derived_from_events_that_exist(self):
         listed = subprocess.check_output([PROGRAM, "list", "events", "--format", "json"])
         marks = {row["name"]: row["mark"] for row in json.loads(listed)["events"]}
-        for name in unmap_layout._ENTRY:
+        for name in unmap_phases.ENTRY:
             self.assertEqual(marks.get(name), "entry", name)
             self.assertEqual(marks.get(f"{name}_ret"), "return", name)
-        for table in ("_BEFORE", "_AFTER", "_SHARED_ENTRY", "_SHARED_POINT", "_HARDWARE_AFTER",
-                      "_HARDWARE_BEFORE", "_MARKED"):
-            self.assertLessEqual(set(getattr(unmap_layout, table)), set(marks), table)
+        for table in ("BEFORE", "AFTER", "SHARED_ENTRY", "SHARED_POINT", "HARDWARE_AFTER",
+                      "HARDWARE_BEFORE", "MARKED"):
+            self.assertLessEqual(set(getattr(unmap_phases, table)), set(marks), table)
 
     def test_every_phase_has_a_name_and_a_colour(self):
-        used = {*unmap_layout._ENTRY.values(), *unmap_layout._BEFORE.values(),
-                *unmap_layout._HARDWARE_BEFORE.values()}
-        self.assertLessEqual(used, set(unmap_layout.PHASES))
+        used = {*unmap_phases.ENTRY.values(), *unmap_phases.BEFORE.values(),
+                *unmap_phases.HARDWARE_BEFORE.values()}
+        self.assertLessEqual(used, set(unmap_phases.PHASES))
         import draw_unmap
-        self.assertEqual(set(draw_unmap.COLOURS), set(unmap_layout.PHASES))
+        self.assertEqual(set(draw_unmap.COLOURS), set(unmap_phases.PHASES))
 
     def test_short_boxes_join_their_longer_neighbour_and_leave_no_gap(self):
-        box = unmap_layout.Box
+        box = unmap_phases.Box
         boxes = [box(0, 100, "walk"), box(100, 102, "pte"), box(102, 150, "page"), box(150, 151, "pte"),
                  box(151, 300, "walk")]
         joined = unmap_layout.coalesce(boxes, 10)
@@ -412,4 +412,5 @@ if __name__ == "__main__":
     sys.path[:0] = [str(SCRIPTS), str(SCRIPTS / "lib")]
     import unmap_layout
     import unmap_log
+    import unmap_phases
     unittest.main()
