@@ -12,6 +12,8 @@
 #include "platform/config/config_tree.hpp"
 #include "platform/config/nearest_name.hpp"
 #include "platform/oracle/rule_table.hpp"
+#include "platform/report/cause_table.hpp"
+#include "rmap/account/accountant.hpp"
 #include "rmap/types/event.hpp"
 #include "rmap/types/injected_fault.hpp"
 #include "rmap/types/part.hpp"
@@ -22,6 +24,7 @@ namespace {
 struct Item {
     std::string name;
     std::string text;
+    nlohmann::ordered_json details = nlohmann::ordered_json::object();  ///< in JSON only
 };
 using Items = std::vector<Item>;
 
@@ -76,10 +79,49 @@ Items list_parts() {
     return items;
 }
 
+std::string_view name(rmap::EventMark mark) {
+    switch (mark) {
+        case rmap::EventMark::kEntry:
+            return "entry";
+        case rmap::EventMark::kReturn:
+            return "return";
+        case rmap::EventMark::kPoint:
+            return "point";
+    }
+    return "";
+}
+
+Items list_operations() {
+    Items items;
+    for (std::size_t kind = 0; kind < rmap::kOperationKinds; ++kind)
+        items.push_back({std::string(rmap::name(static_cast<rmap::OperationKind>(kind))),
+                         "",
+                         {{"kind", kind}}});
+    return items;
+}
+
 Items list_events() {
     Items items;
     for (const auto& row : rmap::kEventTable)
-        items.push_back({std::string(row.name), std::string(row.arguments)});
+        items.push_back(
+            {std::string(row.name), std::string(row.arguments), {{"mark", name(row.mark)}}});
+    return items;
+}
+
+Items list_causes() {
+    Items items;
+    for (const auto& row : cause_table()) {
+        std::vector<std::string_view> effects;
+        for (const auto& effect : row.to)
+            if (effect) effects.push_back(rmap::info(*effect).name);
+        items.push_back({std::string(row.name),
+                         std::string(row.meaning),
+                         {{"from", rmap::info(row.from).name},
+                          {"to", effects},
+                          {"match", words(row.match)},
+                          {"when", row.when},
+                          {"take", name(row.take)}}});
+    }
     return items;
 }
 
@@ -91,7 +133,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"platforms", list_platforms},   {"scenarios", list_scenarios}, {"rules", list_rules},
     {"mechanisms", list_mechanisms}, {"faults", list_faults},       {"parts", list_parts},
-    {"events", list_events},
+    {"operations", list_operations}, {"events", list_events},       {"causes", list_causes},
 };
 
 std::vector<std::string> kind_names() {
@@ -128,8 +170,11 @@ void print(const Kind& kind, std::ostream& out) {
 
 nlohmann::ordered_json to_json(const Kind& kind) {
     auto array = nlohmann::ordered_json::array();
-    for (const auto& item : kind.list())
-        array.push_back({{"name", item.name}, {"text", item.text}});
+    for (const auto& item : kind.list()) {
+        nlohmann::ordered_json object = {{"name", item.name}, {"text", item.text}};
+        object.update(item.details);
+        array.push_back(std::move(object));
+    }
     return array;
 }
 

@@ -45,13 +45,17 @@ Syntax syntax() {
         "  mmusim run skylake-sp-2s reclaim-anon --set process.main.threads=27\n"
         "  mmusim run my-machine.toml munmap --set coherence.same_socket.ns=60 --out results\n"
         "  mmusim run laptop reclaim-anon --set inject.fault=skip-batch-flush\n"
-        "  mmusim run milan-1s reclaim-file --out results --events events.jsonl --format json\n";
+        "  mmusim run milan-1s reclaim-file --out results --events events.jsonl --format json\n"
+        "  mmusim run skylake-sp-2s munmap --timeline timeline.json\n";
     syntax.values("set", "KEY=VALUE", "change one key of either file; may be repeated");
     syntax.value("seed", "N", "1", "start of all random numbers");
     syntax.value("out", "DIR", "write results.json into this folder");
     syntax.value("events", "FILE",
                  "write every event, one JSON object per line; a bare name goes into the folder of "
                  "--out");
+    syntax.value("timeline", "FILE",
+                 "write a timeline for Perfetto or chrome://tracing, with an arrow from each cause "
+                 "to its effect; a bare name goes into the folder of --out");
     syntax.value("quantum", "TIME", "auto",
                  "how far cores run ahead of each other, such as 1ns; auto is the largest that is "
                  "exact");
@@ -81,9 +85,12 @@ RunRequest understand(const ParsedOptions& given) {
     options.quantum = parse_quantum(given.text("quantum"));
     options.oracle = given.flag("no-oracle") ? OracleMode::kOff : OracleMode::kOn;
     options.event_log = given.text("events");
-    const fs::path events(options.event_log);
-    if (!events.empty() && !events.has_parent_path() && !request.out_folder.empty())
-        options.event_log = (fs::path(request.out_folder) / events).string();
+    options.timeline = given.text("timeline");
+    for (std::string* file : {&options.event_log, &options.timeline}) {
+        const fs::path path(*file);
+        if (!path.empty() && !path.has_parent_path() && !request.out_folder.empty())
+            *file = (fs::path(request.out_folder) / path).string();
+    }
     return request;
 }
 
@@ -92,7 +99,8 @@ void prepare_outputs(const RunRequest& request) {
     if (!request.out_folder.empty()) make_folder(request.out_folder);
     std::vector<fs::path> taken{fs::weakly_canonical(request.config.platform_file),
                                 fs::weakly_canonical(request.config.scenario_file)};
-    std::vector<std::string> outputs{request.options.event_log, request.timing_file};
+    std::vector<std::string> outputs{request.options.event_log, request.options.timeline,
+                                     request.timing_file};
     if (!request.out_folder.empty())
         outputs.push_back((fs::path(request.out_folder) / "results.json").string());
     for (const auto& file : outputs) {

@@ -19,6 +19,7 @@ struct RunOptions {
     std::optional<rmap::Duration> quantum;  ///< none: the exact one, computed from the platform
     OracleMode oracle = OracleMode::kOn;
     std::string event_log;  ///< path of the JSONL event log; empty = none
+    std::string timeline;   ///< path of the timeline for Perfetto; empty = none
     /// Looked at after every round of an operation; once true the run ends there, with all its
     /// files complete and RunResult::stopped. Null: never.
     const std::atomic<bool>* stop = nullptr;

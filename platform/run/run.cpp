@@ -10,6 +10,7 @@
 #include "platform/build/platform.hpp"
 #include "platform/oracle/oracle.hpp"
 #include "platform/report/event_log.hpp"
+#include "platform/report/timeline.hpp"
 #include "platform/run/collect.hpp"
 #include "platform/run/world.hpp"
 #include "rmap/types/check.hpp"
@@ -79,10 +80,14 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
             AgentNames{core_name, [](rmap::ActorId a) { return core_name(a) + ".l1_tlb"; }});
     std::unique_ptr<EventLog> log;
     if (!options.event_log.empty()) log = std::make_unique<EventLog>(options.event_log, core_name);
+    std::unique_ptr<Timeline> timeline;
+    if (!options.timeline.empty())
+        timeline = std::make_unique<Timeline>(options.timeline, core_name);
 
     models::SettledStream stream;
     if (oracle) stream.add_sink(*oracle);
     if (log) stream.add_sink(*log);
+    if (timeline) stream.add_sink(*timeline);
     if (probes.events) stream.add_sink(*probes.events);
     AccessTee accesses;
     accesses.add(oracle.get());
@@ -95,7 +100,7 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     build.creation_order = probes.creation_order;
     Platform machine(config, build,
                      [&](rmap::CpuId cpu) -> models::CoreSoftware& { return *programs[cpu]; });
-    const bool listened = oracle || log || probes.events;
+    const bool listened = oracle || log || timeline || probes.events;
     World world({config, scenario, options, {listened ? &stream : nullptr, oracle.get()}}, machine,
                 programs);
 
@@ -103,6 +108,7 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     for (rmap::CpuId cpu = 0; cpu < machine.cores(); ++cpu) machine.core(cpu).settle(rmap::kNever);
     stream.finish();
     if (log) log->close();
+    if (timeline) timeline->close();
 
     RunResult result;
     for (const auto& program : programs)

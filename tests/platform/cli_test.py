@@ -136,6 +136,68 @@ class Program(unittest.TestCase):
         self.assertEqual(first, run("c", "--quantum", "1ns"))
         self.assertIn("munmap", [o["name"] for o in json.loads(first[0])["operations"]])
 
+    def test_timeline_is_sound_and_the_same_bytes_for_every_quantum(self):
+        def run(name, *more):
+            out = self.folder / name
+            done = mmusim("run", "skylake-sp-2s", "migrate", "--set", "operation.migrate.rounds=1",
+                          "--out", str(out), "--timeline", "timeline.json", "--quiet", *more)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+            return (out / "timeline.json").read_bytes()
+
+        first = run("a")
+        self.assertEqual(first, run("b"))
+        self.assertEqual(first, run("c", "--quantum", "1ns"))
+        self.assertEqual(first, run("d", "--events", "events.jsonl", "--no-oracle"))
+
+        events = json.loads(first)
+        flows, depth, times, named = {}, {}, {}, set()
+        for event in events:
+            thread = event["tid"]
+            if event["ph"] == "M":
+                named |= {thread} if event["name"] == "thread_name" else set()
+            elif event["ph"] in "sf":
+                flows.setdefault(event["id"], []).append(event)
+            else:
+                self.assertIn(thread, named)
+                self.assertGreaterEqual(event["ts"], times.get(thread, 0))
+                times[thread] = event["ts"]
+                depth[thread] = depth.get(thread, 0) + (event["ph"] == "B") - (event["ph"] == "E")
+                self.assertGreaterEqual(depth[thread], 0)
+        self.assertEqual(set(depth.values()), {0})
+        self.assertEqual({len(ends) for ends in flows.values()}, {2})
+        self.assertEqual({start["ph"] + finish["ph"] for start, finish in flows.values()}, {"sf"})
+        for start, finish in flows.values():
+            self.assertLess(start["ts"], finish["ts"])
+            self.assertNotEqual(start["tid"], finish["tid"])
+        sent = sum(e.get("name") == "ipi_send" for e in events)
+        handled = sum(e.get("name", "").startswith("call_function_") and e["name"].endswith("_entry")
+                      for e in events)
+        arrows = [start["name"] for start, _ in flows.values()]
+        self.assertGreater(sent, 0)
+        self.assertEqual(arrows.count("interrupt"), handled)
+        self.assertEqual(arrows.count("acknowledgement"), handled)
+
+    def test_timeline_goes_where_a_complete_file_can_be(self):
+        for file, why in (("/dev/null", "not a regular file"), (str(self.folder), "Is a directory"),
+                          ("/nonexistent/t.json", "No such file or directory")):
+            self.assert_user_error(mmusim("run", "capture-vm", "munmap", *QUICK, "--timeline", file),
+                                   f"{file}: cannot write: {why}")
+        same = str(self.folder / "same")
+        self.assert_user_error(
+            mmusim("run", "capture-vm", "munmap", *QUICK, "--timeline", same, "--events", same),
+            f"{same}: cannot write: it is a file of this run already")
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_causes_are_listed_for_programs(self):
+        listed = json.loads(mmusim("list", "causes", "--format", "json").stdout)["causes"]
+        events = {e["name"]: e["text"] for e in
+                  json.loads(mmusim("list", "events", "--format", "json").stdout)["events"]}
+        for cause in listed:
+            self.assertLessEqual({cause["from"], *cause["to"]}, set(events))
+            self.assertTrue(cause["match"] and cause["text"])
+            self.assertIn(cause["take"], ("each target", "oldest", "all"))
+        self.assertIn(("ipi_send", "cpumask=agent"), [(c["from"], c["match"][-1]) for c in listed])
+
     def test_json_on_stdout_is_the_file(self):
         out = self.folder / "out"
         timing = self.folder / "timing.json"
@@ -157,7 +219,8 @@ class Program(unittest.TestCase):
     def test_interrupt_completes_the_files(self):
         out = self.folder / "out"
         process = subprocess.Popen([PROGRAM, "run", "capture-vm", "reclaim-anon", "--out",
-                                    str(out), "--events", "events.jsonl", "--quiet", "--set",
+                                    str(out), "--events", "events.jsonl", "--timeline",
+                                    "timeline.json", "--quiet", "--set",
                                     "operation.reclaim.rounds=1000000"])
         events = out / "events.jsonl"
         while not (events.exists() and events.stat().st_size > 0):
@@ -168,6 +231,7 @@ class Program(unittest.TestCase):
         self.assertTrue(json.loads((out / "results.json").read_text())["stopped"])
         for line in events.read_text().splitlines():
             json.loads(line)
+        json.loads((out / "timeline.json").read_text())
 
     def test_installed_folders_do_not_appear_in_results(self):
         done = mmusim("run", "capture-vm", "munmap", *QUICK, "--format", "json")
