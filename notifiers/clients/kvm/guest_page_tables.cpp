@@ -25,11 +25,14 @@ constexpr std::uint64_t kEntries = 512;
 }  // namespace
 
 FrameNumber allocate_frames(rmap::FrameAllocator& frames, std::uint64_t count) {
-    const FrameNumber first = frames.allocate_frame();
-    FrameNumber last = first;
-    for (std::uint64_t i = 1; i < count; ++i) last = frames.allocate_frame();
-    const FrameNumber lowest = std::min(first, last);
-    MMUSIM_CHECK(std::max(first, last) - lowest == count - 1, "the frames are neighbours");
+    FrameNumber last = frames.allocate_frame();
+    FrameNumber lowest = last;
+    for (std::uint64_t i = 1; i < count; ++i) {
+        const FrameNumber next = frames.allocate_frame();
+        MMUSIM_CHECK(next == last + 1 || last == next + 1, "frames in a row are neighbours");
+        lowest = std::min(lowest, next);
+        last = next;
+    }
     return lowest;
 }
 
