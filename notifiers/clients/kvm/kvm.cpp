@@ -13,20 +13,21 @@ using rmap::GuestPhysAddr;
 using rmap::PhysAddr;
 using rmap::PhysMemPort;
 
-Kvm::Kvm(const KvmConfig& kvm_config, FrameAllocator& frames, rmap::CallFunctionPort& call_port,
-         rmap::UserPagePort& user_pages)
-    : Kvm(kvm_config, frames, call_port, user_pages, frames.allocate_line()) {}
+Kvm::Kvm(const KvmConfig& kvm_config, FrameAllocator& frame_allocator,
+         rmap::CallFunctionPort& call_port, rmap::UserPagePort& user_pages)
+    : Kvm(kvm_config, frame_allocator, call_port, user_pages, frame_allocator.allocate_line()) {}
 
-Kvm::Kvm(const KvmConfig& kvm_config, FrameAllocator& frames, rmap::CallFunctionPort& call_port,
-         rmap::UserPagePort& user_pages, PhysAddr words)
+Kvm::Kvm(const KvmConfig& kvm_config, FrameAllocator& frame_allocator,
+         rmap::CallFunctionPort& call_port, rmap::UserPagePort& user_pages, PhysAddr words)
     : config(kvm_config),
       calls(call_port),
       users(user_pages),
-      mmu_lock(frames.allocate_line()),
+      mmu_lock(frame_allocator.allocate_line()),
       mmu_notifier_seq(words),
       mmu_notifier_count(words + 8),
       tlbs_dirty(words + 16),
-      table(frames) {
+      table(frame_allocator),
+      frames_(frame_allocator) {
     MMUSIM_CHECK(config.vm != 0, "VPID 0 is the host");
 }
 
@@ -53,9 +54,9 @@ void Kvm::add_fixed_slot(PhysMemPort& memory, GuestPhysAddr first, FrameNumber f
     table.map_fixed(memory, first, frame, pages);
 }
 
-KvmVcpu& Kvm::create_vcpu(FrameAllocator& frames, rmap::CpuId cpu, GuestPhysAddr cr3) {
+KvmVcpu& Kvm::create_vcpu(rmap::CpuId cpu, GuestPhysAddr cr3) {
     return vcpus.emplace_back(
-        KvmVcpu{static_cast<unsigned>(vcpus.size()), cpu, cr3, frames.allocate_line(), {}});
+        KvmVcpu{static_cast<unsigned>(vcpus.size()), cpu, cr3, frames_.allocate_line(), {}});
 }
 
 const Memslot& Kvm::slot_of(GuestPhysAddr address) const {

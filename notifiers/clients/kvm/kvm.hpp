@@ -64,10 +64,11 @@ struct KvmStats {
 /// Models: mmu_lock, the notifier sequence and count, TLB-flush requests and kicks, TDP faults.
 /// Does not model: shadow paging, 2 MiB entries for user memory (the engine has no transparent huge
 /// pages), dirty logging, access tracking without A/D bits, system management mode's second
-/// address space. fast_page_fault() has nothing to do, since KVM itself write-protects nothing.
+/// address space, the reload of the APIC page. fast_page_fault() has nothing to do, since KVM
+/// itself write-protects nothing.
 struct Kvm {
-    /// `calls` and `users` must outlive it, `frames` the set-up.
-    Kvm(const KvmConfig& kvm_config, rmap::FrameAllocator& frames,
+    /// `calls` and `users` must outlive it, `frame_allocator` the set-up.
+    Kvm(const KvmConfig& kvm_config, rmap::FrameAllocator& frame_allocator,
         rmap::CallFunctionPort& call_port, rmap::UserPagePort& user_pages);
     Kvm(const Kvm&) = delete;
     Kvm& operator=(const Kvm&) = delete;
@@ -81,7 +82,7 @@ struct Kvm {
                         rmap::FrameNumber frame, std::uint64_t pages);
     /// KVM_CREATE_VCPU: a vCPU that runs on `cpu`, with the guest's page tables at `cr3`. The
     /// reference stays valid.
-    KvmVcpu& create_vcpu(rmap::FrameAllocator& frames, rmap::CpuId cpu, rmap::GuestPhysAddr cr3);
+    KvmVcpu& create_vcpu(rmap::CpuId cpu, rmap::GuestPhysAddr cr3);
 
     /// gfn_to_memslot(); a failed check if no slot contains the address.
     const Memslot& slot_of(rmap::GuestPhysAddr address) const;
@@ -90,6 +91,7 @@ struct Kvm {
     rmap::CallFunctionPort& calls;
     rmap::UserPagePort& users;
 
+    /// Taken inside a page-table lock (ageing), and with an lru_lock taken inside it.
     rmap::Lock mmu_lock;
 
     // Words of one line. Written under mmu_lock; the sequence is also read without it.
@@ -107,9 +109,12 @@ struct Kvm {
     std::deque<KvmVcpu> vcpus;
 
 private:
-    Kvm(const KvmConfig& kvm_config, rmap::FrameAllocator& frames,
+    /// `words` is a line.
+    Kvm(const KvmConfig& kvm_config, rmap::FrameAllocator& frame_allocator,
         rmap::CallFunctionPort& call_port, rmap::UserPagePort& user_pages, rmap::PhysAddr words);
     void add_slot(const Memslot& slot);
+
+    rmap::FrameAllocator& frames_;
 };
 
 }  // namespace mmusim::notifiers

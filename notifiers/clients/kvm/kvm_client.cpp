@@ -56,6 +56,7 @@ void KvmClient::unmap_and_flush(Cpu& cpu, VirtRange range) {
 // ---- kvm_mmu_notifier_* ----
 
 StartResult KvmClient::invalidate_range_start(Cpu& cpu, const NotifierRange& range) {
+    MMUSIM_CHECK(range.mm == kvm_.config.mm, "registered for the process of the VM");
     const auto [start, end] = range.range;
     cpu.emit(Event::kKvmMnStart, {range.mm, start.value, end.value});
     cpu.emit(Event::kClientStart, client_range(kvm_, range.range));

@@ -18,6 +18,19 @@ using rmap::Word;
 
 namespace {
 
+/// Basic exit reason (Intel SDM vol. 3, appendix C).
+std::uint64_t exit_reason(const GuestExit& exit) {
+    switch (exit.reason) {
+        case GuestExit::Reason::kExternalInterrupt:
+            return 1;
+        case GuestExit::Reason::kHalt:
+            return 12;
+        case GuestExit::Reason::kEptViolation:
+            return 48;
+    }
+    MMUSIM_CHECK(false, "a guest leaves for one of these reasons");
+}
+
 /// Returns when the store was serialised.
 Instant set_mode(Cpu& cpu, const KvmVcpu& vcpu, VcpuMode mode) {
     Instant serialised;
@@ -68,8 +81,7 @@ std::optional<GuestExit> enter_guest(Cpu& cpu, const Kvm& kvm, KvmVcpu& vcpu,
     if (enter_guest_mode(cpu, vcpu)) {
         cpu.emit(Event::kKvmEntry, {kvm.config.vm, vcpu.id});
         exit = guest.enter_guest({kvm.config.vm, kvm.table.root(), vcpu.cr3});
-        cpu.emit(Event::kKvmExit,
-                 {kvm.config.vm, vcpu.id, static_cast<std::uint64_t>(exit->reason)});
+        cpu.emit(Event::kKvmExit, {kvm.config.vm, vcpu.id, exit_reason(*exit)});
         ++vcpu.stats.exits;
     }
     set_mode(cpu, vcpu, VcpuMode::kOutsideGuest);

@@ -49,7 +49,7 @@ KvmBench::KvmBench(unsigned vcpus, InjectedFault fault)
     PhysMemPort& memory = setup_memory();
     kvm.add_fixed_slot(memory, kFixedGpa, kFixedFrame, 16);
     kvm.add_user_slot(memory, kGpa, range(0, kPages));
-    for (unsigned id = 0; id < vcpus; ++id) kvm.create_vcpu(frames, id + 1, kCr3);
+    for (unsigned id = 0; id < vcpus; ++id) kvm.create_vcpu(id + 1, kCr3);
     for (std::uint64_t page = 0; page < kPages; ++page)
         users.pages[hva(page)] = {kPfn + page, kGeneration, true};
     machine.memory().accesses.clear();

@@ -127,6 +127,12 @@ TEST_CASE("kvm client: what a capture shows of a section comes in its order", "[
           Lines{"mn_range_end", "kvm_mn_range_end", "kvm_mn_range_end_ret", "mn_range_end_ret"});
 }
 
+TEST_CASE("kvm client: it serves the process of its VM only", "[unit][notifiers]") {
+    KvmBench bench;
+    const NotifierRange other{KvmBench::kMm + 1, bench.range(0, 1), true};
+    CHECK_THROWS_AS(bench.client.invalidate_range_start(bench.cpu(), other), InvariantError);
+}
+
 TEST_CASE("kvm client: it has no invalidate_range and pays for none", "[unit][notifiers]") {
     KvmBench bench;
     const NotifierOps ops = bench.client.ops();

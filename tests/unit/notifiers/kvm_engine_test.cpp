@@ -25,7 +25,7 @@ struct Bench : KernelBench {
           client(kvm) {
         chain.register_client(mm.context.id, client);
         kvm.add_user_slot(cpu().memory(), kGpa, range(kPages));
-        vcpu = &kvm.create_vcpu(memory, 1, {});
+        vcpu = &kvm.create_vcpu(1, {});
     }
 
     void guest_touches(std::uint64_t index, Access access) {

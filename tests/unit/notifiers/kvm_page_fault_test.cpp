@@ -110,6 +110,8 @@ TEST_CASE("kvm fault: of two sections that overlap the later end counts", "[unit
     KvmBench bench;
     bench.start();
     bench.start();
+    fault(bench, 0);
+    CHECK_FALSE(mapped(bench, 0));
     bench.end();
     fault(bench, 0);
     CHECK_FALSE(mapped(bench, 0));
@@ -192,8 +194,11 @@ TEST_CASE("kvm fault: nothing is mapped after the release", "[unit][notifiers]")
     CHECK(fault(bench, 1) == KvmFault::kBadAddress);
     CHECK_FALSE(mapped(bench, 1));
     CHECK(bench.users.diary.back() == "put 0x20001 cpu1");
+    // There is nothing to look up behind a fixed slot.
+    bench.trace().clear();
     CHECK(kvm_page_fault(bench.cpu(1), bench.kvm, bench.vcpu(), KvmBench::kFixedGpa,
                          Access::kRead) == KvmFault::kBadAddress);
+    CHECK(bench.trace().names() == Lines{"kvm_tdp_page_fault", "kvm_tdp_page_fault_ret"});
 }
 
 TEST_CASE("kvm fault: its time goes to the second stage and the lookup", "[unit][notifiers]") {

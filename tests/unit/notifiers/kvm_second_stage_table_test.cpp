@@ -99,6 +99,15 @@ TEST_CASE("second-stage table: frames that are not aligned are mapped by 4 KiB",
     CHECK(bench.walk({2 * k2M - 1}).entry.frame() == FrameNumber{513 + 511});
 }
 
+TEST_CASE("second-stage table: guest addresses that are not aligned are mapped by 4 KiB",
+          "[unit][notifiers]") {
+    Bench bench;
+    bench.table.map_fixed(bench.memory(), {k2M + kPageSize}, {512}, 512);
+    CHECK(bench.walk({k2M + kPageSize}).level == 1);
+    CHECK_FALSE(bench.walk({k2M}).entry.present());
+    CHECK(bench.walk({2 * k2M}).entry.frame() == FrameNumber{512 + 511});
+}
+
 TEST_CASE("second-stage table: 511 aligned pages are not mapped by 2 MiB", "[unit][notifiers]") {
     Bench bench;
     bench.table.map_fixed(bench.memory(), {k2M}, {512}, 511);

@@ -46,7 +46,7 @@ struct VcpuBench : KvmBench {
 TEST_CASE("vcpu: it enters the guest and stops when that halts", "[unit][notifiers]") {
     VcpuBench bench;
     CHECK(bench.run() == VcpuStop::kHalted);
-    CHECK(bench.events() == Lines{"kvm_entry vm=3 vcpu=0", "kvm_exit vm=3 vcpu=0 reason=2"});
+    CHECK(bench.events() == Lines{"kvm_entry vm=3 vcpu=0", "kvm_exit vm=3 vcpu=0 reason=12"});
     REQUIRE(bench.guest.entries.size() == 1);
     CHECK(bench.guest.entries[0].vm == KvmBench::kVm);
     CHECK(bench.guest.entries[0].ept_root == bench.kvm.table.root());
@@ -89,7 +89,7 @@ TEST_CASE("vcpu: a request is served before the guest is entered", "[unit][notif
     bench.machine.memory()[bench.vcpu().requests()].value = kReqTlbFlush;
     bench.run();
     CHECK(bench.events() == Lines{"kvm_vcpu_flush_tlb vm=3 vcpu=0", "kvm_entry vm=3 vcpu=0",
-                                  "kvm_exit vm=3 vcpu=0 reason=2"});
+                                  "kvm_exit vm=3 vcpu=0 reason=12"});
     REQUIRE(bench.machine.tlb(1).operations.size() == 1);
     CHECK(bench.machine.tlb(1).operations[0].kind == TlbOperation::Kind::kInvept);
     CHECK(bench.machine.tlb(1).operations[0].vm == KvmBench::kVm);
@@ -113,7 +113,7 @@ TEST_CASE("vcpu: a request that comes after the bit was cleared is served as wel
     CHECK(pending == 0);  // or this flush would take the new request with it
     CHECK(bench.events() == Lines{"kvm_vcpu_flush_tlb vm=3 vcpu=0",
                                   "kvm_vcpu_flush_tlb vm=3 vcpu=0", "kvm_entry vm=3 vcpu=0",
-                                  "kvm_exit vm=3 vcpu=0 reason=2"});
+                                  "kvm_exit vm=3 vcpu=0 reason=12"});
     CHECK(bench.guest.entries.size() == 1);
     // The vCPU was outside all the time: nobody had to interrupt it.
     CHECK(bench.calls.masks.empty());
@@ -132,9 +132,9 @@ TEST_CASE("vcpu: a flush makes it leave the guest and flush before it goes on",
     });
     bench.run();
     CHECK(bench.events() == Lines{"kvm_entry vm=3 vcpu=0", "call_function_single_entry",
-                                  "call_function_ack", "kvm_exit vm=3 vcpu=0 reason=0",
+                                  "call_function_ack", "kvm_exit vm=3 vcpu=0 reason=1",
                                   "kvm_vcpu_flush_tlb vm=3 vcpu=0", "kvm_entry vm=3 vcpu=0",
-                                  "kvm_exit vm=3 vcpu=0 reason=2"});
+                                  "kvm_exit vm=3 vcpu=0 reason=12"});
     CHECK(bench.charged(Part::kGuestExit) == leaving);
     const auto ack = bench.trace().first(Event::kCallFunctionAck);
     CHECK(bench.trace().first(Event::kKvmFlushRemoteTlbsRet).time > ack.time);
@@ -166,7 +166,7 @@ TEST_CASE("vcpu: a violation is resolved and the guest entered again", "[unit][n
     });
     CHECK(bench.run() == VcpuStop::kHalted);
     CHECK(mapped);
-    CHECK(bench.events()[1] == "kvm_exit vm=3 vcpu=0 reason=1");
+    CHECK(bench.events()[1] == "kvm_exit vm=3 vcpu=0 reason=48");
     CHECK(bench.events()[2] == "kvm_tdp_page_fault vm=3 vcpu=0 gpa=0x40004008 write=1");
     CHECK(bench.vcpu().stats.exits == 3);
     CHECK(bench.vcpu().stats.faults == 1);
