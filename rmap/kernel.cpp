@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rmap/mm/gup.hpp"
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/munmap.hpp"
 #include "rmap/mm/page_release.hpp"
@@ -74,6 +75,33 @@ void Kernel::arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate
     if (how.dirty == DirtyBits::kCleared && !vma.is_anonymous()) page->clear(cpu, PageFlag::kDirty);
     if (how.lru == LruPlacement::kActive) state_.lru.activate_page(cpu, *page);
     if (how.lru == LruPlacement::kInactive) state_.lru.deactivate_page(cpu, *page);
+}
+
+/// mms are numbered in the order in which they were made.
+Mm& Kernel::mm_of(MmId id) {
+    MMUSIM_CHECK(id > kInitMm && id < next_ctx_id_, "the id names a process");
+    return mms_[id - kInitMm - 1];
+}
+
+/// The page of a frame that get_user_page() has handed out; nullptr for the zero page.
+Page* Kernel::page_of_frame(FrameNumber frame) {
+    return frame == state_.zero_page ? nullptr : &state_.pages.pfn_to_page(frame);
+}
+
+std::optional<UserPage> Kernel::get_user_page(Cpu& cpu, MmId mm, VirtAddr address, Access access) {
+    return rmap::get_user_page(cpu, state_, mm_of(mm), address, access);
+}
+
+void Kernel::put_page(Cpu& cpu, FrameNumber frame) {
+    if (Page* page = page_of_frame(frame)) rmap::put_page(cpu, state_, *page);
+}
+
+void Kernel::mark_page_accessed(Cpu& cpu, FrameNumber frame) {
+    if (Page* page = page_of_frame(frame)) state_.lru.mark_page_accessed(cpu, *page);
+}
+
+void Kernel::set_page_dirty(Cpu& cpu, FrameNumber frame) {
+    if (Page* page = page_of_frame(frame)) page->set(cpu, PageFlag::kDirty);
 }
 
 FaultResult Kernel::handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {

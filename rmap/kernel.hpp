@@ -11,6 +11,7 @@
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/mm/mmap.hpp"
 #include "rmap/mm/page_table.hpp"
+#include "rmap/ports/user_page_port.hpp"
 #include "rmap/reclaim/reclaim.hpp"
 #include "rmap/unmap/migrate.hpp"
 
@@ -44,7 +45,7 @@ struct MmStatus {
 /// The kernel engine. Everything runs on a CPU that is given; no lock may be held. During set-up,
 /// one CPU whose ports let no time pass makes the machine's state; afterwards any CPU may operate
 /// on it at its own local time.
-class Kernel {
+class Kernel final : public UserPagePort {
 public:
     Kernel(const KernelConfig& config, KernelMemory& memory, FlushPort& flush,
            InvalidationPort& notifiers)
@@ -67,6 +68,16 @@ public:
     /// Only the last step of populate(), for pages that are mapped already.
     void arrange(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how);
 
+    // ---- for secondary MMUs, at any time (UserPagePort) ----
+    // The zero page has no struct page: what is said of it is forgotten.
+    std::optional<UserPage> get_user_page(Cpu& cpu, MmId mm, VirtAddr address,
+                                          Access access) override;
+    void put_page(Cpu& cpu, FrameNumber frame) override;
+    void mark_page_accessed(Cpu& cpu, FrameNumber frame) override;
+    /// SetPageDirty(), as kvm_set_pfn_dirty() does: no event, and nobody writes the page out
+    /// sooner.
+    void set_page_dirty(Cpu& cpu, FrameNumber frame) override;
+
     // ---- at any time ----
     FaultResult handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access);
     ReclaimResult reclaim_pages(Cpu& cpu, const ReclaimControl& control);
@@ -88,6 +99,8 @@ public:
     KernelState& state() { return state_; }
 
 private:
+    Mm& mm_of(MmId id);
+    Page* page_of_frame(FrameNumber frame);
     void arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how);
 
     KernelState state_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which mm a CPU has loaded: the part of X86Flush that the scheduler calls.
 #include "rmap/flush/x86_flush.hpp"
+#include "rmap/sync/full_barrier.hpp"
 
 namespace mmusim::rmap {
 

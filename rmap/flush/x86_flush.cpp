@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/flush/x86_flush.hpp"
 
+#include "rmap/sync/full_barrier.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
@@ -75,14 +76,6 @@ X86Flush::NewTlbGen X86Flush::inc_mm_tlb_gen(Cpu& cpu, const MmContext& mm) {
         },
         Part::kFlushPrepare);
     return gen;
-}
-
-/// smp_mb() behind a locked instruction that was serialised at `own_write`: returns when everybody
-/// can see it. A load from here on sees what others wrote before that. Two CPUs that each write
-/// and then read what the other one writes therefore cannot both miss the other's write.
-void X86Flush::full_barrier(Cpu& cpu, Instant own_write, Part part) {
-    const Instant visible = own_write + cpu.time().visibility();
-    if (cpu.now() < visible) cpu.spend(visible - cpu.now(), part);
 }
 
 void X86Flush::batch_add_mm(Cpu& cpu, FlushBatch& batch, const MmContext& mm) {

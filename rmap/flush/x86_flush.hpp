@@ -91,7 +91,6 @@ private:
     Instant move_between_cpumasks(Cpu& cpu, const MmContext& prev, const MmContext& next,
                                   Part part);
     Instant set_lazy(Cpu& cpu, bool is_lazy, Part part);
-    static void full_barrier(Cpu& cpu, Instant own_write, Part part);
     std::uint64_t read_tlb_gen(Cpu& cpu, const MmContext& mm, Part part);
 
     PerCpu& own(const Cpu& cpu) { return cpus_.at(cpu.id()); }

@@ -31,25 +31,6 @@ void handle_pte_fault(VmFault& vmf) {
     vmf.unlock();
 }
 
-/// do_user_addr_fault() from taking mmap_sem on.
-FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
-                            Access access) {
-    mm.mmap_sem.lock_read(cpu);
-    cpu.spend(cpu.costs().fault_handle, Part::kFault);
-    FaultResult result = FaultResult::kBadArea;
-    if (Vma* vma = mm.find_vma(address)) {
-        result = FaultResult::kBadAccess;
-        if (!access_error(*vma, access)) {
-            check_sync_rss_stat(cpu);
-            VmFault vmf{cpu, kernel, mm, *vma, page_start(address), access, {}, {}};
-            handle_pte_fault(vmf);
-            result = FaultResult::kHandled;
-        }
-    }
-    mm.mmap_sem.unlock_read(cpu);
-    return result;
-}
-
 }  // namespace
 
 bool VmFault::pte_same() { return read_pte(cpu, slot.ptep).value == orig_pte.value; }
@@ -106,12 +87,26 @@ void do_anonymous_page(VmFault& vmf) {
     vmf.unlock();
 }
 
+FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
+                            Access access) {
+    cpu.spend(cpu.costs().fault_handle, Part::kFault);
+    Vma* vma = mm.find_vma(address);
+    if (!vma) return FaultResult::kBadArea;
+    if (access_error(*vma, access)) return FaultResult::kBadAccess;
+    check_sync_rss_stat(cpu);
+    VmFault vmf{cpu, kernel, mm, *vma, page_start(address), access, {}, {}};
+    handle_pte_fault(vmf);
+    return FaultResult::kHandled;
+}
+
 FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                               Access access) {
     const OperationId call = begin_operation(cpu, OperationKind::kPageFault, 1);
     cpu.spend(cpu.costs().fault_entry, Part::kFault);
     cpu.emit(Event::kPageFault, {mm.context.id, address.value, access == Access::kWrite ? 1u : 0u});
+    mm.mmap_sem.lock_read(cpu);
     const FaultResult result = handle_mm_fault(cpu, kernel, mm, address, access);
+    mm.mmap_sem.unlock_read(cpu);
     cpu.emit(Event::kPageFaultRet);
     cpu.spend(cpu.costs().fault_exit, Part::kFault);
     end_operation(cpu, call, OperationKind::kPageFault, Outcome::kDone, 1);

@@ -19,4 +19,8 @@ enum class FaultResult {
 FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                               Access access);
 
+/// handle_mm_fault() with the lookup and the check of the VMA that all its callers make first.
+/// mmap_sem held for reading. Time passes: Part::kFault, and the parts of what it calls.
+FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Access access);
+
 }  // namespace mmusim::rmap
