@@ -34,7 +34,7 @@ void handle_pte_fault(VmFault& vmf) {
 /// do_user_addr_fault() from taking mmap_sem on.
 FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                             Access access) {
-    mm.mmap_sem.lock_read(cpu);
+    mmap_sem_lock_read(cpu, mm);
     cpu.spend(cpu.costs().fault_handle, Part::kFault);
     FaultResult result = FaultResult::kBadArea;
     if (Vma* vma = mm.find_vma(address)) {
@@ -46,7 +46,7 @@ FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr addr
             result = FaultResult::kHandled;
         }
     }
-    mm.mmap_sem.unlock_read(cpu);
+    mmap_sem_unlock_read(cpu, mm);
     return result;
 }
 
