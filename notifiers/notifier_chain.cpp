@@ -46,8 +46,8 @@ void NotifierChain::invalidate_range_start(Cpu& cpu, const NotifierRange& range)
                  "only a range that is not blockable can be refused");
 }
 
-StartResult NotifierChain::invalidate_range_start_nonblock(Cpu& cpu, NotifierRange range) {
-    range.blockable = false;
+StartResult NotifierChain::invalidate_range_start_nonblock(Cpu& cpu, const NotifierRange& range) {
+    MMUSIM_CHECK(!range.blockable, "this form may not sleep");
     return start(cpu, range);
 }
 

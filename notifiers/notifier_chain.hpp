@@ -29,14 +29,12 @@ public:
 
     /// A client that does not finish a blockable range is a failed check.
     void invalidate_range_start(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
+    StartResult invalidate_range_start_nonblock(rmap::Cpu& cpu,
+                                                const rmap::NotifierRange& range) override;
     void invalidate_range_end(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
     void invalidate_range_only_end(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
-
-    /// mmu_notifier_invalidate_range_start_nonblock(): all clients are called even after one has
-    /// refused. After kTryAgain the caller must not call the end.
-    StartResult invalidate_range_start_nonblock(rmap::Cpu& cpu, rmap::NotifierRange range);
 
 private:
     using List = std::vector<NotifierClient*>;  ///< in calling order

@@ -18,8 +18,7 @@ struct NotifierOps {
     bool invalidate_range = false;
 };
 
-/// Result of invalidate_range_start. -EAGAIN is legal only for a range that is not blockable.
-enum class StartResult : unsigned char { kDone, kTryAgain };
+using rmap::StartResult;
 
 /// A secondary MMU's side of struct mmu_notifier (include/linux/mmu_notifier.h, v5.0). Every
 /// callback runs on the CPU that changes the page tables and spends its own time there. When it

@@ -121,6 +121,8 @@ std::uint64_t Kernel::munmap(Cpu& cpu, Mm& mm, VirtRange range) {
     return rmap::munmap(cpu, state_, mm, range);
 }
 
+OomReapResult Kernel::oom_reap(Cpu& cpu, Mm& mm) { return oom_reap_task_mm(cpu, state_, mm); }
+
 bool Kernel::touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {
     const bool write = access == Access::kWrite;
     for (;;) {

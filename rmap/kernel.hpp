@@ -10,6 +10,7 @@
 #include "rmap/mm/fault.hpp"
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/mm/mmap.hpp"
+#include "rmap/mm/oom_reap.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/ports/user_page_port.hpp"
 #include "rmap/reclaim/reclaim.hpp"
@@ -84,6 +85,7 @@ public:
     MoveResult move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
                           MoveShared shared = MoveShared::kNo);
     std::uint64_t munmap(Cpu& cpu, Mm& mm, VirtRange range);
+    OomReapResult oom_reap(Cpu& cpu, Mm& mm);
 
     /// One access as a core without a TLB would make it: sets the accessed and dirty bits, faults
     /// as often as necessary. False: the process would have been killed.

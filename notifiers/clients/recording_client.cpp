@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "notifiers/clients/recording_client.hpp"
 
-#include "rmap/types/check.hpp"
-
 namespace mmusim::notifiers {
 
 using rmap::Cpu;
@@ -52,12 +50,23 @@ void RecordingClient::release(Cpu& cpu, MmId mm) {
     lock_.unlock(cpu);
 }
 
+bool RecordingClient::must_refuse(const Shadow& shadow, const NotifierRange& range) const {
+    return config_.needs_sleep && !range.blockable &&
+           shadow.young.lower_bound(rmap::page_of(range.range.start)) !=
+               shadow.young.lower_bound(past_the_end(range.range));
+}
+
 StartResult RecordingClient::invalidate_range_start(Cpu& cpu, const NotifierRange& range) {
     const auto [start, end] = range.range;
-    cpu.emit(Event::kClientStart, {config_.id, range.mm, start.value, end.value});
     lock_.lock(cpu);
-    note(cpu, Op::kStart, range.mm, range.range);
     Shadow& shadow = shadows_[range.mm];
+    if (must_refuse(shadow, range)) {
+        ++refused_starts_;
+        lock_.unlock(cpu);
+        return StartResult::kTryAgain;
+    }
+    cpu.emit(Event::kClientStart, {config_.id, range.mm, start.value, end.value});
+    note(cpu, Op::kStart, range.mm, range.range);
     // Counted before anything is forgotten, in one hold of the lock: from here on record_access
     // refuses (N9).
     ++shadow.active;
@@ -74,9 +83,8 @@ void RecordingClient::invalidate_range_end(Cpu& cpu, const NotifierRange& range)
     lock_.lock(cpu);
     note(cpu, Op::kEnd, range.mm, range.range);
     Shadow& shadow = shadows_[range.mm];
-    MMUSIM_CHECK(shadow.active > 0, "an end without a start");
     ++shadow.sequence;  // before the count, or an access between the two would pass (N8)
-    --shadow.active;
+    if (shadow.active > 0) --shadow.active;
     emit_count(cpu, range.mm, shadow);
     lock_.unlock(cpu);
     cpu.emit(Event::kClientEnd, {config_.id, range.mm, start.value, end.value});

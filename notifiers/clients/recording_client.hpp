@@ -34,6 +34,10 @@ public:
         std::uint64_t id = 0;  ///< argument `client` of the events
         NotifierOps ops{true, true, true, true, true};
         Keep keep = Keep::kCounts;
+        /// Has to sleep before it can let go, as i915's userptr objects do
+        /// (i915_gem_userptr.c:userptr_mn_invalidate_range_start, v5.0): refuses a range that is
+        /// not blockable if a page in it is recorded, and then neither counts nor forgets.
+        bool needs_sleep = false;
     };
     enum class Recorded : unsigned char { kYes, kRetry };
 
@@ -44,6 +48,8 @@ public:
     NotifierOps ops() const override { return config_.ops; }
     void release(rmap::Cpu& cpu, rmap::MmId mm) override;
     StartResult invalidate_range_start(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
+    /// An end that has no start raises the sequence and leaves the count at 0: only an injected
+    /// fault sends one, and the rule monitors judge it.
     void invalidate_range_end(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
@@ -60,6 +66,7 @@ public:
     /// For reports and tests, after the run.
     std::uint64_t count(Op op) const { return counts_[static_cast<std::size_t>(op)]; }
     const std::vector<Call>& calls() const { return calls_; }  ///< empty with Keep::kCounts
+    std::uint64_t refused_starts() const { return refused_starts_; }
     std::uint64_t active_sections(rmap::MmId mm) const { return shadow(mm).active; }
     std::size_t recorded_pages(rmap::MmId mm) const { return shadow(mm).young.size(); }
 
@@ -73,6 +80,7 @@ private:
 
     const Shadow& shadow(rmap::MmId mm) const;
     void note(const rmap::Cpu& cpu, Op op, rmap::MmId mm, rmap::VirtRange range);
+    bool must_refuse(const Shadow& shadow, const rmap::NotifierRange& range) const;
     void forget(Shadow& shadow, rmap::VirtRange range);
     void emit_count(rmap::Cpu& cpu, rmap::MmId mm, const Shadow& shadow);
 
@@ -80,6 +88,7 @@ private:
     rmap::Lock lock_;
     std::map<rmap::MmId, Shadow> shadows_;
     std::array<std::uint64_t, kOps> counts_{};
+    std::uint64_t refused_starts_ = 0;
     std::vector<Call> calls_;
 };
 

@@ -9,7 +9,7 @@ namespace mmusim::rmap {
 
 std::string_view name(OperationKind kind) {
     static constexpr std::string_view kNames[kOperationKinds] = {
-        "reclaim", "shrink_page_list", "unmap", "move_pages", "munmap", "page_fault"};
+        "reclaim", "shrink_page_list", "unmap", "move_pages", "munmap", "page_fault", "oom_reap"};
     return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -19,8 +19,9 @@ enum class OperationKind : unsigned char {
     kMovePages,       ///< call: migration
     kMunmap,          ///< call
     kPageFault,       ///< call
+    kOomReap,         ///< call: one attempt of the OOM reaper
 };
-inline constexpr std::size_t kOperationKinds = 6;
+inline constexpr std::size_t kOperationKinds = 7;
 
 /// The name in results and logs.
 std::string_view name(OperationKind kind);

@@ -88,6 +88,12 @@ void anon_vma_lock_read(Cpu& cpu, AnonVma& anon_vma) {
     cpu.emit(Event::kRmapLock, {anon_vma.root->rwsem.word().value});
 }
 
+bool anon_vma_trylock_read(Cpu& cpu, AnonVma& anon_vma) {
+    if (!anon_vma.root->rwsem.try_lock_read(cpu)) return false;
+    cpu.emit(Event::kRmapLock, {anon_vma.root->rwsem.word().value});
+    return true;
+}
+
 void anon_vma_unlock_read(Cpu& cpu, AnonVma& anon_vma) {
     cpu.emit(Event::kRmapUnlock, {anon_vma.root->rwsem.word().value});
     anon_vma.root->rwsem.unlock_read(cpu);

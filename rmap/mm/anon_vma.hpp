@@ -47,6 +47,7 @@ AnonVma* vma_anon_vma(Cpu& cpu, KernelState& kernel, const Vma& vma);
 void anon_vma_lock_write(Cpu& cpu, AnonVma& anon_vma);
 void anon_vma_unlock_write(Cpu& cpu, AnonVma& anon_vma);
 void anon_vma_lock_read(Cpu& cpu, AnonVma& anon_vma);
+bool anon_vma_trylock_read(Cpu& cpu, AnonVma& anon_vma);
 void anon_vma_unlock_read(Cpu& cpu, AnonVma& anon_vma);
 
 /// page_anon_vma(); the page is anonymous.

@@ -104,9 +104,9 @@ FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr ad
     const OperationId call = begin_operation(cpu, OperationKind::kPageFault, 1);
     cpu.spend(cpu.costs().fault_entry, Part::kFault);
     cpu.emit(Event::kPageFault, {mm.context.id, address.value, access == Access::kWrite ? 1u : 0u});
-    mm.mmap_sem.lock_read(cpu);
+    mmap_sem_lock_read(cpu, mm);
     const FaultResult result = handle_mm_fault(cpu, kernel, mm, address, access);
-    mm.mmap_sem.unlock_read(cpu);
+    mmap_sem_unlock_read(cpu, mm);
     cpu.emit(Event::kPageFaultRet);
     cpu.spend(cpu.costs().fault_exit, Part::kFault);
     end_operation(cpu, call, OperationKind::kPageFault, Outcome::kDone, 1);

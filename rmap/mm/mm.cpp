@@ -53,4 +53,30 @@ Vma* Mm::next(const Vma& vma) const {
     return above == mmap.end() ? nullptr : above->second.get();
 }
 
+void mmap_sem_lock_read(Cpu& cpu, Mm& mm) {
+    mm.mmap_sem.lock_read(cpu);
+    cpu.emit(Event::kMmapSemLock, {mm.context.id, 0});
+}
+
+bool mmap_sem_trylock_read(Cpu& cpu, Mm& mm) {
+    if (!mm.mmap_sem.try_lock_read(cpu)) return false;
+    cpu.emit(Event::kMmapSemLock, {mm.context.id, 0});
+    return true;
+}
+
+void mmap_sem_unlock_read(Cpu& cpu, Mm& mm) {
+    cpu.emit(Event::kMmapSemUnlock, {mm.context.id, 0});
+    mm.mmap_sem.unlock_read(cpu);
+}
+
+void mmap_sem_lock_write(Cpu& cpu, Mm& mm) {
+    mm.mmap_sem.lock_write(cpu);
+    cpu.emit(Event::kMmapSemLock, {mm.context.id, 1});
+}
+
+void mmap_sem_unlock_write(Cpu& cpu, Mm& mm) {
+    cpu.emit(Event::kMmapSemUnlock, {mm.context.id, 1});
+    mm.mmap_sem.unlock_write(cpu);
+}
+
 }  // namespace mmusim::rmap

@@ -52,4 +52,12 @@ struct Mm {
     Vma* next(const Vma& vma) const;
 };
 
+// down_read(), down_write() and friends of mm->mmap_sem, with the event. Nobody takes it otherwise.
+
+void mmap_sem_lock_read(Cpu& cpu, Mm& mm);
+bool mmap_sem_trylock_read(Cpu& cpu, Mm& mm);
+void mmap_sem_unlock_read(Cpu& cpu, Mm& mm);
+void mmap_sem_lock_write(Cpu& cpu, Mm& mm);
+void mmap_sem_unlock_write(Cpu& cpu, Mm& mm);
+
 }  // namespace mmusim::rmap

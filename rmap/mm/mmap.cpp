@@ -64,7 +64,7 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
     MMUSIM_CHECK(range.start < range.end && page_start(range.start) == range.start &&
                      page_start(range.end) == range.end,
                  "a mapping consists of whole pages");
-    mm.mmap_sem.lock_write(cpu);
+    mmap_sem_lock_write(cpu, mm);
     const bool overlaps = std::any_of(mm.mmap.begin(), mm.mmap.end(), [&](const auto& entry) {
         return entry.second->range().overlaps(range);
     });
@@ -85,12 +85,12 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
         i_mmap_unlock_write(cpu, *vma.vm_file);
     }
     mm.total_vm += range.pages();
-    mm.mmap_sem.unlock_write(cpu);
+    mmap_sem_unlock_write(cpu, mm);
     return vma;
 }
 
 void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
-    oldmm.mmap_sem.lock_write(cpu);
+    mmap_sem_lock_write(cpu, oldmm);
     mm.total_vm = oldmm.total_vm;
     for (const auto& entry : oldmm.mmap) {
         const Vma& mpnt = *entry.second;
@@ -105,7 +105,7 @@ void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
     }
     // The parent's writable entries were write-protected and are still in its TLBs.
     kernel.flush.flush_tlb_mm(cpu, oldmm.context);
-    oldmm.mmap_sem.unlock_write(cpu);
+    mmap_sem_unlock_write(cpu, oldmm);
 }
 
 Vma& split_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtAddr address) {

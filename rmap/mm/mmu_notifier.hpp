@@ -13,6 +13,13 @@ inline void mmu_notifier_invalidate_range_start(Cpu& cpu, KernelState& kernel,
         kernel.notifiers.invalidate_range_start(cpu, range);
 }
 
+inline StartResult mmu_notifier_invalidate_range_start_nonblock(Cpu& cpu, KernelState& kernel,
+                                                                const NotifierRange& range) {
+    return kernel.notifiers.mm_has_notifiers(range.mm)
+               ? kernel.notifiers.invalidate_range_start_nonblock(cpu, range)
+               : StartResult::kDone;
+}
+
 inline void mmu_notifier_invalidate_range_end(Cpu& cpu, KernelState& kernel,
                                               const NotifierRange& range) {
     if (kernel.notifiers.mm_has_notifiers(range.mm))

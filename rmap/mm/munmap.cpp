@@ -7,6 +7,9 @@
 #include "rmap/mm/mmap.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/operation.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/page_table.hpp"
 #include "rmap/mm/zap.hpp"
 
 namespace mmusim::rmap {
@@ -49,22 +52,57 @@ void free_pgtables(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm, const 
     }
 }
 
+/// InjectedFault::kFreeBeforeSection, for one entry: the mapping's reference is dropped as if the
+/// entry had been cleared, if it is the only one. The entry stays, and names a free frame.
+bool free_under_entry(Cpu& cpu, KernelState& kernel, PteSlot slot) {
+    pte_lock(cpu, *slot.table);
+    const Pte pte = pte_of(read_pte(cpu, slot.ptep));
+    Page* page = pte.present() ? vm_normal_page(kernel, pte) : nullptr;
+    const bool last = page && page->freeze(cpu, 1);
+    if (last) page_remove_rmap(cpu, *page);
+    pte_unlock(cpu, *slot.table);
+    if (last) free_page(cpu, kernel, *page);
+    return last;
+}
+
+/// ... for the first page of the region that nobody else holds.
+void free_before_section(Cpu& cpu, KernelState& kernel, const Mm& mm, const DetachedVmas& vmas) {
+    for (const auto& vma : vmas)
+        for (VirtAddr address = vma->vm_start; address < vma->vm_end; address = address + kPageSize)
+            if (const auto slot = find_pte(cpu, kernel, mm, address, Part::kRmapWalk))
+                if (free_under_entry(cpu, kernel, *slot)) return;
+}
+
+/// InjectedFault::kUnlockInsideSection: nothing keeps the VMAs while the section ends. They are
+/// detached, so nobody else finds them.
+void end_section_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm, const NotifierRange& range) {
+    mmap_sem_unlock_write(cpu, mm);
+    mmu_notifier_invalidate_range_end(cpu, kernel, range);
+    mmap_sem_lock_write(cpu, mm);
+}
+
 /// unmap_region()
 std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const DetachedVmas& vmas) {
     const VirtRange all{vmas.front()->vm_start, vmas.back()->vm_end};
-    const Vma* next = mm.next(*vmas.back());
     const Vma* previous = mm.previous(*vmas.front());
+    const Vma* next = mm.next(*vmas.back());
+    const VirtAddr floor = previous ? previous->vm_end : VirtAddr{};
+    const VirtAddr ceiling = next ? next->vm_start : VirtAddr{};
 
     MmuGather tlb(cpu, kernel, mm, all);
     update_hiwater_rss(cpu, mm);
+    if (kernel.config.fault == InjectedFault::kFreeBeforeSection)
+        free_before_section(cpu, kernel, mm, vmas);
     const NotifierRange range{mm.context.id, all, true};
     mmu_notifier_invalidate_range_start(cpu, kernel, range);
     std::uint64_t cleared = 0;
     for (const auto& vma : vmas) cleared += unmap_page_range(cpu, kernel, tlb, *vma, vma->range());
     // The section ends before the gather flushes and frees (rule N21).
-    mmu_notifier_invalidate_range_end(cpu, kernel, range);
-    free_pgtables(cpu, kernel, tlb, mm, vmas, previous ? previous->vm_end : VirtAddr{},
-                  next ? next->vm_start : VirtAddr{});
+    if (kernel.config.fault == InjectedFault::kUnlockInsideSection)
+        end_section_unlocked(cpu, kernel, mm, range);
+    else
+        mmu_notifier_invalidate_range_end(cpu, kernel, range);
+    free_pgtables(cpu, kernel, tlb, mm, vmas, floor, ceiling);
     tlb.finish();
     return cleared;
 }
@@ -75,13 +113,13 @@ std::uint64_t munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     const OperationId call = begin_operation(cpu, OperationKind::kMunmap, range.pages());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
     std::uint64_t cleared = 0;
-    mm.mmap_sem.lock_write(cpu);
+    mmap_sem_lock_write(cpu, mm);
     const DetachedVmas vmas = detach_vmas(cpu, kernel, mm, range);
     if (!vmas.empty()) {
         cleared = unmap_region(cpu, kernel, mm, vmas);
         for (const auto& vma : vmas) mm.total_vm -= vma->range().pages();
     }
-    mm.mmap_sem.unlock_write(cpu);
+    mmap_sem_unlock_write(cpu, mm);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMunmap, Outcome::kDone, cleared);
     return cleared;

@@ -21,7 +21,10 @@ void page_cache_release(Cpu& cpu, KernelState& kernel, Page& page) {
 
 void put_page(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kPutPage, {page.pfn().value});
-    if (page.add_refcount(cpu, -1) > 0) return;
+    if (page.add_refcount(cpu, -1) == 0) free_page(cpu, kernel, page);
+}
+
+void free_page(Cpu& cpu, KernelState& kernel, Page& page) {
     page_cache_release(cpu, kernel, page);
     kernel.pages.free_unref_page(cpu, page);
 }

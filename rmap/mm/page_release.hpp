@@ -21,6 +21,10 @@ inline void get_page(Cpu& cpu, Page& page) { page.add_refcount(cpu, 1); }
 /// put_page(): drops a reference; the last one returns the page to the allocator.
 void put_page(Cpu& cpu, KernelState& kernel, Page& page);
 
+/// __put_page(): a page whose last reference is gone leaves its LRU list and returns to the
+/// allocator.
+void free_page(Cpu& cpu, KernelState& kernel, Page& page);
+
 /// release_pages(): drops a reference to each page in order; those that were the last are freed
 /// together, in reverse order.
 void release_pages(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages);

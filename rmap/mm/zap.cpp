@@ -72,6 +72,10 @@ private:
         tlb_.remove_tlb_entry(address);
         Page* page = vm_normal_page(kernel_, pte);
         if (!page) return;
+        if (given_back(old, *page)) {
+            --rss_[static_cast<std::size_t>(MmCounter::kAnonPages)];
+            return;
+        }
         if (!page_is_anon(cpu_, *page)) {
             if (pte.dirty()) {
                 force_flush_ = true;
@@ -83,6 +87,13 @@ private:
         --rss_[static_cast<std::size_t>(mm_counter(cpu_, *page))];
         page_remove_rmap(cpu_, *page);
         if (tlb_.remove_page(*page)) force_flush_ = full_ = true;
+    }
+
+    /// InjectedFault::kFreeBeforeSection has taken the page from under its entry; the frame may be
+    /// somebody else's by now.
+    bool given_back(Word old, const Page& page) const {
+        return kernel_.config.fault == InjectedFault::kFreeBeforeSection &&
+               old.generation != page.generation;
     }
 
     void zap_nonpresent(PhysAddr ptep, Pte pte) {

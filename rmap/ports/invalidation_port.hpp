@@ -15,6 +15,9 @@ struct NotifierRange {
     bool blockable = true;
 };
 
+/// Result of a start. -EAGAIN is legal only for a range that is not blockable.
+enum class StartResult : unsigned char { kDone, kTryAgain };
+
 /// The MMU-notifier calls that the mm code makes (include/linux/mmu_notifier.h). All of them may
 /// let time pass; each returns when every client has finished its own flush.
 class InvalidationPort {
@@ -26,6 +29,9 @@ public:
 
     /// mmu_notifier_invalidate_range_start(). Not under a page-table lock.
     virtual void invalidate_range_start(Cpu& cpu, const NotifierRange& range) = 0;
+    /// mmu_notifier_invalidate_range_start_nonblock(): all clients are called even after one has
+    /// refused. After kTryAgain the caller must not call the end. `range` is not blockable.
+    virtual StartResult invalidate_range_start_nonblock(Cpu& cpu, const NotifierRange& range) = 0;
     /// mmu_notifier_invalidate_range_end(): per client invalidate_range, then the end callback.
     virtual void invalidate_range_end(Cpu& cpu, const NotifierRange& range) = 0;
     /// mmu_notifier_invalidate_range_only_end(): the end callback alone.

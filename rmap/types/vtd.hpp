@@ -77,6 +77,7 @@ private:
 
 /// The range that an invalidation of 2^order pages at `address` covers.
 constexpr VirtRange aligned_pages(VirtAddr address, unsigned order) {
+    if (order >= 64 - kPageShift) return kAllAddresses;
     const std::uint64_t size = kPageSize << order;
     const VirtAddr start{address.value & ~(size - 1)};
     return {start, start + size};
@@ -88,6 +89,7 @@ struct AtsRange {
 
     static constexpr std::uint64_t encode(VirtAddr address, unsigned order) {
         if (order == 0) return page_start(address).value;
+        if (order >= 64 - kPageShift) return (~0ull >> 1 & ~(kPageSize - 1)) | kSize;
         const std::uint64_t size = kPageSize << order;
         return (address.value & ~(size - 1)) | ((size >> 1) - kPageSize) | kSize;
     }

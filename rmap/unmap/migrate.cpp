@@ -155,7 +155,7 @@ enum class Added { kYes, kSkipped, kFailed };
 Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, NodeId nid,
                              MoveShared shared, PageList& pages) {
     Added added = Added::kSkipped;
-    mm.mmap_sem.lock_read(cpu);
+    mmap_sem_lock_read(cpu, mm);
     if (Page* page = follow_page(cpu, kernel, mm, address)) {
         if (page->nid() != nid && (shared == MoveShared::kYes || page->mapcount(cpu) <= 1)) {
             added = Added::kFailed;
@@ -166,7 +166,7 @@ Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr add
         }
         put_page(cpu, kernel, *page);
     }
-    mm.mmap_sem.unlock_read(cpu);
+    mmap_sem_unlock_read(cpu, mm);
     return added;
 }
 

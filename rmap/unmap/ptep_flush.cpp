@@ -42,6 +42,8 @@ Word ptep_clear_flush_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, Virt
 bool ptep_clear_flush_young_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
                                    PhysAddr ptep, Part part) {
     const bool young = ptep_clear_flush_young(cpu, vma, address, ptep, part);
+    // The clients are asked whatever the CPU's own bit says, or what only they use is reclaimed.
+    if (!young && kernel.config.fault == InjectedFault::kSkipSecondaryAging) return false;
     return mmu_notifier_clear_flush_young(cpu, kernel, *vma.vm_mm, page_range(address)) || young;
 }
 

@@ -2,11 +2,11 @@
 #include "rmap/unmap/try_to_unmap.hpp"
 
 #include "rmap/mm/mm_counter.hpp"
-#include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
 #include "rmap/unmap/ptep_flush.hpp"
 #include "rmap/unmap/unmap_flush.hpp"
+#include "rmap/unmap/unmap_section.hpp"
 #include "rmap/walk/page_vma_mapped_walk.hpp"
 #include "rmap/walk/rmap_walk.hpp"
 
@@ -63,7 +63,8 @@ void add_to_mmlist(Cpu& cpu, KernelState& kernel, const Mm& mm) {
 }
 
 /// Anonymous page: leaves its swap entry. False: its slot cannot be counted, the entry is restored.
-bool set_swap_entry(Cpu& cpu, KernelState& kernel, const Unmapping& at, Word old) {
+bool set_swap_entry(Cpu& cpu, KernelState& kernel, const Unmapping& at, Word old,
+                    UnmapSection& section) {
     const SwapEntry entry = at.page.swap;
     if (!kernel.swap.swap_duplicate(cpu, entry)) {
         set_pte_at(cpu, at.ptep, pte_of(old), old.generation);
@@ -76,8 +77,7 @@ bool set_swap_entry(Cpu& cpu, KernelState& kernel, const Unmapping& at, Word old
     const Pte pte = Pte::swap_entry(entry.type, entry.offset);
     set_pte_at(cpu, at.ptep, pte, 0);
     emit_pte_set(cpu, Event::kPteSetSwap, at, pte);
-    // The page may be freed before the end of the section, so secondary MMUs must let go now.
-    mmu_notifier_invalidate_range(cpu, kernel, at.mm, page_range(at.address));
+    section.invalidate();
     return true;
 }
 
@@ -91,12 +91,13 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
 
     // The section is open even if nothing turns out to be mapped here: whether something is, is
     // known only under the page-table lock, where a notifier may not sleep.
-    const NotifierRange range{mm.context.id, page_range(address), true};
-    mmu_notifier_invalidate_range_start(cpu, kernel, range);
+    UnmapSection section(cpu, kernel, page, mm, address);
+    section.start();
 
     PageVmaMappedWalk pvmw{page, vma, address};
     while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
         const Unmapping at{page, vma, mm, pvmw.address, pvmw.slot.ptep};
+        section.entry_locked();
 
         if (!has(flags, TtuFlags::kIgnoreAccess) &&
             ptep_clear_flush_young_notify(cpu, kernel, vma, at.address, at.ptep,
@@ -106,6 +107,7 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
             break;
         }
 
+        section.before_clear(flags);
         const Word old = clear_and_flush(cpu, kernel, at, flags);
         if (pte_of(old).dirty()) set_page_dirty(cpu, page);
         update_hiwater_rss(cpu, mm);
@@ -113,7 +115,7 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
         if (has(flags, TtuFlags::kMigration)) {
             set_migration_entry(cpu, at, pte_of(old));
         } else if (page_is_anon(cpu, page)) {
-            if (!set_swap_entry(cpu, kernel, at, old)) {
+            if (!set_swap_entry(cpu, kernel, at, old, section)) {
                 ret = false;
                 page_vma_mapped_walk_done(cpu, pvmw);
                 break;
@@ -128,7 +130,7 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
         put_page(cpu, kernel, page);
     }
 
-    mmu_notifier_invalidate_range_end(cpu, kernel, range);
+    section.end();
     cpu.emit(Event::kTryToUnmapOneRet, {ret ? 1u : 0u});
     return ret;
 }

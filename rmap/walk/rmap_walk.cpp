@@ -61,10 +61,9 @@ AnonVma* page_lock_anon_vma_read_slow(Cpu& cpu, const Page& page, AnonVma& anon_
         put_anon_vma(cpu, anon_vma);
         return nullptr;
     }
-    RwLock& rwsem = anon_vma.root->rwsem;
-    rwsem.lock_read(cpu);
+    anon_vma_lock_read(cpu, anon_vma);
     if (!put_anon_vma(cpu, anon_vma)) return &anon_vma;
-    rwsem.unlock_read(cpu);
+    anon_vma_unlock_read(cpu, anon_vma);
     return nullptr;
 }
 
@@ -75,11 +74,11 @@ AnonVma* page_lock_anon_vma_read(Cpu& cpu, KernelState& kernel, const Page& page
     const PageMapping mapping = page.mapping(cpu);
     if (!mapping.anon() || !page_mapped(cpu, page)) return nullptr;
     AnonVma& anon_vma = page_anon_vma(kernel, mapping);
-    if (!anon_vma.root->rwsem.try_lock_read(cpu))
+    if (!anon_vma_trylock_read(cpu, anon_vma))
         return page_lock_anon_vma_read_slow(cpu, page, anon_vma);
     // A page that is still mapped keeps its anon_vma; no reference is needed.
     if (page_mapped(cpu, page)) return &anon_vma;
-    anon_vma.root->rwsem.unlock_read(cpu);
+    anon_vma_unlock_read(cpu, anon_vma);
     return nullptr;
 }
 

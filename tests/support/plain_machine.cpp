@@ -34,15 +34,26 @@ PlainMachine::Node::Node(PlainMachine& machine, CpuId id)
       tlb(time, machine.plain_costs_.tlb_operation),
       interrupts(time, account, machine.plain_costs_.send_ipi),
       trace(machine.trace_, time, account),
-      cpu(id, {time, memory, tlb, interrupts, trace, account}, machine.costs_) {}
+      iommu(machine.iommu_, time),
+      cpu(id, {time, memory, tlb, interrupts, trace, account, &iommu}, machine.costs_) {}
 
 PlainMachine::PlainMachine(unsigned cpus, const PlainCosts& plain_costs)
     : plain_costs_(plain_costs), costs_(distinct_kernel_costs()), next_line_(kFirstLine) {
     words_.access_cost = plain_costs.memory_access;
+    iommu_.tail_write = plain_costs.tail_write;
+    iommu_.queue = plain_costs.iommu_queue;
+    iommu_.invalidate = plain_costs.iommu_invalidate;
+    iommu_.write_back = plain_costs.iommu_write_back;
     for (CpuId id = 0; id < cpus; ++id) nodes_.push_back(std::make_unique<Node>(*this, id));
 }
 
 PhysAddr PlainMachine::allocate_line() { return allocate_lines(1); }
+
+rmap::FrameNumber PlainMachine::allocate_frame() {
+    const rmap::FrameNumber frame = rmap::frame_of(next_line_ + (rmap::kPageSize - 1));
+    next_line_ = address_of(frame + 1);
+    return frame;
+}
 
 PhysAddr PlainMachine::allocate_lines(std::size_t count) {
     const PhysAddr first = next_line_;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "rmap/ports/flush_port.hpp"
-#include "rmap/ports/line_allocator.hpp"
+#include "rmap/ports/frame_allocator.hpp"
 #include "rmap/smp/call_function.hpp"
 #include "tests/support/plain_ports.hpp"
 
@@ -19,13 +19,17 @@ struct PlainCosts {
     rmap::Duration tlb_operation = rmap::nanoseconds(7000);
     rmap::Duration send_ipi = rmap::nanoseconds(20000);
     rmap::Duration ipi_delivery = rmap::nanoseconds(500000);
+    rmap::Duration tail_write = rmap::nanoseconds(1'000'000);
+    rmap::Duration iommu_queue = rmap::nanoseconds(20'000'000);
+    rmap::Duration iommu_invalidate = rmap::nanoseconds(300'000'000);
+    rmap::Duration iommu_write_back = rmap::nanoseconds(5'000'000'000);
 };
 
 /// Every field another number of ns, from 100 upwards.
 rmap::KernelCosts distinct_kernel_costs();
 
 /// n CPUs over one memory and one trace, run by the test in one host thread.
-class PlainMachine final : public rmap::LineAllocator {
+class PlainMachine final : public rmap::FrameAllocator {
 public:
     explicit PlainMachine(unsigned cpus, const PlainCosts& plain_costs = {});
 
@@ -39,10 +43,12 @@ public:
     RecordingTrace& trace() { return trace_; }
     const RecordingTrace& trace() const { return trace_; }
     PlainWords& memory() { return words_; }
+    PlainIommu& iommu() { return iommu_; }
     rmap::KernelCosts& costs() { return costs_; }  ///< may be changed at any time
     const PlainCosts& plain_costs() const { return plain_costs_; }
 
     rmap::PhysAddr allocate_line() override;
+    rmap::FrameNumber allocate_frame() override;
     /// Contiguous and zero.
     rmap::PhysAddr allocate_lines(std::size_t count);
 
@@ -69,12 +75,14 @@ private:
         RecordingTlb tlb;
         RecordingInterrupts interrupts;
         TraceOf trace;
+        RecordingIommu iommu;
         rmap::Cpu cpu;
     };
 
     const PlainCosts plain_costs_;
     rmap::KernelCosts costs_;
     PlainWords words_;
+    PlainIommu iommu_{words_};
     RecordingTrace trace_;
     rmap::PhysAddr next_line_;
     std::vector<std::unique_ptr<Node>> nodes_;

@@ -39,14 +39,13 @@ void PlainTime::idle_until(Instant to) { spend(rmap::time_until(now_, to), Part:
 
 Word PlainMemory::load(PhysAddr address, Part part) {
     time_.spend(words_.access_cost, part);
-    words_.accesses.push_back(
-        {time_.actor(), PlainWords::Access::Kind::kLoad, address, time_.local_now()});
+    words_.note({time_.actor(), PlainWords::Access::Kind::kLoad, address, time_.local_now()});
     return words_[address];
 }
 
 Word PlainMemory::read_modify_write(PhysAddr address, Apply apply, Part part) {
     time_.spend(words_.access_cost, part);
-    words_.accesses.push_back(
+    words_.note(
         {time_.actor(), PlainWords::Access::Kind::kReadModifyWrite, address, time_.local_now()});
     const Word old = words_[address];
     const Word changed = apply(old, time_.local_now());
@@ -65,6 +64,39 @@ std::vector<TlbOperation> RecordingTlb::of_kind(TlbOperation::Kind kind) const {
     std::copy_if(operations.begin(), operations.end(), std::back_inserter(result),
                  [&](const TlbOperation& operation) { return operation.kind == kind; });
     return result;
+}
+
+void PlainIommu::set_queue(PhysAddr base, std::uint64_t bytes) {
+    base_ = base;
+    bytes_ = bytes;
+    head_ = tail_ = 0;
+}
+
+void PlainIommu::execute() {
+    Part part = Part::kIotlb;
+    for (; head_ != tail_; head_ = (head_ + rmap::QiDescriptor::kBytes) % bytes_) {
+        const rmap::QiDescriptor descriptor{words_[base_ + head_].value,
+                                            words_[base_ + head_ + 8].value};
+        executed.push_back(descriptor);
+        if (on_execute) on_execute(descriptor);
+        if (descriptor.type() == rmap::QiType::kPasidDeviceTlb) part = Part::kAtc;
+        if (descriptor.type() == rmap::QiType::kInvalidationWait)
+            words_[descriptor.status_address()] = {descriptor.status_data(), 0};
+    }
+    for (const Pending& pending : pending_) {
+        pending.write_back->stage(Part::kIommuQueue, pending.at + queue);
+        pending.write_back->stage(part, pending.at + queue + invalidate);
+        pending.write_back->complete(pending.at + queue + invalidate + write_back);
+    }
+    pending_.clear();
+}
+
+void RecordingIommu::write_queue_tail(std::uint64_t tail, rmap::Completion& write_back, Part part) {
+    time_.spend(unit_.tail_write, part);
+    unit_.tail_writes.push_back({time_.actor(), tail, time_.local_now()});
+    unit_.tail_ = tail;
+    unit_.pending_.push_back({time_.local_now(), &write_back});
+    if (unit_.at_once) unit_.execute();
 }
 
 void RecordingInterrupts::send_ipi(const rmap::CpuMask& targets, rmap::Vector vector, Part part) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rmap/ports/cpu.hpp"
+#include "rmap/types/vtd.hpp"
 #include "tests/support/recording_trace.hpp"
 
 // The engine's ports for tests in one host thread: time adds up, memory is a map, and what goes
@@ -62,8 +63,14 @@ struct PlainWords {
     rmap::Word& operator[](rmap::PhysAddr address) { return words[address]; }
 
     std::unordered_map<rmap::PhysAddr, rmap::Word> words;
-    std::vector<Access> accesses;  ///< in the order in which they were made
-    rmap::Duration access_cost;    ///< of each access; may be changed at any time
+    void note(const Access& access) {
+        accesses.push_back(access);
+        if (on_access) on_access(access);
+    }
+
+    std::vector<Access> accesses;                  ///< in the order in which they were made
+    rmap::Duration access_cost;                    ///< of each access; may be changed at any time
+    std::function<void(const Access&)> on_access;  ///< runs before the access takes effect
 };
 
 /// One CPU's view of the words.
@@ -94,6 +101,67 @@ public:
 private:
     rmap::TimePort& time_;
     const rmap::Duration cost_;
+};
+
+/// A remapping unit's invalidation queue: it remembers what it is given, and executes it as soon as
+/// the tail is written, or when the test says so.
+class PlainIommu {
+public:
+    explicit PlainIommu(PlainWords& words) : words_(words) {}
+
+    struct TailWrite {
+        rmap::ActorId actor = 0;
+        std::uint64_t tail = 0;
+        rmap::Instant at;  ///< when it left the core
+    };
+
+    /// The registers, from the driver. The head starts at the base.
+    void set_queue(rmap::PhysAddr base, std::uint64_t bytes);
+
+    /// Fetches and executes everything up to the last tail that was written, and completes what was
+    /// waiting for it.
+    void execute();
+
+    /// Whether write_queue_tail executes; else the test calls execute().
+    bool at_once = true;
+    rmap::Duration tail_write;  ///< of the core
+    // From the tail write on, until the descriptors' turn comes, they are executed, and the status
+    // is visible. May be changed at any time.
+    rmap::Duration queue;
+    rmap::Duration invalidate;
+    rmap::Duration write_back;
+
+    std::vector<TailWrite> tail_writes;
+    std::vector<rmap::QiDescriptor> executed;  ///< waits included
+    std::function<void(const rmap::QiDescriptor&)> on_execute;
+
+private:
+    friend class RecordingIommu;
+
+    struct Pending {
+        rmap::Instant at;
+        rmap::Completion* write_back;
+    };
+
+    PlainWords& words_;
+    rmap::PhysAddr base_{};
+    std::uint64_t bytes_ = 0;
+    std::uint64_t head_ = 0;
+    std::uint64_t tail_ = 0;
+    std::vector<Pending> pending_;
+};
+
+/// One CPU's way to the unit's registers.
+class RecordingIommu final : public rmap::IommuPort {
+public:
+    RecordingIommu(PlainIommu& unit, rmap::TimePort& time) : unit_(unit), time_(time) {}
+
+    void write_queue_tail(std::uint64_t tail, rmap::Completion& write_back,
+                          rmap::Part part) override;
+
+private:
+    PlainIommu& unit_;
+    rmap::TimePort& time_;
 };
 
 /// Remembers the interrupts that were sent, and hands them to `deliver` if there is one.

@@ -175,18 +175,21 @@ TEST_CASE("notifier chain: one refusal refuses the start but all clients are cal
     DiaryClient busy("busy", kAllOps, bench.diary);
     busy.answer_if_not_blockable = StartResult::kTryAgain;
     bench.chain.register_client(kMm, willing);
-    CHECK(bench.chain.invalidate_range_start_nonblock(bench.cpu, bench.range) ==
-          StartResult::kDone);
+    const NotifierRange nonblock{kMm, kRange, false};
+    CHECK(bench.chain.invalidate_range_start_nonblock(bench.cpu, nonblock) == StartResult::kDone);
     bench.diary.clear();
+    bench.machine.trace().clear();
     bench.chain.register_client(kMm, busy);
-    CHECK(bench.chain.invalidate_range_start_nonblock(bench.cpu, bench.range) ==
+    CHECK(bench.chain.invalidate_range_start_nonblock(bench.cpu, nonblock) ==
           StartResult::kTryAgain);
     CHECK(bench.diary == Lines{"busy.start", "willing.start"});
-    CHECK(bench.machine.trace().lines({"blockable"}).front() == "mn_range_start blockable=0");
-    // The form that may sleep cannot fail.
+    CHECK(bench.machine.trace().lines({"blockable", "ret"}) ==
+          Lines{"mn_range_start blockable=0", "mn_range_start_ret ret=1"});
+    // The form that may sleep cannot fail, and each form has its kind of range.
     CHECK_NOTHROW(bench.chain.invalidate_range_start(bench.cpu, bench.range));
-    bench.range.blockable = false;
-    CHECK_THROWS_AS(bench.chain.invalidate_range_start(bench.cpu, bench.range), InvariantError);
+    CHECK_THROWS_AS(bench.chain.invalidate_range_start(bench.cpu, nonblock), InvariantError);
+    CHECK_THROWS_AS(bench.chain.invalidate_range_start_nonblock(bench.cpu, bench.range),
+                    InvariantError);
 }
 
 TEST_CASE("notifier chain: after the last client left the mm still counts as watched",

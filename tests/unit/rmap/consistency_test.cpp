@@ -23,7 +23,8 @@ struct Entries {
 
 class Machine {
 public:
-    explicit Machine(unsigned seed) : random_(seed), bench_(config()) {
+    explicit Machine(unsigned seed, InjectedFault fault = InjectedFault::kNone)
+        : random_(seed), bench_(config(fault)) {
         auto& shared = bench_.kernel.create_file("shared", kPages);
         auto& source = bench_.kernel.create_file("private", kPages);
         Mm& parent = bench_.kernel.create_mm(cpu(0), "parent");
@@ -35,6 +36,7 @@ public:
         mms_ = {&parent, &bench_.kernel.fork(cpu(0), parent, "first"),
                 &bench_.kernel.fork(cpu(0), parent, "second")};
         for (CpuId id = 1; id < 3; ++id) bench_.run(id, *mms_[id]);
+        for (const Mm* mm : mms_) bench_.watch(*mm);
     }
 
     void step() {
@@ -50,6 +52,9 @@ public:
                 break;
             case 2:
                 if (below(4) == 0) bench_.kernel.munmap(on, mm, bench_.range(below(5) + 1, first));
+                break;
+            case 3:
+                if (below(8) == 0) CHECK(bench_.kernel.oom_reap(on, mm).reaped);
                 break;
             default: {
                 const auto access = below(2) ? Access::kWrite : Access::kRead;
@@ -83,13 +88,16 @@ public:
                 cached += bench_.machine.memory()[file.second->slot(index)].value != 0;
         CHECK(state.swap.used() == 0);
         CHECK(state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1) + cached + mms_.size() ==
-              2 * config().frames_per_node);
+              2 * KernelBench::Config{}.frames_per_node);
         std::uint64_t on_lists = 0;
         for (NodeId nid = 0; nid < 2; ++nid)
             for (unsigned list = 0; list < kLruLists; ++list)
                 on_lists += state.lru.size(nid, 0, static_cast<LruList>(list));
         CHECK(on_lists == cached);
-        for (const auto& mm : mms_) CHECK(bench_.kernel.status(cpu(0), *mm).vm_size == 0);
+        for (const auto& mm : mms_) {
+            CHECK(bench_.kernel.status(cpu(0), *mm).vm_size == 0);
+            CHECK(bench_.client.active_sections(mm->context.id) == 0);
+        }
         for (CpuId id = 0; id < 3; ++id) {
             const FlushBatch& batch = cpu(id).current->tlb_ubc;
             CHECK_FALSE(batch.flush_required);
@@ -98,10 +106,11 @@ public:
     }
 
 private:
-    static KernelBench::Config config() {
+    static KernelBench::Config config(InjectedFault fault) {
         KernelBench::Config result;
         result.cpus = 3;
         result.swap_slots = 40;  // sometimes full
+        result.fault = fault;
         return result;
     }
 
@@ -170,4 +179,23 @@ TEST_CASE("engine: all books agree after any sequence of operations", "[unit][rm
         }
         machine.finish();
     }
+}
+
+TEST_CASE("engine: all books agree whatever is wrong with notifier sections", "[unit][rmap]") {
+    for (const InjectedFault fault :
+         {InjectedFault::kClearOutsideSection, InjectedFault::kEndWithoutStart,
+          InjectedFault::kEndAfterRefusal, InjectedFault::kStartUnderLock,
+          InjectedFault::kUnlockInsideSection, InjectedFault::kFreeBeforeSection,
+          InjectedFault::kSkipInvalidateRange, InjectedFault::kOnlyEnd,
+          InjectedFault::kInvalidateBeforeClear, InjectedFault::kSkipSecondaryAging,
+          InjectedFault::kSecondSection})
+        for (unsigned seed = 1; seed <= 3; ++seed) {
+            CAPTURE(static_cast<unsigned>(fault), seed);
+            Machine machine(seed, fault);
+            for (unsigned round = 0; round < 10; ++round) {
+                for (unsigned i = 0; i < 40; ++i) machine.step();
+                machine.check();
+            }
+            machine.finish();
+        }
 }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/unmap/unmap_section.hpp"
+
+#include "rmap/mm/mmu_notifier.hpp"
+#include "rmap/mm/page_release.hpp"
+
+namespace mmusim::rmap {
+
+UnmapSection::UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Mm& mm,
+                           VirtAddr address)
+    : cpu_(cpu),
+      kernel_(kernel),
+      page_(page),
+      mm_(mm),
+      range_{mm.context.id, page_range(address), true} {}
+
+void UnmapSection::send_start() {
+    mmu_notifier_invalidate_range_start(cpu_, kernel_, range_);
+    started_ = true;
+}
+
+void UnmapSection::start() {
+    // The first and the third start it later, the second never.
+    if (faulty(InjectedFault::kClearOutsideSection) || faulty(InjectedFault::kEndWithoutStart) ||
+        faulty(InjectedFault::kStartUnderLock))
+        return;
+    send_start();
+}
+
+void UnmapSection::entry_locked() {
+    if (faulty(InjectedFault::kStartUnderLock)) send_start();
+}
+
+void UnmapSection::before_clear(TtuFlags flags) {
+    cleared_ = true;
+    // Where invalidate() would follow.
+    if (faulty(InjectedFault::kInvalidateBeforeClear) && !has(flags, TtuFlags::kMigration) &&
+        page_is_anon(cpu_, page_))
+        mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
+}
+
+void UnmapSection::invalidate() {
+    if (faulty(InjectedFault::kSkipInvalidateRange) ||
+        faulty(InjectedFault::kInvalidateBeforeClear))
+        return;
+    mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
+    invalidated_ = true;
+}
+
+void UnmapSection::end() {
+    // Too late, but every section that ends has a start.
+    if (!started_ && !faulty(InjectedFault::kEndWithoutStart)) send_start();
+    // The short form is right where invalidate() was called (rule N14), so it is a fault elsewhere.
+    if (faulty(InjectedFault::kOnlyEnd) && cleared_ && !invalidated_)
+        mmu_notifier_invalidate_range_only_end(cpu_, kernel_, range_);
+    else
+        mmu_notifier_invalidate_range_end(cpu_, kernel_, range_);
+    if (faulty(InjectedFault::kSecondSection)) {
+        send_start();
+        mmu_notifier_invalidate_range_end(cpu_, kernel_, range_);
+    }
+}
+
+}  // namespace mmusim::rmap
