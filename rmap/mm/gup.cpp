@@ -65,11 +65,11 @@ std::optional<UserPage> get_user_page_fast(Cpu& cpu, KernelState& kernel, const 
 
 std::optional<UserPage> get_user_page_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm,
                                                VirtAddr address, Access access) {
-    mm.mmap_sem.lock_read(cpu);
+    mmap_sem_lock_read(cpu, mm);
     auto page = follow_page(cpu, kernel, mm, address, access);
     while (!page && handle_mm_fault(cpu, kernel, mm, address, access) == FaultResult::kHandled)
         page = follow_page(cpu, kernel, mm, address, access);
-    mm.mmap_sem.unlock_read(cpu);
+    mmap_sem_unlock_read(cpu, mm);
     return page;
 }
 
