@@ -12,7 +12,7 @@ using rmap::TlbOperation;
 
 const Translation* TlbArray::find(Array& array, std::uint64_t page, TlbTag tag) {
     if (const auto* own = array.find(page, {page, tag})) return own;
-    return array.find(page, {page, {kGlobal, tag.vm}});
+    return array.find(page, {page, {kGlobal, tag.vm()}});
 }
 
 const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) {
@@ -25,7 +25,7 @@ const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) 
 }
 
 void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translation) {
-    if (translation.global) tag.pcid = kGlobal;
+    if (translation.global) tag = {kGlobal, tag.vm()};
     if (translation.large)
         large_.insert(page.value >> kLargeShift, {page.value >> kLargeShift, tag}, translation);
     else
@@ -35,8 +35,8 @@ void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translatio
 std::uint64_t TlbArray::invalidate_page(PageNumber page, Pcid pcid, Globals globals) {
     const auto in = [pcid, globals](std::uint64_t number) {
         return [number, pcid, globals](const Key& key, const Translation&) {
-            const bool global = key.tag.pcid == kGlobal && globals == Globals::kDropped;
-            return key.page == number && key.tag.vm == 0 && (key.tag.pcid == pcid || global);
+            const bool global = key.tag.pcid() == kGlobal && globals == Globals::kDropped;
+            return key.page == number && key.tag.vm() == 0 && (key.tag.pcid() == pcid || global);
         };
     };
     const std::uint64_t large = page.value >> kLargeShift;
@@ -48,7 +48,7 @@ std::uint64_t TlbArray::invalidate(const TlbOperation& operation) {
         return key.tag == TlbTag{operation.pcid, 0};
     };
     const auto of_vm = [](rmap::VmId vm) {
-        return [vm](const Key& key, const Translation&) { return key.tag.vm == vm; };
+        return [vm](const Key& key, const Translation&) { return key.tag.vm() == vm; };
     };
     std::uint64_t erased = 0;
     switch (operation.kind) {

@@ -21,14 +21,17 @@ struct TlbStats {
 
 /// Whose entry it is. Entries of a guest are combined translations, guest virtual to host physical,
 /// tagged with its VPID and its own PCID (Intel SDM vol. 3, 28.4.1); the host's have vm 0.
-struct TlbTag {
-    rmap::Pcid pcid = 0;
-    rmap::VmId vm = 0;
-    friend bool operator==(TlbTag a, TlbTag b) { return a.packed() == b.packed(); }
+/// Held as one word, for one comparison on the path of every access.
+class TlbTag {
+public:
+    constexpr TlbTag() = default;
+    constexpr TlbTag(rmap::Pcid pcid, rmap::VmId vm) : word_(std::uint32_t{vm} << 16 | pcid) {}
+    constexpr rmap::Pcid pcid() const { return static_cast<rmap::Pcid>(word_); }
+    constexpr rmap::VmId vm() const { return static_cast<rmap::VmId>(word_ >> 16); }
+    friend constexpr bool operator==(TlbTag a, TlbTag b) { return a.word_ == b.word_; }
 
 private:
-    /// One comparison on the path of every access.
-    std::uint32_t packed() const { return std::uint32_t{vm} << 16 | pcid; }
+    std::uint32_t word_ = 0;
 };
 
 /// The entries of one TLB level, 4 KiB and 2 MiB pages in arrays of their own. Plain: no time.

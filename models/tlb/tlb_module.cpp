@@ -19,7 +19,7 @@ TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& confi
 void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
     auto& request = extension_of<TranslationExtension>(trans, name());
     const auto page = rmap::page_of(rmap::VirtAddr{trans.get_address()});
-    const TlbTag tag{request.pcid, request.vm};
+    const TlbTag tag(request.pcid, request.vm);
 
     delay += lookup_;
     if (const auto* hit = array_.lookup(page, tag, request.access)) {

@@ -26,17 +26,18 @@ class ThreadTime;
 ///   violation   out  meaningful only with kSecondStage
 class TranslationExtension final : public tlm::tlm_extension<TranslationExtension> {
 public:
-    // What every access uses comes first and is kept together.
+    // What every access uses comes first. `vm` is not next to `pcid`: read as one word right after
+    // they were written as two, they would stall the host's processor.
     rmap::OperationId operation = 0;
     rmap::Access access{};
     rmap::Pcid pcid = 0;
-    rmap::VmId vm = 0;
     rmap::PhysAddr root{};
     ThreadTime* time = nullptr;
     DataCache* cache = nullptr;
     Translation translation;
     rmap::Fault fault = rmap::Fault::kNone;
     rmap::Part part = rmap::Part::kUser;
+    rmap::VmId vm = 0;
     rmap::PhysAddr ept_root{};
     SecondStageViolation violation;
 

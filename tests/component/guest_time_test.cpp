@@ -449,7 +449,7 @@ Duration automatic(std::uint64_t seed) {
 
 TEST_CASE("guest time: random guests see the same at every exact quantum and creation order",
           "[component][guest][time]") {
-    for (std::uint64_t seed = 1; seed <= seeds(40); ++seed) {
+    for (std::uint64_t seed = 1; seed <= seeds(100); ++seed) {
         CAPTURE(seed);
         const auto exact = run_child({seed, std::nullopt, {}});
         CHECK(exact.find("late 0") != std::string::npos);
