@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rmap/types/check.hpp"
 #include "rmap/types/pte.hpp"
 #include "rmap/types/time_rule.hpp"
 
@@ -19,7 +20,8 @@ using rmap::Word;
 
 namespace {
 
-constexpr std::size_t kJudgeAt = 1024;  ///< accesses collected before the observer is called
+constexpr std::size_t kJudgeAt = 1024;      ///< accesses collected before the observer is called
+constexpr std::uint64_t kPcidMask = 0xfff;  ///< of CR3 (Intel SDM vol. 3, 4.5)
 
 void set_data(tlm::tlm_generic_payload& trans, void* data, unsigned length) {
     trans.set_data_ptr(static_cast<unsigned char*>(data));
@@ -65,30 +67,42 @@ void CoreModule::run_software_thread() {
 
 // ---- user accesses ----
 
-Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
-    time_.boundary();
+template <CoreModule::Mode mode>
+Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost) {
+    constexpr bool kGuest = mode == Mode::kGuest;
+    constexpr Part kPart = kGuest ? Part::kGuest : Part::kUser;
     PayloadPool<TranslationExtension>::Loan loan(translations_);
     auto& request = loan.extension();
     request.operation = account_.current();
     request.access = kind;
-    request.pcid = pcid_;
-    request.root = root_;
+    request.pcid = kGuest ? guest_.cr3.value & kPcidMask : pcid_;
+    request.vm = kGuest ? guest_.vm : 0;
+    request.root = kGuest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
+    if constexpr (kGuest) request.ept_root = guest_.ept_root;
     request.time = &time_;
     request.cache = &cache_;
+    request.part = kPart;
     auto& trans = loan.payload();
     trans.set_command(kind == Access::kRead ? tlm::TLM_READ_COMMAND : tlm::TLM_WRITE_COMMAND);
     trans.set_address(address.value);
     auto delay = time_.offset();
     translate_socket->b_transport(trans, delay);
-    time_.rebase(delay, Part::kUser);
+    time_.rebase(delay, kPart);
     if (request.fault != Fault::kNone) {
-        ++stats_.faults;
+        if constexpr (kGuest) violation_ = request.violation;
         return request.fault;
     }
-    time_.advance(cost, Part::kUser);
-    ++stats_.accesses;
+    time_.advance(cost, kPart);
     if (observer_) observe_access(address, kind, request.translation);
     return Fault::kNone;
+}
+
+Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
+    MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
+    time_.boundary();
+    const Fault fault = access_in<Mode::kHost>(address, kind, cost);
+    ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
+    return fault;
 }
 
 void CoreModule::observe_access(rmap::VirtAddr address, Access kind, const Translation& used) {
@@ -100,6 +114,7 @@ void CoreModule::observe_access(rmap::VirtAddr address, Access kind, const Trans
     record.generation = used.generation;
     record.access = kind;
     record.mm = mm_;
+    record.vm = guest_.vm;
     if (broken(rmap::TimeRule::kObserversJudgeLate)) {
         observer_->judge(config_.id, &record, &record + 1);
         return;
@@ -114,6 +129,41 @@ void CoreModule::settle(Instant now) {
     if (end == unjudged_.begin()) return;
     observer_->judge(config_.id, unjudged_.data(), unjudged_.data() + (end - unjudged_.begin()));
     unjudged_.erase(unjudged_.begin(), end);
+}
+
+// ---- guest mode ----
+
+void CoreModule::vm_entry(const rmap::GuestContext& context, Duration cost) {
+    MMUSIM_CHECK(guest_.vm == 0 && context.vm != 0, "the host enters a guest that has a VPID");
+    MMUSIM_CHECK(time_.interrupts() == rmap::Interrupts::kOff,
+                 "a guest is entered with the host's interrupts off");
+    time_.advance(cost, Part::kGuest);
+    guest_ = context;
+    ++stats_.vm_entries;
+}
+
+void CoreModule::vm_exit(Duration cost) {
+    MMUSIM_CHECK(guest_.vm != 0, "only a guest exits");
+    time_.advance(cost, Part::kGuest);
+    guest_ = {};
+}
+
+GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Duration cost) {
+    using Outcome = GuestAccess::Outcome;
+    MMUSIM_CHECK(guest_.vm != 0, "a guest instruction runs in a guest");
+    if (time_.interrupt_arrived()) return {Outcome::kInterrupt, {}};
+    switch (access_in<Mode::kGuest>(address, kind, cost)) {
+        case Fault::kNone:
+            ++stats_.guest_accesses;
+            return {};
+        case Fault::kSecondStage:
+            ++stats_.violations;
+            return {Outcome::kViolation, violation_};
+        case Fault::kNotPresent:
+        case Fault::kProtection:
+            break;
+    }
+    return {Outcome::kPageFault, {}};
 }
 
 // ---- kernel instructions ----
@@ -145,6 +195,7 @@ Word CoreModule::read_modify_write(PhysAddr address, Apply apply, Part part) {
 }
 
 void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part part) {
+    MMUSIM_CHECK(guest_.vm == 0, "invalidation instructions are the host's");
     time_.boundary();
     PayloadPool<MaintenanceExtension>::Loan loan(maintenances_);
     auto& request = loan.extension();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/cpu/core_software.hpp"
+#include "models/cpu/guest_access.hpp"
 #include "models/mem/data_cache.hpp"
 #include "models/observe/access_record.hpp"
 #include "models/tlm/coherence_extension.hpp"
@@ -16,6 +17,7 @@
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/thread_time.hpp"
 #include "models/tlm/translation_extension.hpp"
+#include "rmap/ports/guest_port.hpp"
 
 namespace mmusim::models {
 
@@ -23,11 +25,16 @@ struct CoreStats {
     std::uint64_t accesses = 0;
     std::uint64_t faults = 0;
     std::uint64_t interrupts = 0;
+    std::uint64_t vm_entries = 0;
+    std::uint64_t guest_accesses = 0;  ///< done; not in `accesses`
+    std::uint64_t violations = 0;      ///< guest accesses that the second stage did not allow
 };
 
 /// Models: a core as a thread of time: user accesses through its MMU, kernel instructions,
-/// invalidation instructions, interrupt-command writes; interrupts at instruction boundaries.
-/// Does not model: pipelines, hardware threads, speculation, instruction fetch.
+/// invalidation instructions, interrupt-command writes; interrupts at instruction boundaries. Guest
+/// mode (VMX non-root operation, Intel SDM vol. 3, chapter 25) as far as translations need it.
+/// Does not model: pipelines, hardware threads, speculation, instruction fetch; of a guest: its
+/// interrupts, its own invalidation instructions and any exit besides those of GuestAccess.
 class CoreModule final : public sc_core::sc_module, public rmap::PhysMemPort {
 public:
     template <class M>
@@ -60,6 +67,20 @@ public:
     /// One user instruction that accesses memory; `cost` is its time besides the translation.
     rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
 
+    // ---- guest mode, from the core's own thread with interrupts off; time goes to Part::kGuest
+    // ----
+    /// VM entry: guest instructions follow. `context` tells the guest's PCID in the low 12 bits of
+    /// its CR3. TLBs keep everything: translations are tagged with the VPID (28.4.3.3).
+    void vm_entry(const rmap::GuestContext& context, rmap::Duration cost);
+    /// VM exit. Interrupts that arrived meanwhile are taken when the host switches them on.
+    void vm_exit(rmap::Duration cost);
+    /// One guest instruction that accesses `address`, a guest-virtual one; `cost` is its time
+    /// besides the translation and passes only if the access is done. An interrupt that arrived at
+    /// or before the instruction comes first; one that arrives during it waits for the next.
+    GuestAccess access_guest(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+    /// VmId of the guest that is running, 0 = none: the core is in the host.
+    rmap::VmId guest() const { return guest_.vm; }
+
     /// One invalidation instruction over the own MMU. CR3 writes also change the address space.
     void maintain(const rmap::TlbOperation& operation, rmap::Duration cost, rmap::Part part);
 
@@ -71,7 +92,7 @@ public:
     rmap::Word load(rmap::PhysAddr address, rmap::Part part) override;
     rmap::Word read_modify_write(rmap::PhysAddr address, Apply apply, rmap::Part part) override;
 
-    /// Names the address space for the observers; hardware itself sees only CR3.
+    /// Names the address space, a guest's likewise, for the observers; hardware sees only CR3.
     void label_address_space(rmap::MmId mm) { mm_ = mm; }
 
     /// What the software threw, if it did: the simulation was stopped for it.
@@ -84,6 +105,10 @@ private:
     void run_software_thread();
     void deliver(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     rmap::Word access_memory(rmap::PhysAddr address, const Apply* apply, rmap::Part part);
+    enum class Mode { kHost, kGuest };
+    /// Translation and access; compiled once for each mode, since the host's is the hot path.
+    template <Mode mode>
+    rmap::Fault access_in(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
     void observe_access(rmap::VirtAddr address, rmap::Access kind, const Translation& used);
 
     const Config config_;
@@ -94,6 +119,8 @@ private:
     DataCache cache_;
     rmap::Pcid pcid_ = 0;
     rmap::PhysAddr root_{};
+    rmap::GuestContext guest_;        ///< vm 0: none
+    SecondStageViolation violation_;  ///< of the guest's last access, if it was one
     rmap::MmId mm_ = rmap::kInitMm;
     PayloadPool<TranslationExtension> translations_;
     PayloadPool<MaintenanceExtension> maintenances_;

@@ -19,8 +19,23 @@ struct TlbStats {
     std::uint64_t invalidated = 0;  ///< entries dropped by invalidation instructions
 };
 
+/// Whose entry it is. Entries of a guest are combined translations, guest virtual to host physical,
+/// tagged with its VPID and its own PCID (Intel SDM vol. 3, 28.4.1); the host's have vm 0.
+/// Held as one word, for one comparison on the path of every access.
+class TlbTag {
+public:
+    constexpr TlbTag() = default;
+    constexpr TlbTag(rmap::Pcid pcid, rmap::VmId vm) : word_(std::uint32_t{vm} << 16 | pcid) {}
+    constexpr rmap::Pcid pcid() const { return static_cast<rmap::Pcid>(word_); }
+    constexpr rmap::VmId vm() const { return static_cast<rmap::VmId>(word_ >> 16); }
+    friend constexpr bool operator==(TlbTag a, TlbTag b) { return a.word_ == b.word_; }
+
+private:
+    std::uint32_t word_ = 0;
+};
+
 /// The entries of one TLB level, 4 KiB and 2 MiB pages in arrays of their own. Plain: no time.
-/// Tags are the full page number and the PCID; a global entry answers for every PCID.
+/// Keys are the full page number and the tag; a global entry answers for every PCID of its vm.
 class TlbArray {
 public:
     explicit TlbArray(const TlbConfig& config)
@@ -29,11 +44,13 @@ public:
 
     /// A hit needs the permission and, for a store, an entry that is known to be dirty: otherwise
     /// the page-table entry has to be looked at again (Intel SDM vol. 3, 4.8 and 4.10.2.3).
-    const Translation* lookup(rmap::PageNumber page, rmap::Pcid pcid, rmap::Access access);
+    const Translation* lookup(rmap::PageNumber page, TlbTag tag, rmap::Access access);
 
-    void insert(rmap::PageNumber page, rmap::Pcid pcid, const Translation& translation);
+    void insert(rmap::PageNumber page, TlbTag tag, const Translation& translation);
 
-    /// Drops what the operation demands; returns how many entries.
+    /// Drops what the operation demands; returns how many entries. INVEPT drops everything of its
+    /// guest and nothing else, every other operation entries of the host only (Intel SDM vol. 3,
+    /// 28.4.3.1: they act on VPID 0 outside of a guest).
     std::uint64_t invalidate(const rmap::TlbOperation& operation);
 
     const TlbStats& stats() const { return stats_; }
@@ -41,9 +58,9 @@ public:
 private:
     struct Key {
         std::uint64_t page = 0;  ///< in units of the array's page size
-        rmap::Pcid pcid = 0;     ///< kGlobal for a global entry
+        TlbTag tag;              ///< with kGlobal for a global entry
         friend bool operator==(const Key& a, const Key& b) {
-            return a.page == b.page && a.pcid == b.pcid;
+            return a.page == b.page && a.tag == b.tag;
         }
     };
     using Array = SetAssociative<Key, Translation>;
@@ -51,8 +68,12 @@ private:
     static constexpr rmap::Pcid kGlobal = 0xffff;  ///< PCIDs have 12 bits
     static constexpr unsigned kLargeShift = 9;     ///< 512 small pages
 
-    static const Translation* find(Array& array, std::uint64_t page, rmap::Pcid pcid);
+    static const Translation* find(Array& array, std::uint64_t page, TlbTag tag);
     enum class Globals { kKept, kDropped };
+    template <class Matches>
+    std::uint64_t erase_if(Matches&& matches) {
+        return small_.erase_if(matches) + large_.erase_if(matches);
+    }
     std::uint64_t invalidate_page(rmap::PageNumber page, rmap::Pcid pcid, Globals globals);
 
     Array small_;

@@ -19,9 +19,10 @@ TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& confi
 void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
     auto& request = extension_of<TranslationExtension>(trans, name());
     const auto page = rmap::page_of(rmap::VirtAddr{trans.get_address()});
+    const TlbTag tag(request.pcid, request.vm);
 
     delay += lookup_;
-    if (const auto* hit = array_.lookup(page, request.pcid, request.access)) {
+    if (const auto* hit = array_.lookup(page, tag, request.access)) {
         request.translation = *hit;
         request.fault = rmap::Fault::kNone;
         trans.set_response_status(tlm::TLM_OK_RESPONSE);
@@ -31,7 +32,7 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
     next_socket->b_transport(trans, delay);
     if (trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
     // Nothing can have been invalidated meanwhile: only this core's own instructions do that.
-    array_.insert(page, request.pcid, request.translation);
+    array_.insert(page, tag, request.translation);
     delay += fill_;
 }
 

@@ -62,9 +62,8 @@ void ThreadTime::observe(Observed kind) {
 // ---- interrupts ----
 
 void ThreadTime::update_next_stop() {
-    next_stop_ = interrupts_ == Interrupts::kOff
-                     ? kNever
-                     : rmap::min(limit(Observed::kInterrupt), inbox_.next_at());
+    next_look_ = rmap::min(limit(Observed::kInterrupt), inbox_.next_at());
+    next_stop_ = interrupts_ == Interrupts::kOff ? kNever : next_look_;
 }
 
 /// An event keeps only its earliest notification, so it is armed again before every wait.
@@ -87,6 +86,12 @@ void ThreadTime::post_interrupt(const EffectKey& key, rmap::Vector vector,
 bool ThreadTime::interrupt_due(Instant until) {
     decided_ = rmap::max(decided_, until);
     return inbox_.next_at() <= until;
+}
+
+bool ThreadTime::look_for_interrupt() {
+    if (inbox_.next_at() <= local_) return true;  // whatever else may still come
+    observe(Observed::kInterrupt);
+    return interrupt_due(local_);
 }
 
 void ThreadTime::take_interrupt() {

@@ -54,6 +54,15 @@ public:
         if (next_stop_ != rmap::kNever) decided_ = local_;
     }
 
+    rmap::Interrupts interrupts() const { return interrupts_; }
+
+    /// With interrupts off: whether one has arrived at or before local time. It stays pending.
+    bool interrupt_arrived() {
+        if (local_ >= next_look_) return look_for_interrupt();
+        decided_ = local_;
+        return false;
+    }
+
     /// Local time as the annotated delay of a b_transport call, and back again.
     sc_core::sc_time offset() const { return to_sc_time(local_ - kernel_now()); }
     void rebase(const sc_core::sc_time& offset, rmap::Part part) {
@@ -80,6 +89,7 @@ private:
 
     rmap::Instant limit(rmap::Observed kind) const { return kernel_now() + lookahead_.limit(kind); }
     void stop_at_boundary();
+    bool look_for_interrupt();
     bool interrupt_due(rmap::Instant until);
     void take_interrupt();
     /// Until `time` has passed or, if there is one, the event.
@@ -98,8 +108,8 @@ private:
     rmap::Accountant& account_;
     const Hooks hooks_;
     rmap::Instant local_{};
-    rmap::Instant next_stop_{};  ///< first instant at which a boundary has to look closer; kNever
-                                 ///< with interrupts off
+    rmap::Instant next_look_{};  ///< first instant at which an interrupt may have arrived
+    rmap::Instant next_stop_{};  ///< the same for a boundary: kNever with interrupts off
     rmap::Instant decided_{};    ///< up to here interrupts have been looked for
     rmap::Interrupts interrupts_ = rmap::Interrupts::kOn;
     Inbox<Signal> inbox_;

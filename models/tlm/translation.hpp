@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "rmap/types/access.hpp"
 #include "rmap/types/address.hpp"
+#include "rmap/types/ept_entry.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/time.hpp"
 
 namespace mmusim::models {
 
-/// What is cached of a page-table entry.
+/// What is cached of a page-table entry or, of a guest, of the entries of both its stages.
 struct Translation {
     rmap::FrameNumber frame{};  ///< of the 4 KiB page, or the first of the 2 MiB page
     rmap::Generation generation = 0;
@@ -15,7 +17,14 @@ struct Translation {
     bool dirty = false;  ///< stores need not touch the page-table entry any more
     bool large = false;
     bool global = false;
-    rmap::Instant read_at{};  ///< when the entry was read from memory
+    rmap::Instant read_at{};  ///< when the entry was read from memory; of a guest's page, the
+                              ///< second stage's entry
+};
+
+/// What the second stage does not allow.
+struct SecondStageViolation {
+    rmap::GuestPhysAddr address{};
+    rmap::Access access{};  ///< kWrite for every access to a guest's page table
 };
 
 }  // namespace mmusim::models

@@ -5,6 +5,7 @@
 
 #include "models/tlm/translation.hpp"
 #include "rmap/types/access.hpp"
+#include "rmap/types/part.hpp"
 #include "rmap/types/tlb_operation.hpp"
 
 namespace mmusim::models {
@@ -15,12 +16,18 @@ class ThreadTime;
 /// Side-band of one translation request; the payload's address is the virtual address.
 ///   operation   in   that caused the access
 ///   access      in   written by the core
-///   pcid, root  in   the core's CR3
+///   pcid, root  in   CR3: the core's or, of a guest, the guest's own, with a root in its memory
+///   vm          in   the guest whose virtual address it is; 0 = none, and no second stage
+///   ept_root    in   root of the second stage; used with `vm` only
 ///   time, cache in   the core's local time and lines: a walk reads memory in its name
+///   part        in   what the time of a walk's reads goes to
 ///   translation out  written by whoever answers; meaningful only without a fault
 ///   fault       out  kNone unless the walk ended in a fault
+///   violation   out  meaningful only with kSecondStage
 class TranslationExtension final : public tlm::tlm_extension<TranslationExtension> {
 public:
+    // What every access uses comes first. `vm` is not next to `pcid`: read as one word right after
+    // they were written as two, they would stall the host's processor.
     rmap::OperationId operation = 0;
     rmap::Access access{};
     rmap::Pcid pcid = 0;
@@ -29,6 +36,10 @@ public:
     DataCache* cache = nullptr;
     Translation translation;
     rmap::Fault fault = rmap::Fault::kNone;
+    rmap::Part part = rmap::Part::kUser;
+    rmap::VmId vm = 0;
+    rmap::PhysAddr ept_root{};
+    SecondStageViolation violation;
 
     tlm::tlm_extension_base* clone() const override { return new TranslationExtension(*this); }
     void copy_from(const tlm::tlm_extension_base& other) override {

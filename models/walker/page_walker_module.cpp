@@ -2,12 +2,14 @@
 #include "models/walker/page_walker_module.hpp"
 
 #include "models/tlm/thread_time.hpp"
+#include "models/walker/nested_walk.hpp"
 
 namespace mmusim::models {
 
 using rmap::Access;
 using rmap::Fault;
 using rmap::FrameNumber;
+using rmap::GuestPhysAddr;
 using rmap::Instant;
 using rmap::PhysAddr;
 using rmap::Pte;
@@ -23,7 +25,11 @@ void PageWalkerModule::b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_
     ++stats_.walks;
     delay += to_sc_time(config_.start);
     request.fault = walk(rmap::VirtAddr{trans.get_address()}, request, delay);
-    if (request.fault != Fault::kNone) ++stats_.faults;
+    if (request.vm != 0) ++stats_.nested;
+    if (request.fault == Fault::kSecondStage)
+        ++stats_.violations;
+    else if (request.fault != Fault::kNone)
+        ++stats_.faults;
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
@@ -34,7 +40,7 @@ Word PageWalkerModule::access(PhysAddr at, const rmap::PhysMemPort::Apply* apply
     side.operation = request.operation;
     side.time = request.time;
     side.cache = request.cache;
-    side.part = rmap::Part::kUser;
+    side.part = request.part;
     side.apply = apply;
     auto& trans = loan.payload();
     trans.set_command(apply ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
@@ -52,14 +58,22 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
                              sc_core::sc_time& delay) {
     FrameNumber table = rmap::frame_of(request.root);
     for (unsigned level = rmap::kPageTableLevels; level >= 1; --level) {
+        PhysAddr at = rmap::entry_address(table, address, level);
+        if (request.vm != 0) {
+            const auto page = second_stage({at.value}, Access::kWrite, request, delay);
+            if (!page) return Fault::kSecondStage;
+            at = physical(GuestPhysAddr{at.value}, *page);
+        }
         delay += to_sc_time(config_.level);
-        const PhysAddr at = rmap::entry_address(table, address, level);
         const Word word = access(at, nullptr, request, delay);
         ++stats_.reads;
         const Pte entry(word.value);
         if (!entry.present()) return Fault::kNotPresent;
-        if (level == 1 || (level == 2 && entry.huge()))
-            return leaf(at, word, level, request, delay);
+        if (level == 1 || (level == 2 && entry.huge())) {
+            const Fault fault = leaf(at, word, level, request, delay);
+            if (fault != Fault::kNone || request.vm == 0) return fault;
+            return final_stage(address, request, delay);
+        }
         table = entry.frame();
     }
     return Fault::kNotPresent;
@@ -97,6 +111,33 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
     result.large = level == 2;
     result.global = entry.global();
     result.read_at = read_at;
+    return Fault::kNone;
+}
+
+std::optional<Translation> PageWalkerModule::second_stage(GuestPhysAddr address, Access kind,
+                                                          TranslationExtension& request,
+                                                          sc_core::sc_time& delay) {
+    const auto access_entry = [&](PhysAddr at, const rmap::PhysMemPort::Apply* apply) {
+        if (!apply) delay += to_sc_time(config_.level);
+        ++(apply ? stats_.second_stage_assists : stats_.second_stage_reads);
+        const Word word = access(at, apply, request, delay);
+        return EntryRead{word, read_at_};
+    };
+    const auto page = walk_second_stage(request.ept_root, address, kind, access_entry);
+    if (!page) request.violation = {address, kind};
+    return page;
+}
+
+/// The guest's own tables have led to a page of its memory; where that is.
+Fault PageWalkerModule::final_stage(rmap::VirtAddr address, TranslationExtension& request,
+                                    sc_core::sc_time& delay) {
+    const auto page = rmap::page_of(address);
+    const std::uint64_t offset = address.value % rmap::kPageSize;
+    const auto frame = guest_frame(page, request.translation);
+    const GuestPhysAddr guest{rmap::address_of(frame).value + offset};
+    const auto second = second_stage(guest, request.access, request, delay);
+    if (!second) return Fault::kSecondStage;
+    request.translation = combine(page, request.translation, *second);
     return Fault::kNone;
 }
 

@@ -3,6 +3,7 @@
 
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <optional>
 #include <systemc>
 
 #include "models/tlm/coherence_extension.hpp"
@@ -15,16 +16,25 @@ namespace mmusim::models {
 
 struct WalkerStats {
     std::uint64_t walks = 0;
-    std::uint64_t reads = 0;    ///< page-table entries read
-    std::uint64_t assists = 0;  ///< accessed or dirty bits set
-    std::uint64_t faults = 0;
+    std::uint64_t nested = 0;   ///< of them, those of a guest, with a second stage
+    std::uint64_t reads = 0;    ///< page-table entries read; of a nested walk, the guest's own
+    std::uint64_t assists = 0;  ///< accessed or dirty bits set in these
+    std::uint64_t faults = 0;   ///< page faults, a guest's included
+    std::uint64_t second_stage_reads = 0;    ///< second-stage entries read
+    std::uint64_t second_stage_assists = 0;  ///< accessed or dirty bits set in these
+    std::uint64_t violations = 0;            ///< walks that the second stage has ended
 };
 
 /// Models: the walk of four-level x86-64 page tables with 4 KiB and 2 MiB pages (Intel SDM vol. 3,
 /// 4.5), reading entries from memory and setting accessed and dirty bits by locked instructions
-/// that fail when the entry changed meanwhile (4.8).
-/// Does not model: paging-structure caches, accessed bits of upper levels, 1 GiB pages, execute
-/// and supervisor permissions.
+/// that fail when the entry changed meanwhile (4.8). For a guest, the two-dimensional walk (28.3):
+/// the address of each of its entries and of the page goes through the second stage, 24 reads for
+/// a page that both stages map with 4 KiB. The guest's tables count as written by every access of
+/// a walk (28.3.5): their second-stage leaves have to be writable and become dirty. Bits of the
+/// guest are set before the page's own second stage is looked at, and stay set if that is violated.
+/// Does not model: paging-structure caches, a cache of second-stage translations, accessed bits of
+/// upper levels of either stage, 1 GiB pages, execute and supervisor permissions, EPT without
+/// accessed and dirty bits.
 class PageWalkerModule final : public sc_core::sc_module {
 public:
     tlm_utils::passthrough_target_socket<PageWalkerModule> tlb_socket{"tlb_socket"};
@@ -40,6 +50,10 @@ private:
                      sc_core::sc_time& delay);
     rmap::Fault leaf(rmap::PhysAddr at, rmap::Word entry, unsigned level,
                      TranslationExtension& request, sc_core::sc_time& delay);
+    std::optional<Translation> second_stage(rmap::GuestPhysAddr address, rmap::Access kind,
+                                            TranslationExtension& request, sc_core::sc_time& delay);
+    rmap::Fault final_stage(rmap::VirtAddr address, TranslationExtension& request,
+                            sc_core::sc_time& delay);
     rmap::Word access(rmap::PhysAddr at, const rmap::PhysMemPort::Apply* apply,
                       TranslationExtension& request, sc_core::sc_time& delay);
 

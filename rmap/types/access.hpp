@@ -5,7 +5,8 @@ namespace mmusim::rmap {
 
 enum class Access { kRead, kWrite };
 
-/// Why a translation failed, as the page-fault error code tells it.
-enum class Fault { kNone, kNotPresent, kProtection };
+/// Why a translation failed: as the page-fault error code tells it, or because the second stage of
+/// a guest's translation did not allow an access (an EPT violation, Intel SDM vol. 3, 28.3.3.2).
+enum class Fault { kNone, kNotPresent, kProtection, kSecondStage };
 
 }  // namespace mmusim::rmap

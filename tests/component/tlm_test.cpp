@@ -52,11 +52,19 @@ TEST_CASE("tlm: clone and copy_from keep every field of each extension", "[compo
             e.pcid = 7;
             e.root = rmap::PhysAddr{0x1000};
             e.translation.frame = rmap::FrameNumber{9};
-            e.fault = rmap::Fault::kProtection;
+            e.fault = rmap::Fault::kSecondStage;
+            e.vm = 5;
+            e.ept_root = rmap::PhysAddr{0x2000};
+            e.part = rmap::Part::kGuest;
+            e.violation = {rmap::GuestPhysAddr{0x3000}, rmap::Access::kWrite};
         },
         [](const auto& e) {
-            return e.access == rmap::Access::kWrite && e.pcid == 7 && e.root.value == 0x1000 &&
-                   e.translation.frame.value == 9 && e.fault == rmap::Fault::kProtection;
+            const bool asked = e.access == rmap::Access::kWrite && e.pcid == 7 &&
+                               e.root.value == 0x1000 && e.vm == 5 && e.ept_root.value == 0x2000 &&
+                               e.part == rmap::Part::kGuest;
+            return asked && e.translation.frame.value == 9 &&
+                   e.fault == rmap::Fault::kSecondStage && e.violation.address.value == 0x3000 &&
+                   e.violation.access == rmap::Access::kWrite;
         });
     check_copies<models::MaintenanceExtension>(
         [](auto& e) {

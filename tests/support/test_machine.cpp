@@ -36,13 +36,15 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
 }
 
 TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessObserver* observer,
-                         std::optional<rmap::Duration> quantum) {
+                         std::optional<rmap::Duration> quantum,
+                         std::vector<rmap::CpuId> creation_order) {
     for (unsigned i = 0; i < config.topology.cores(); ++i)
         software_.push_back(std::make_unique<Software>());
     platform::Platform::Options options;
     options.lookahead = platform::lookahead_of(config);
     options.lookahead.quantum = quantum;
     options.observer = observer;
+    options.creation_order = std::move(creation_order);
     options.checks = platform::ProtocolChecks::kOn;
     platform_ = std::make_unique<platform::Platform>(
         config, options,

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "models/tlb/tlb_array.hpp"
+#include "rmap/types/check.hpp"
 
 namespace mmusim::test {
 
@@ -25,41 +26,42 @@ Translation to(std::uint64_t frame) {
     return translation;
 }
 
-bool hits(TlbArray& tlb, std::uint64_t page, rmap::Pcid pcid = 1, Access access = Access::kRead) {
-    return tlb.lookup(PageNumber{page}, pcid, access) != nullptr;
+bool hits(TlbArray& tlb, std::uint64_t page, rmap::Pcid pcid = 1, Access access = Access::kRead,
+          rmap::VmId vm = 0) {
+    return tlb.lookup(PageNumber{page}, {pcid, vm}, access) != nullptr;
 }
 
 }  // namespace
 
 TEST_CASE("tlb array: the least recently used way of a full set gives way", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    tlb.insert(PageNumber{0}, 1, to(10));
-    tlb.insert(PageNumber{kSets}, 1, to(11));
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    tlb.insert(PageNumber{kSets}, {1, 0}, to(11));
     CHECK(hits(tlb, 0));
-    tlb.insert(PageNumber{2 * kSets}, 1, to(12));
+    tlb.insert(PageNumber{2 * kSets}, {1, 0}, to(12));
     CHECK(hits(tlb, 0));
     CHECK_FALSE(hits(tlb, kSets));
     CHECK(hits(tlb, 2 * kSets));
-    tlb.insert(PageNumber{1}, 1, to(13));  // another set
+    tlb.insert(PageNumber{1}, {1, 0}, to(13));  // another set
     CHECK(hits(tlb, 0));
 }
 
 TEST_CASE("tlb array: a page filled again replaces itself", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    tlb.insert(PageNumber{0}, 1, to(10));
-    tlb.insert(PageNumber{kSets}, 1, to(11));
-    tlb.insert(PageNumber{0}, 1, to(20));
-    CHECK(tlb.lookup(PageNumber{0}, 1, Access::kRead)->frame == FrameNumber{20});
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    tlb.insert(PageNumber{kSets}, {1, 0}, to(11));
+    tlb.insert(PageNumber{0}, {1, 0}, to(20));
+    CHECK(tlb.lookup(PageNumber{0}, {1, 0}, Access::kRead)->frame == FrameNumber{20});
     CHECK(hits(tlb, kSets));
 }
 
 TEST_CASE("tlb array: contexts share no entry and global entries answer for all", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    tlb.insert(PageNumber{0}, 1, to(10));
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
     CHECK_FALSE(hits(tlb, 0, 2));
     Translation global = to(11);
     global.global = true;
-    tlb.insert(PageNumber{1}, 1, global);
+    tlb.insert(PageNumber{1}, {1, 0}, global);
     CHECK(hits(tlb, 1, 2));
     tlb.invalidate({TlbOperation::Kind::kCr3Write, 2, {}, {}});
     CHECK(hits(tlb, 1, 2));
@@ -73,12 +75,12 @@ TEST_CASE("tlb array: a store needs a writable entry that is known to be dirty",
     TlbArray tlb(kConfig);
     Translation clean = to(10);
     clean.dirty = false;
-    tlb.insert(PageNumber{0}, 1, clean);
+    tlb.insert(PageNumber{0}, {1, 0}, clean);
     CHECK(hits(tlb, 0));
     CHECK_FALSE(hits(tlb, 0, 1, Access::kWrite));
     Translation read_only = to(11);
     read_only.writable = false;
-    tlb.insert(PageNumber{1}, 1, read_only);
+    tlb.insert(PageNumber{1}, {1, 0}, read_only);
     CHECK_FALSE(hits(tlb, 1, 1, Access::kWrite));
     CHECK(tlb.stats().hits == 1);
     CHECK(tlb.stats().misses == 2);
@@ -88,16 +90,77 @@ TEST_CASE("tlb array: invalidating any page of a large one drops it whole", "[un
     TlbArray tlb(kConfig);
     Translation large = to(512);
     large.large = true;
-    tlb.insert(PageNumber{512}, 1, large);
+    tlb.insert(PageNumber{512}, {1, 0}, large);
     CHECK(hits(tlb, 512 + 300));
     CHECK(tlb.invalidate(
               {TlbOperation::Kind::kInvlpg, 1, rmap::address_of(PageNumber{512 + 77}), {}}) == 1);
     CHECK_FALSE(hits(tlb, 512));
 }
 
+TEST_CASE("tlb array: guests and the host share no entry", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    tlb.insert(PageNumber{0}, {1, 7}, to(11));
+    CHECK(tlb.lookup(PageNumber{0}, {1, 0}, Access::kRead)->frame == FrameNumber{10});
+    CHECK(tlb.lookup(PageNumber{0}, {1, 7}, Access::kRead)->frame == FrameNumber{11});
+    CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 8));
+    CHECK_FALSE(hits(tlb, 0, 2, Access::kRead, 7));
+}
+
+TEST_CASE("tlb array: a global entry of a guest answers in that guest only", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    Translation global = to(10);
+    global.global = true;
+    tlb.insert(PageNumber{0}, {1, 7}, global);
+    CHECK(hits(tlb, 0, 2, Access::kRead, 7));
+    CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 0));
+    CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 8));
+}
+
+TEST_CASE("tlb array: invalidations of the host leave guests alone", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    Translation global = to(10);
+    global.global = true;
+    Translation large = to(512);
+    large.large = true;
+    tlb.insert(PageNumber{0}, {1, 7}, to(11));
+    tlb.insert(PageNumber{1}, {1, 7}, global);
+    tlb.insert(PageNumber{512}, {1, 7}, large);
+    using Kind = TlbOperation::Kind;
+    for (const auto kind : {Kind::kInvlpg, Kind::kInvpcidAddress, Kind::kCr3Write,
+                            Kind::kCr3WriteNoFlush, Kind::kAll})
+        for (const std::uint64_t page : {0, 1, 512})
+            CHECK(tlb.invalidate({kind, 1, rmap::address_of(PageNumber{page}), {}}) == 0);
+    CHECK(hits(tlb, 0, 1, Access::kRead, 7));
+    CHECK(hits(tlb, 1, 1, Access::kRead, 7));
+    CHECK(hits(tlb, 512, 1, Access::kRead, 7));
+}
+
+TEST_CASE("tlb array: INVEPT drops everything of its guest and nothing else", "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    Translation global = to(10);
+    global.global = true;
+    Translation large = to(512);
+    large.large = true;
+    tlb.insert(PageNumber{0}, {1, 7}, to(11));
+    tlb.insert(PageNumber{1}, {2, 7}, global);
+    tlb.insert(PageNumber{512}, {3, 7}, large);
+    tlb.insert(PageNumber{2}, {1, 8}, to(12));
+    tlb.insert(PageNumber{3}, {1, 0}, to(13));
+    CHECK(tlb.invalidate({TlbOperation::Kind::kInvept, 0, {}, {}, 7}) == 3);
+    CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 7));
+    CHECK_FALSE(hits(tlb, 1, 2, Access::kRead, 7));
+    CHECK_FALSE(hits(tlb, 512, 3, Access::kRead, 7));
+    CHECK(hits(tlb, 2, 1, Access::kRead, 8));
+    CHECK(hits(tlb, 3));
+    CHECK(tlb.stats().invalidated == 3);
+    CHECK_THROWS_AS(tlb.invalidate({TlbOperation::Kind::kInvept, 0, {}, {}, 0}),
+                    rmap::InvariantError);
+}
+
 TEST_CASE("tlb array: an array without entries always misses", "[unit][tlb]") {
     TlbArray tlb({{0, 0}, {0, 0}, {}, {}});
-    tlb.insert(PageNumber{0}, 1, to(10));
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
     CHECK_FALSE(hits(tlb, 0));
     CHECK(tlb.invalidate({TlbOperation::Kind::kAll, 0, {}, {}}) == 0);
 }
