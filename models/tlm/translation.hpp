@@ -16,6 +16,15 @@ struct Translation {
     bool large = false;
     bool global = false;
     rmap::Instant read_at{};  ///< when the entry was read from memory
+    /// When the first of the entries was read that the walk went through: an invalidation after
+    /// that may concern one of them.
+    rmap::Instant oldest_read{};
+};
+
+/// A page table as a walk has found it: what paging-structure caches keep of a level-2 entry.
+struct WalkedTable {
+    rmap::FrameNumber frame{};
+    rmap::Instant oldest_read{};  ///< as in Translation
 };
 
 }  // namespace mmusim::models

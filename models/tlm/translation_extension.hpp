@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <tlm>
 
 #include "models/tlm/translation.hpp"
@@ -17,8 +18,10 @@ class ThreadTime;
 ///   access      in   written by the core
 ///   pcid, root  in   the core's CR3
 ///   time, cache in   the core's local time and lines: a walk reads memory in its name
+///   known_table in   the page table, from a paging-structure cache: the walk is of its entry only
 ///   translation out  written by whoever answers; meaningful only without a fault
 ///   fault       out  kNone unless the walk ended in a fault
+///   page_table  out  written by the walker: the page table that it went through, if it did
 class TranslationExtension final : public tlm::tlm_extension<TranslationExtension> {
 public:
     rmap::OperationId operation = 0;
@@ -27,8 +30,10 @@ public:
     rmap::PhysAddr root{};
     ThreadTime* time = nullptr;
     DataCache* cache = nullptr;
+    std::optional<WalkedTable> known_table;
     Translation translation;
     rmap::Fault fault = rmap::Fault::kNone;
+    std::optional<WalkedTable> page_table;
 
     tlm::tlm_extension_base* clone() const override { return new TranslationExtension(*this); }
     void copy_from(const tlm::tlm_extension_base& other) override {

@@ -22,9 +22,10 @@ struct WalkerStats {
 
 /// Models: the walk of four-level x86-64 page tables with 4 KiB and 2 MiB pages (Intel SDM vol. 3,
 /// 4.5), reading entries from memory and setting accessed and dirty bits by locked instructions
-/// that fail when the entry changed meanwhile (4.8).
-/// Does not model: paging-structure caches, accessed bits of upper levels, 1 GiB pages, execute
-/// and supervisor permissions.
+/// that fail when the entry changed meanwhile (4.8). A caller that keeps a paging-structure cache
+/// (WalkCache) says where the walk begins.
+/// Does not model: paging-structure caches of cores, accessed bits of upper levels, 1 GiB pages,
+/// execute and supervisor permissions.
 class PageWalkerModule final : public sc_core::sc_module {
 public:
     tlm_utils::passthrough_target_socket<PageWalkerModule> tlb_socket{"tlb_socket"};
@@ -45,7 +46,8 @@ private:
 
     const WalkerConfig config_;
     PayloadPool<CoherenceExtension> pool_;
-    rmap::Instant read_at_{};  ///< when the last entry was read
+    rmap::Instant read_at_{};      ///< when the last entry was read
+    rmap::Instant oldest_read_{};  ///< when the first entry of the walk was read
     WalkerStats stats_;
 };
 
