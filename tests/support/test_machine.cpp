@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/test_machine.hpp"
 
+#include <utility>
+
 #include "rmap/types/pte.hpp"
 
 namespace mmusim::test {
@@ -36,7 +38,8 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
 }
 
 TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessObserver* observer,
-                         std::optional<rmap::Duration> quantum) {
+                         std::optional<rmap::Duration> quantum,
+                         std::vector<rmap::CpuId> creation_order) {
     for (unsigned i = 0; i < config.topology.cores(); ++i)
         software_.push_back(std::make_unique<Software>());
     platform::Platform::Options options;
@@ -44,6 +47,7 @@ TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessO
     options.lookahead.quantum = quantum;
     options.observer = observer;
     options.checks = platform::ProtocolChecks::kOn;
+    options.creation_order = std::move(creation_order);
     platform_ = std::make_unique<platform::Platform>(
         config, options,
         [this](rmap::CpuId cpu) -> models::CoreSoftware& { return *software_[cpu]; });

@@ -21,7 +21,8 @@ public:
 
     explicit TestMachine(const platform::PlatformConfig& config,
                          models::AccessObserver* observer = nullptr,
-                         std::optional<rmap::Duration> quantum = std::nullopt);
+                         std::optional<rmap::Duration> quantum = std::nullopt,
+                         std::vector<rmap::CpuId> creation_order = {});
 
     void program(rmap::CpuId cpu, Program program) { software_[cpu]->program = std::move(program); }
     void handler(rmap::CpuId cpu, Handler handler) { software_[cpu]->handler = std::move(handler); }
