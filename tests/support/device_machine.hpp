@@ -89,6 +89,9 @@ public:
     rmap::Duration first_read() const { return platform_.memory.latency.dram; }
     rmap::Duration next_read() const { return platform_.memory.latency.llc; }
 
+    /// Reading the way to a PASID entry for the first time: four lines, two words of the last.
+    rmap::Duration pasid_walk() const { return first_read() * 4 + next_read(); }
+
     static constexpr rmap::FrameNumber kRootTable{32};
     static constexpr rmap::FrameNumber kQueue{40};
     static constexpr rmap::FrameNumber kStatus{41};
