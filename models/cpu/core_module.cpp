@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "rmap/types/check.hpp"
+#include "models/tlm/guarded_process.hpp"
 #include "rmap/types/pte.hpp"
 #include "rmap/types/time_rule.hpp"
 
@@ -53,16 +54,10 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
 }
 
 void CoreModule::run_software_thread() {
-    // An exception must not leave a process of the simulator, where it would lose its type.
-    try {
+    failure_ = run_guarded([&] {
         software_.run(*this);
         time_.halt(Part::kIdle);
-    } catch (const sc_core::sc_unwind_exception&) {
-        throw;
-    } catch (...) {
-        failure_ = std::current_exception();
-        sc_core::sc_stop();
-    }
+    });
 }
 
 // ---- user accesses ----
@@ -236,6 +231,18 @@ void CoreModule::command_interrupt(const rmap::CpuMask& targets, rmap::Vector ve
     loan.payload().set_command(tlm::TLM_IGNORE_COMMAND);
     auto delay = time_.offset() + to_sc_time(way);
     send_socket->b_transport(loan.payload(), delay);
+}
+
+void CoreModule::write_queue_tail(std::uint64_t tail, rmap::Completion& write_back, Duration cost,
+                                  Duration way, Part part) {
+    time_.spend(cost, part);
+    PayloadPool<DoorbellExtension>::Loan loan(doorbells_);
+    auto& message = loan.extension();
+    message.doorbell = {tail, account_.current(), &write_back};
+    message.key = time_.next_key(time_.local_now() + way);
+    loan.payload().set_command(tlm::TLM_WRITE_COMMAND);
+    auto delay = time_.offset() + to_sc_time(way);
+    doorbell_socket->b_transport(loan.payload(), delay);
 }
 
 void CoreModule::deliver(tlm::tlm_generic_payload& trans, sc_core::sc_time&) {

@@ -13,8 +13,10 @@
 #include "models/mem/data_cache.hpp"
 #include "models/observe/access_record.hpp"
 #include "models/tlm/coherence_extension.hpp"
+#include "models/tlm/doorbell_extension.hpp"
 #include "models/tlm/interrupt_extension.hpp"
 #include "models/tlm/pooled_payload.hpp"
+#include "models/tlm/protocols.hpp"
 #include "models/tlm/thread_time.hpp"
 #include "models/tlm/translation_extension.hpp"
 #include "rmap/ports/guest_port.hpp"
@@ -46,6 +48,9 @@ public:
     Initiator<CoreModule> send_socket{"send_socket"};  ///< interrupt fabric, commands
     tlm_utils::passthrough_target_socket<CoreModule> deliver_socket{
         "deliver_socket"};  ///< likewise
+    /// Invalidation queue of the IOMMU; unbound on a machine without one.
+    tlm_utils::simple_initiator_socket_optional<CoreModule, 32, DoorbellProtocol> doorbell_socket{
+        "doorbell_socket"};
 
     struct Config {
         rmap::CpuId id = 0;
@@ -88,6 +93,11 @@ public:
     void command_interrupt(const rmap::CpuMask& targets, rmap::Vector vector, rmap::Duration cost,
                            rmap::Duration way, rmap::Part part);
 
+    /// One write of the tail register of the IOMMU's invalidation queue; arrives there `way`
+    /// later, at least C. `write_back` as in rmap::IommuPort.
+    void write_queue_tail(std::uint64_t tail, rmap::Completion& write_back, rmap::Duration cost,
+                          rmap::Duration way, rmap::Part part);
+
     // rmap::PhysMemPort: kernel loads, stores and locked instructions.
     rmap::Word load(rmap::PhysAddr address, rmap::Part part) override;
     rmap::Word read_modify_write(rmap::PhysAddr address, Apply apply, rmap::Part part) override;
@@ -126,6 +136,7 @@ private:
     PayloadPool<MaintenanceExtension> maintenances_;
     PayloadPool<CoherenceExtension> accesses_;
     PayloadPool<InterruptExtension> interrupts_;
+    PayloadPool<DoorbellExtension> doorbells_;
     std::vector<AccessRecord> unjudged_;
     std::exception_ptr failure_;
     CoreStats stats_;

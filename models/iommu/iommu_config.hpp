@@ -15,6 +15,7 @@ struct IommuConfig {
     WalkerConfig walker;           ///< first-level walks
     unsigned walkers = 1;          ///< requests that are walked for at the same time
     unsigned queue_entries = 256;  ///< descriptors of the invalidation queue, a power of two
+    unsigned fault_records = 8;    ///< fault recording registers
 
     rmap::Duration doorbell_write{};          ///< tail-register write, on the core
     rmap::Duration doorbell{};                ///< from the core to the unit; at least C

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/tlm/protocol_checker_module.hpp"
 
+#include "models/tlm/protocols.hpp"
+
 namespace mmusim::models {
 
-ProtocolCheckerModule::ProtocolCheckerModule(const sc_core::sc_module_name& name)
+template <class Protocol>
+BasicProtocolCheckerModule<Protocol>::BasicProtocolCheckerModule(
+    const sc_core::sc_module_name& name)
     : sc_module(name) {
-    initiator_side.register_b_transport(this, &ProtocolCheckerModule::b_transport);
+    initiator_side.register_b_transport(this, &BasicProtocolCheckerModule::b_transport);
 }
 
-void ProtocolCheckerModule::demand(bool condition, const char* rule) {
+template <class Protocol>
+void BasicProtocolCheckerModule<Protocol>::demand(bool condition, const char* rule) {
     if (!condition) SC_REPORT_ERROR(name(), rule);
 }
 
-void ProtocolCheckerModule::b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
+template <class Protocol>
+void BasicProtocolCheckerModule<Protocol>::b_transport(tlm::tlm_generic_payload& trans,
+                                                       sc_core::sc_time& delay) {
     ++transactions_;
     demand(trans.get_response_status() == tlm::TLM_INCOMPLETE_RESPONSE,
            "a request comes with TLM_INCOMPLETE_RESPONSE");
@@ -33,5 +40,10 @@ void ProtocolCheckerModule::b_transport(tlm::tlm_generic_payload& trans, sc_core
            "the target has changed the data pointer or length");
     demand(sc_core::sc_time_stamp() + delay >= before, "annotated time has run backwards");
 }
+
+template class BasicProtocolCheckerModule<tlm::tlm_base_protocol_types>;
+template class BasicProtocolCheckerModule<DoorbellProtocol>;
+template class BasicProtocolCheckerModule<AtsProtocol>;
+template class BasicProtocolCheckerModule<DeviceTlbProtocol>;
 
 }  // namespace mmusim::models

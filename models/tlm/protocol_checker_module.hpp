@@ -10,13 +10,17 @@ namespace mmusim::models {
 /// Bound between two sockets, it polices the base protocol of blocking transport (IEEE 1666-2011,
 /// 14 and 16): a payload comes with an incomplete response and leaves with another one, its
 /// attributes come back as they were, and annotated time does not run backwards. A breach is an
-/// error report that names the socket. Used in test builds; takes no simulated time.
-class ProtocolCheckerModule final : public sc_core::sc_module {
+/// error report that names the socket. Used in test builds; takes no simulated time. `Protocol` is
+/// one of protocols.hpp.
+template <class Protocol>
+class BasicProtocolCheckerModule final : public sc_core::sc_module {
 public:
-    tlm_utils::passthrough_target_socket<ProtocolCheckerModule> initiator_side{"initiator_side"};
-    tlm_utils::simple_initiator_socket<ProtocolCheckerModule> target_side{"target_side"};
+    tlm_utils::passthrough_target_socket<BasicProtocolCheckerModule, 32, Protocol> initiator_side{
+        "initiator_side"};
+    tlm_utils::simple_initiator_socket<BasicProtocolCheckerModule, 32, Protocol> target_side{
+        "target_side"};
 
-    explicit ProtocolCheckerModule(const sc_core::sc_module_name& name);
+    explicit BasicProtocolCheckerModule(const sc_core::sc_module_name& name);
 
     std::uint64_t transactions() const { return transactions_; }
 
@@ -26,5 +30,7 @@ private:
 
     std::uint64_t transactions_ = 0;
 };
+
+using ProtocolCheckerModule = BasicProtocolCheckerModule<tlm::tlm_base_protocol_types>;
 
 }  // namespace mmusim::models

@@ -19,6 +19,15 @@ struct Translation {
     bool global = false;
     rmap::Instant read_at{};  ///< when the entry was read from memory; of a guest's page, the
                               ///< second stage's entry
+    /// When the first of the entries was read that the walk went through: an invalidation after
+    /// that may concern one of them.
+    rmap::Instant oldest_read{};
+};
+
+/// A page table as a walk has found it: what paging-structure caches keep of a level-2 entry.
+struct WalkedTable {
+    rmap::FrameNumber frame{};
+    rmap::Instant oldest_read{};  ///< as in Translation
 };
 
 /// What the second stage does not allow.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <tlm>
 
 #include "models/tlm/translation.hpp"
@@ -21,9 +22,11 @@ class ThreadTime;
 ///   ept_root    in   root of the second stage; used with `vm` only
 ///   time, cache in   the core's local time and lines: a walk reads memory in its name
 ///   part        in   what the time of a walk's reads goes to
+///   known_table in   the page table, from a paging-structure cache: the walk is of its entry only
 ///   translation out  written by whoever answers; meaningful only without a fault
 ///   fault       out  kNone unless the walk ended in a fault
 ///   violation   out  meaningful only with kSecondStage
+///   page_table  out  written by the walker: the page table that it went through, if it did
 class TranslationExtension final : public tlm::tlm_extension<TranslationExtension> {
 public:
     // What every access uses comes first. `vm` is not next to `pcid`: read as one word right after
@@ -40,6 +43,8 @@ public:
     rmap::VmId vm = 0;
     rmap::PhysAddr ept_root{};
     SecondStageViolation violation;
+    std::optional<WalkedTable> known_table;
+    std::optional<WalkedTable> page_table;
 
     tlm::tlm_extension_base* clone() const override { return new TranslationExtension(*this); }
     void copy_from(const tlm::tlm_extension_base& other) override {

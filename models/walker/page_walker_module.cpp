@@ -57,7 +57,14 @@ Word PageWalkerModule::access(PhysAddr at, const rmap::PhysMemPort::Apply* apply
 Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& request,
                              sc_core::sc_time& delay) {
     FrameNumber table = rmap::frame_of(request.root);
-    for (unsigned level = rmap::kPageTableLevels; level >= 1; --level) {
+    unsigned level = rmap::kPageTableLevels;
+    request.page_table = request.known_table;
+    if (request.known_table) {
+        table = request.known_table->frame;
+        level = 1;
+        oldest_read_ = request.known_table->oldest_read;
+    }
+    for (; level >= 1; --level) {
         PhysAddr at = rmap::entry_address(table, address, level);
         if (request.vm != 0) {
             const auto page = second_stage({at.value}, Access::kWrite, request, delay);
@@ -67,6 +74,7 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
         delay += to_sc_time(config_.level);
         const Word word = access(at, nullptr, request, delay);
         ++stats_.reads;
+        if (level == rmap::kPageTableLevels) oldest_read_ = read_at_;
         const Pte entry(word.value);
         if (!entry.present()) return Fault::kNotPresent;
         if (level == 1 || (level == 2 && entry.huge())) {
@@ -75,6 +83,7 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
             return final_stage(address, request, delay);
         }
         table = entry.frame();
+        if (level == 2) request.page_table = WalkedTable{table, oldest_read_};
     }
     return Fault::kNotPresent;
 }
@@ -111,6 +120,7 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
     result.large = level == 2;
     result.global = entry.global();
     result.read_at = read_at;
+    result.oldest_read = oldest_read_;
     return Fault::kNone;
 }
 

@@ -32,9 +32,10 @@ struct WalkerStats {
 /// a page that both stages map with 4 KiB. The guest's tables count as written by every access of
 /// a walk (28.3.5): their second-stage leaves have to be writable and become dirty. Bits of the
 /// guest are set before the page's own second stage is looked at, and stay set if that is violated.
-/// Does not model: paging-structure caches, a cache of second-stage translations, accessed bits of
-/// upper levels of either stage, 1 GiB pages, execute and supervisor permissions, EPT without
-/// accessed and dirty bits.
+/// A caller that keeps a paging-structure cache (WalkCache) says where the walk begins.
+/// Does not model: paging-structure caches of cores, a cache of second-stage translations, accessed
+/// bits of upper levels of either stage, 1 GiB pages, execute and supervisor permissions, EPT
+/// without accessed and dirty bits.
 class PageWalkerModule final : public sc_core::sc_module {
 public:
     tlm_utils::passthrough_target_socket<PageWalkerModule> tlb_socket{"tlb_socket"};
@@ -59,7 +60,8 @@ private:
 
     const WalkerConfig config_;
     PayloadPool<CoherenceExtension> pool_;
-    rmap::Instant read_at_{};  ///< when the last entry was read
+    rmap::Instant read_at_{};      ///< when the last entry was read
+    rmap::Instant oldest_read_{};  ///< when the first entry of the walk was read
     WalkerStats stats_;
 };
 

@@ -37,7 +37,8 @@ public:
     void stage(Part part, Instant until);
 
     /// Makes the result known: it takes effect at `at`. Called once, by any actor or home; `at` is
-    /// later than the caller's local time by at least the memory lookahead.
+    /// later than the caller's local time by at least the memory lookahead. To an owner that does
+    /// nothing but await it, with interrupts off, a home may also say "now".
     void complete(Instant at);
 
     /// Charges the stretch [from, to) of the waiter to the stages; `rest` gets what is left.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/test_machine.hpp"
 
+#include <utility>
+
 #include "rmap/types/pte.hpp"
 
 namespace mmusim::test {
@@ -46,6 +48,7 @@ TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessO
     options.observer = observer;
     options.creation_order = std::move(creation_order);
     options.checks = platform::ProtocolChecks::kOn;
+    options.creation_order = std::move(creation_order);
     platform_ = std::make_unique<platform::Platform>(
         config, options,
         [this](rmap::CpuId cpu) -> models::CoreSoftware& { return *software_[cpu]; });

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <tlm_utils/passthrough_target_socket.h>
+#include <tlm_utils/simple_initiator_socket.h>
+#include <exception>
+#include <map>
+#include <optional>
+#include <systemc>
+#include <vector>
+
+#include "models/device/device_program.hpp"
+#include "models/device/dma_device_config.hpp"
+#include "models/device/in_flight_list.hpp"
+#include "models/iommu/iotlb_array.hpp"
+#include "models/observe/access_record.hpp"
+#include "models/observe/event_writer.hpp"
+#include "models/tlm/device_tlb_invalidation_extension.hpp"
+#include "models/tlm/dma_translation_extension.hpp"
+#include "models/tlm/pooled_payload.hpp"
+#include "models/tlm/protocols.hpp"
+#include "models/tlm/thread_time.hpp"
+#include "rmap/types/injected_fault.hpp"
+
+namespace mmusim::models {
+
+enum class DmaResult { kStarted, kFault };
+
+struct DmaDeviceStats {
+    std::uint64_t accesses = 0;
+    std::uint64_t faults = 0;
+    std::uint64_t requests = 0;       ///< translation requests, or untranslated ones
+    std::uint64_t stale_answers = 0;  ///< answers that an invalidation overtook; asked again
+    std::uint64_t invalidations = 0;
+};
+
+/// Models: a device with DMA into address spaces of processes: an engine as a thread of time, an
+/// address translation cache (PCI Express 5.0, 10) or none, and several accesses in flight. The
+/// side that answers invalidate requests is a home. A translation is used only if no invalidation
+/// that has arrived until the access starts concerns it; an invalidation completes when the
+/// accesses that started before it arrived are over.
+/// Does not model: page requests, bandwidth of the link, data, limits on outstanding invalidations.
+class DmaDeviceModule final : public sc_core::sc_module {
+public:
+    tlm_utils::simple_initiator_socket<DmaDeviceModule, 32, AtsProtocol> iommu_socket{
+        "iommu_socket"};
+    tlm_utils::passthrough_target_socket<DmaDeviceModule, 32, DeviceTlbProtocol> invalidate_socket{
+        "invalidate_socket"};
+
+    struct Config {
+        DmaDeviceConfig device;
+        Lookahead lookahead;
+        rmap::ActorId engine = 0;
+        rmap::ActorId atc = 0;
+        rmap::InjectedFault fault = rmap::InjectedFault::kNone;
+    };
+
+    /// `program` and `observer` (may be null) outlive the device.
+    DmaDeviceModule(const sc_core::sc_module_name& name, const Config& config,
+                    DeviceProgram& program, AccessObserver* observer,
+                    const EventObservers& observers);
+
+    ThreadTime& time() { return time_; }
+    const ThreadTime& time() const { return time_; }
+    const DmaDeviceStats& stats() const { return stats_; }
+    const TlbStats& atc_stats() const { return atc_.stats(); }
+    /// Invalidations that arrived too late for what the engine had decided.
+    const LateEffects& late() const { return late_; }
+    EventCounts event_counts() const;
+
+    /// For the program, from the device's thread; time passes. Starts one access to the byte at
+    /// `address`: returns when it has its translation and is under way, or is refused. Without an
+    /// ATC it begins at the IOMMU, and returns when the device has learned of it.
+    DmaResult access(rmap::Pasid pasid, rmap::VirtAddr address, rmap::Access kind);
+
+    /// Names the address space behind a PASID for the observers; the device sees only the PASID.
+    void label_address_space(rmap::Pasid pasid, rmap::MmId mm) { labels_[pasid] = mm; }
+
+    /// What the program threw, if it did: the simulation was stopped for it.
+    std::exception_ptr failure() const { return failure_; }
+
+    /// Gives the observer every access that kernel time has passed.
+    void settle(rmap::Instant now);
+
+private:
+    /// A request that has arrived, or the completion of one that is to be sent.
+    struct Invalidation {
+        DeviceTlbInvalidation request;
+        std::optional<std::uint64_t> in_flight;  ///< completion: accesses still under way
+    };
+    struct Applied {
+        rmap::Instant arrived;
+        rmap::Pasid pasid = 0;
+        rmap::VirtRange range;
+    };
+
+    void run_program_thread();
+    void receive_invalidation(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    void serve_invalidations_method();
+    void invalidate(const DeviceTlbInvalidation& request);
+    void emit(rmap::Event event, const DeviceTlbInvalidation& request, std::uint64_t in_flight);
+
+    std::optional<Translation> translate(rmap::Pasid pasid, rmap::VirtAddr address,
+                                         rmap::Access kind);
+    DmaAnswer request(DmaRequest::Kind request_kind, rmap::Pasid pasid, rmap::VirtAddr address,
+                      rmap::Access kind);
+    void apply_invalidations();
+    bool overtaken(rmap::Pasid pasid, rmap::PageNumber page, const Translation& translation) const;
+    DmaResult refuse(rmap::Pasid pasid, rmap::VirtAddr address, rmap::Access kind);
+    void start(rmap::Pasid pasid, rmap::VirtAddr address, rmap::Access kind,
+               const Translation& translation, rmap::Instant start);
+
+    const Config config_;
+    DeviceProgram& program_;
+    AccessObserver* const observer_;
+    rmap::Accountant account_;
+    ThreadTime time_;
+    // ---- the engine's ----
+    EventWriter engine_events_;
+    IotlbArray atc_;
+    InFlightList in_flight_;
+    Inbox<DeviceTlbInvalidation> arriving_;  ///< not yet applied to the ATC
+    std::vector<Applied> applied_;           ///< by the latest look at what arrived
+    rmap::Instant decided_{};                ///< latest time at which the ATC was looked at
+    std::map<rmap::Pasid, rmap::MmId> labels_;
+    PayloadPool<DmaTranslationExtension> pool_;
+    std::vector<AccessRecord> unjudged_;
+    // ---- the home's ----
+    EventWriter atc_events_;
+    Inbox<Invalidation> inbox_;
+    sc_core::sc_event arrival_event_;
+    std::uint64_t sequence_ = 0;
+
+    DmaDeviceStats stats_;
+    LateEffects late_;
+    std::exception_ptr failure_;
+};
+
+}  // namespace mmusim::models

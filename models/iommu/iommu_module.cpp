@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/iommu/iommu_module.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "rmap/types/check.hpp"
+
+namespace mmusim::models {
+
+using rmap::Access;
+using rmap::Duration;
+using rmap::Event;
+using rmap::Instant;
+using rmap::VirtAddr;
+using rmap::VirtRange;
+
+namespace {
+
+/// A walk may turn out to be of a 2 MiB page, and it goes through the table of that region.
+VirtRange region_of(VirtAddr address) {
+    constexpr unsigned kLargeOrder = 9;
+    return rmap::aligned_pages(address, kLargeOrder);
+}
+
+bool concerns(const IommuInvalidation& invalidation, rmap::Pasid pasid, const VirtRange& pages) {
+    return invalidation.pasid == pasid && invalidation.range.overlaps(pages);
+}
+
+}  // namespace
+
+IommuModule::IommuModule(const sc_core::sc_module_name& name, const Config& config,
+                         const EventObservers& observers)
+    : sc_module(name),
+      queue("queue", {config.queue, config.lookahead, config.iommu, config.devices}, *this,
+            observers),
+      config_(config),
+      iotlb_(config.iommu.iotlb),
+      walk_cache_(config.iommu.walk_cache),
+      pasid_cache_(config.iommu.pasid_cache),
+      faults_(config.iommu.fault_records),
+      events_(config.home, observers),
+      walks_(config.iommu.walkers) {
+    for (unsigned n = 0; n < config.iommu.walkers; ++n)
+        walkers_.push_back(std::make_unique<IommuWalkerModule>(
+            ("walker" + std::to_string(n)).c_str(),
+            IommuWalkerModule::Config{config.first_walker + n, config.lookahead,
+                                      config.iommu.walker, config.iommu.iotlb.fill},
+            [this, n](const EffectKey& key, const DmaWalkResult& result) {
+                post(key, WalkReport{n, result});
+            }));
+    device_sockets.register_b_transport(this, &IommuModule::receive_request);
+    SC_HAS_PROCESS(IommuModule);
+    SC_METHOD(serve_method);
+    sensitive << arrival_event_;
+    dont_initialize();
+}
+
+void IommuModule::set_root_table(rmap::PhysAddr root_table) {
+    for (auto& walker : walkers_) walker->set_root_table(root_table);
+}
+
+std::exception_ptr IommuModule::failure() const {
+    if (queue.failure()) return queue.failure();
+    for (const auto& walker : walkers_)
+        if (walker->failure()) return walker->failure();
+    return nullptr;
+}
+
+Duration IommuModule::link_of(rmap::SourceId source) const {
+    for (const auto& device : config_.devices)
+        if (device.source == source) return device.link;
+    MMUSIM_CHECK(false, "a request comes from a device of the unit");
+    return {};
+}
+
+// ---- arrivals ----
+
+/// The lookup takes its time before anything is decided, and lookups do not wait for each other.
+void IommuModule::receive_request(int, tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
+    const auto& message = extension_of<DmaTranslationExtension>(trans, name());
+    EffectKey key = message.key;
+    key.time += config_.iommu.iotlb.lookup;
+    post(key, message.request);
+    trans.set_response_status(tlm::TLM_OK_RESPONSE);
+}
+
+void IommuModule::post_invalidation(const EffectKey& key, const IommuInvalidation& invalidation) {
+    post(key, invalidation);
+}
+
+void IommuModule::post(const EffectKey& key, Message message) {
+    arrival_event_.notify(to_sc_time(rmap::time_until(kernel_now(), key.time)));
+    inbox_.post(key, std::move(message));
+}
+
+void IommuModule::serve_method() {
+    while (inbox_.next_at() <= kernel_now()) {
+        const auto item = inbox_.take();
+        std::visit([this](const auto& message) { serve(message); }, item.value);
+    }
+    if (!inbox_.empty()) arrival_event_.notify(to_sc_time(inbox_.next_at() - kernel_now()));
+}
+
+// ---- translation ----
+
+/// The IOTLB answers only for devices that the PASID cache knows: its tags name no device.
+void IommuModule::serve(const DmaRequest& request) {
+    const bool untranslated = request.kind == DmaRequest::Kind::kUntranslated;
+    ++(untranslated ? stats_.untranslated : stats_.translation_requests);
+    const auto* known = pasid_cache_.lookup(request.source, request.pasid);
+    const auto* hit = iotlb_.lookup(rmap::page_of(request.address), request.pasid, request.access);
+    if (hit && known && (untranslated || known->device_tlb)) {
+        answer(request, FaultReason::kNone, *hit);
+        return;
+    }
+    waiting_.push_back(request);
+    start_walks();
+    if (!waiting_.empty()) ++stats_.queued;
+}
+
+void IommuModule::start_walks() {
+    for (std::size_t n = 0; n < walkers_.size() && !waiting_.empty(); ++n) {
+        if (walks_[n]) continue;
+        DmaWalk walk{waiting_.front(), {}, {}};
+        waiting_.pop_front();
+        const DmaRequest& request = walk.request;
+        if (const auto* entry = pasid_cache_.lookup(request.source, request.pasid))
+            walk.pasid_entry = *entry;
+        if (const auto* table = walk_cache_.lookup(request.pasid, request.address))
+            walk.page_table = *table;
+        ++stats_.walks;
+        walks_[n] = Walk{request, {}};
+        walkers_[n]->start(walk);
+    }
+}
+
+void IommuModule::serve(const WalkReport& report) {
+    const Walk walk = std::move(*walks_[report.walker]);
+    walks_[report.walker].reset();
+    fill(walk, report.result);
+    const Instant end = answer(walk.request, report.result.reason, report.result.translation);
+
+    std::vector<Draining> drained;
+    for (auto& waiting : draining_) {
+        if (!waiting.walkers[report.walker]) continue;
+        waiting.walkers[report.walker] = false;
+        waiting.until = rmap::max(waiting.until, end);
+    }
+    const auto none_left = [](const Draining& d) {
+        return std::find(d.walkers.begin(), d.walkers.end(), true) == d.walkers.end();
+    };
+    const auto done = std::stable_partition(draining_.begin(), draining_.end(),
+                                            [&](const Draining& d) { return !none_left(d); });
+    std::move(done, draining_.end(), std::back_inserter(drained));
+    draining_.erase(done, draining_.end());
+    for (auto& d : drained) drain(std::move(d));
+    start_walks();
+}
+
+/// Caches what the walk has found, except what an invalidation on its way has made doubtful.
+void IommuModule::fill(const Walk& walk, const DmaWalkResult& result) {
+    using Kind = IommuInvalidation::Kind;
+    const auto overtaken = [&](Kind kind, const VirtRange& pages, Instant oldest_read) {
+        return std::any_of(walk.overtaken.begin(), walk.overtaken.end(), [&](const Overtaken& o) {
+            return o.kind == kind && o.range.overlaps(pages) && oldest_read <= o.at;
+        });
+    };
+    const DmaRequest& request = walk.request;
+    if (const auto& entry = result.pasid_entry)
+        if (!overtaken(Kind::kPasidCache, rmap::kAllAddresses, entry->oldest_read))
+            pasid_cache_.insert(request.source, request.pasid, *entry);
+    if (const auto& table = result.page_table)
+        if (!overtaken(Kind::kIotlb, region_of(request.address), table->oldest_read))
+            walk_cache_.insert(request.pasid, request.address, *table);
+    if (result.reason != FaultReason::kNone) return;
+    const auto page = rmap::page_of(request.address);
+    if (overtaken(Kind::kIotlb, pages_of(page, result.translation), result.translation.oldest_read))
+        ++stats_.discarded;
+    else
+        iotlb_.insert(page, request.pasid, result.translation);
+}
+
+/// Returns when the request is over as far as the IOMMU is concerned.
+Instant IommuModule::answer(const DmaRequest& request, FaultReason reason,
+                            const Translation& translation) {
+    const Instant now = kernel_now();
+    const bool permitted = reason == FaultReason::kNone;
+    *request.answer = {permitted, translation, now};
+    request.answered->complete(now + link_of(request.source));
+    if (request.kind == DmaRequest::Kind::kTranslation) return now;
+    if (!permitted) {
+        record_fault(request, reason);
+        return now;
+    }
+    transfers_.erase(std::remove_if(transfers_.begin(), transfers_.end(),
+                                    [&](const Transfer& t) { return t.end <= now; }),
+                     transfers_.end());
+    transfers_.push_back(
+        {request.pasid, rmap::aligned_pages(request.address, 0), now + request.transfer});
+    return now + request.transfer;
+}
+
+void IommuModule::record_fault(const DmaRequest& request, FaultReason reason) {
+    ++stats_.faults;
+    const VirtAddr page = rmap::page_start(request.address);
+    faults_.record({request.source, request.pasid, page, reason, request.access, kernel_now()});
+    events_.emit(kernel_now(), request.operation, Event::kIommuFault,
+                 {request.source, request.pasid, page.value, static_cast<std::uint64_t>(reason),
+                  request.access == Access::kWrite});
+}
+
+// ---- invalidation ----
+
+void IommuModule::serve(const IommuInvalidation& invalidation) {
+    const Instant now = kernel_now();
+    const bool iotlb = invalidation.kind == IommuInvalidation::Kind::kIotlb;
+    Draining draining{invalidation, 0, std::vector<bool>(walkers_.size()), now};
+    if (iotlb) {
+        draining.entries = iotlb_.invalidate(invalidation.pasid, invalidation.range, now);
+        walk_cache_.invalidate(invalidation.pasid, invalidation.range, now);
+        for (const auto& transfer : transfers_)
+            if (concerns(invalidation, transfer.pasid, transfer.pages))
+                draining.until = rmap::max(draining.until, transfer.end);
+    } else {
+        draining.entries = pasid_cache_.invalidate(invalidation.pasid, now);
+    }
+    for (std::size_t n = 0; n < walks_.size(); ++n) {
+        if (!walks_[n]) continue;
+        const DmaRequest& request = walks_[n]->request;
+        if (!concerns(invalidation, request.pasid, region_of(request.address))) continue;
+        walks_[n]->overtaken.push_back({now, invalidation.kind, invalidation.range});
+        draining.walkers[n] = true;
+    }
+    if (std::find(draining.walkers.begin(), draining.walkers.end(), true) == draining.walkers.end())
+        drain(std::move(draining));
+    else
+        draining_.push_back(std::move(draining));
+}
+
+void IommuModule::drain(Draining&& draining) {
+    const Drained drained{draining.invalidation, draining.entries};
+    if (draining.until <= kernel_now())
+        serve(drained);
+    else
+        post({draining.until, config_.home, ++sequence_}, drained);
+}
+
+void IommuModule::serve(const Drained& drained) {
+    const auto& invalidation = drained.invalidation;
+    if (invalidation.kind == IommuInvalidation::Kind::kIotlb)
+        events_.emit(kernel_now(), invalidation.operation, Event::kIotlbInvalidated,
+                     {invalidation.pasid, invalidation.range.start.value,
+                      invalidation.range.end.value, drained.entries});
+    else
+        events_.emit(kernel_now(), invalidation.operation, Event::kPasidCacheInvalidated,
+                     {invalidation.pasid, drained.entries});
+    invalidation.done->complete(kernel_now());
+}
+
+}  // namespace mmusim::models

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/device_machine.hpp"
+
+#include <algorithm>
+
+namespace mmusim::test {
+
+using models::DmaDeviceModule;
+using rmap::Instant;
+using rmap::nanoseconds;
+using rmap::Part;
+using rmap::PhysAddr;
+using rmap::QiDescriptor;
+using rmap::VtdTables;
+
+models::IommuConfig test_iommu() {
+    models::IommuConfig config;
+    config.iotlb = {{32, 4}, {8, 4}, nanoseconds(3), nanoseconds(5)};
+    config.walk_cache = {8, 4};
+    config.pasid_cache = {8, 4};
+    config.walker = {nanoseconds(4), nanoseconds(6)};
+    config.walkers = 2;
+    config.queue_entries = 64;
+    config.fault_records = 2;
+    config.doorbell_write = nanoseconds(31);
+    config.doorbell = nanoseconds(70);
+    config.descriptor = nanoseconds(11);
+    config.iotlb_invalidate = nanoseconds(45);
+    config.pasid_cache_invalidate = nanoseconds(61);
+    return config;
+}
+
+models::DmaDeviceConfig test_device(rmap::SourceId source) {
+    models::DmaDeviceConfig config;
+    config.name = "device";
+    config.source = source;
+    config.atc = {{32, 4}, {8, 4}, nanoseconds(2), nanoseconds(7)};
+    config.max_in_flight = 4;
+    config.link = nanoseconds(100);
+    config.atc_invalidate = nanoseconds(25);
+    config.transfer = nanoseconds(230);
+    return config;
+}
+
+DeviceMachine::DeviceMachine(const Options& options)
+    : options_(options), platform_(test_platform(1, options.cores)) {
+    const rmap::ActorId home = options.cores;
+    const rmap::ActorId queue = home + 1;
+    const rmap::ActorId walkers = home + 2;
+    first_device_ = walkers + options.iommu.walkers;
+    const auto actors = first_device_ + 2 * options.devices.size();
+    platform_.topology.agent_sockets.assign(actors - options.cores, 0);
+    observer_.records.resize(actors);
+    stream_.add_sink(sink_);
+
+    auto lookahead = platform::lookahead_of(platform_);
+    lookahead.quantum = options.quantum;
+    std::vector<models::IommuDevice> known;
+    for (const auto& device : options.devices) {
+        known.push_back({device.source, device.link});
+        lookahead.invalidation = rmap::min(lookahead.invalidation, device.link);
+    }
+    devices_.resize(options.devices.size());
+    for (std::size_t n = 0; n < devices_.size(); ++n)
+        programs_.push_back(std::make_unique<Software>());
+
+    std::vector<rmap::CpuId> order;
+    for (rmap::CpuId cpu = 0; cpu < options.cores; ++cpu) order.push_back(cpu);
+    if (options.reverse_creation) {
+        std::reverse(order.begin(), order.end());
+        for (std::size_t n = devices_.size(); n-- > 0;) make_device(n, lookahead);
+    }
+    iommu_ = std::make_unique<models::IommuModule>(
+        "iommu", models::IommuModule::Config{options.iommu, lookahead, known, home, queue, walkers},
+        models::EventObservers{&stream_, nullptr});
+    cores_ = std::make_unique<TestMachine>(platform_, &observer_, options.quantum, order);
+    if (!options.reverse_creation)
+        for (std::size_t n = 0; n < devices_.size(); ++n) make_device(n, lookahead);
+    bind_sockets();
+    iommu_->set_root_table(rmap::address_of(kRootTable));
+    iommu_->set_queue(rmap::address_of(kQueue));
+}
+
+void DeviceMachine::make_device(std::size_t n, const models::Lookahead& lookahead) {
+    const auto agent = engine(n);
+    devices_[n] = std::make_unique<DmaDeviceModule>(
+        ("device" + std::to_string(n)).c_str(),
+        DmaDeviceModule::Config{options_.devices[n], lookahead, agent, agent + 1, options_.fault},
+        *programs_[n], &observer_, models::EventObservers{&stream_, nullptr});
+}
+
+template <class Protocol, class From, class To>
+void DeviceMachine::connect(From& from, To& to) {
+    auto checker = std::make_unique<models::BasicProtocolCheckerModule<Protocol>>(
+        ("device_checker" + std::to_string(checkers_.size())).c_str());
+    from.bind(checker->initiator_side);
+    checker->target_side.bind(to);
+    checkers_.push_back(std::move(checker));
+}
+
+void DeviceMachine::bind_sockets() {
+    auto& memory = (*cores_)->memory();
+    iommu_->for_each_memory_socket([&](auto& socket) {
+        connect<tlm::tlm_base_protocol_types>(socket, memory.initiator_sockets);
+    });
+    for (rmap::CpuId cpu = 0; cpu < options_.cores; ++cpu)
+        connect<models::DoorbellProtocol>(cores_->core(cpu).doorbell_socket,
+                                          iommu_->queue.core_sockets);
+    for (auto& device : devices_) {
+        connect<models::AtsProtocol>(device->iommu_socket, iommu_->device_sockets);
+        connect<models::DeviceTlbProtocol>(iommu_->queue.device_sockets, device->invalidate_socket);
+    }
+}
+
+rmap::FrameNumber DeviceMachine::table_at(PhysAddr word, std::uint64_t flags) {
+    auto& memory = (*cores_)->memory().backdoor();
+    const auto old = memory.load(word, Part::kUser).value;
+    if (old & VtdTables::kPresent) return rmap::frame_of({old & VtdTables::kPointer});
+    const auto table = next_table_;
+    next_table_ = next_table_ + 1;
+    cores_->poke(word, rmap::address_of(table).value | VtdTables::kPresent | flags);
+    return table;
+}
+
+void DeviceMachine::bind(std::size_t device, rmap::Pasid pasid, PhysAddr first_level) {
+    const auto& config = options_.devices[device];
+    const auto context = rmap::address_of(
+        table_at(VtdTables::root_word(rmap::address_of(kRootTable), config.source), 0));
+    const auto directory = rmap::address_of(
+        table_at(VtdTables::context_word(context, config.source),
+                 VtdTables::kPasidEnable | (config.ats ? VtdTables::kDeviceTlbEnable : 0)));
+    const auto table = rmap::address_of(table_at(VtdTables::directory_word(directory, pasid), 0));
+    const auto entry = VtdTables::pasid_entry(table, pasid);
+    cores_->poke(entry, VtdTables::kPresent | VtdTables::kFirstLevelOnly);
+    cores_->poke(VtdTables::first_level_word(entry), first_level.value);
+}
+
+void DeviceMachine::submit(models::CoreModule& core, const std::vector<QiDescriptor>& descriptors,
+                           rmap::Completion& write_back) {
+    const auto size = options_.iommu.queue_entries * QiDescriptor::kBytes;
+    for (const auto& descriptor : descriptors) {
+        const auto at = rmap::address_of(kQueue) + tail_;
+        core.store(at, {descriptor.low, 0}, Part::kIommuSubmit);
+        core.store(at + 8, {descriptor.high, 0}, Part::kIommuSubmit);
+        tail_ = (tail_ + QiDescriptor::kBytes) % size;
+    }
+    core.write_queue_tail(tail_, write_back, options_.iommu.doorbell_write, options_.iommu.doorbell,
+                          Part::kIommuSubmit);
+}
+
+Instant DeviceMachine::submit_and_wait(models::CoreModule& core,
+                                       std::vector<QiDescriptor> descriptors) {
+    rmap::Completion write_back(core.time());
+    const auto status = rmap::address_of(kStatus) + 64 * core.id();
+    const auto data = ++status_;
+    descriptors.push_back(QiDescriptor::wait(status, data));
+    submit(core, descriptors, write_back);
+    core.time().await(write_back, Part::kIommuWait);
+    return core.time().local_now();
+}
+
+void DeviceMachine::sleep_until(models::CoreModule& core, Instant at) {
+    core.time().spend(at - core.time().local_now(), Part::kUser);
+}
+
+void DeviceMachine::sleep_until(DmaDeviceModule& device, Instant at) {
+    device.time().spend(at - device.time().local_now(), Part::kUser);
+}
+
+Instant DeviceMachine::first_descriptor(Instant start) const {
+    const auto& latency = platform_.memory.latency;
+    return start + latency.dram + latency.locked * 3 + options_.iommu.doorbell_write +
+           options_.iommu.doorbell + latency.same_socket + latency.l1 + options_.iommu.descriptor;
+}
+
+void DeviceMachine::run() {
+    cores_->run();
+    if (const auto failure = iommu_->failure()) std::rethrow_exception(failure);
+    for (auto& device : devices_) {
+        if (const auto failure = device->failure()) std::rethrow_exception(failure);
+        device->settle(rmap::kNever);
+    }
+    stream_.finish();
+}
+
+models::LateEffects DeviceMachine::late() const {
+    models::LateEffects total = (*cores_)->late();
+    for (const auto& device : devices_) {
+        total.count += device->late().count;
+        total.worst = rmap::max(total.worst, device->late().worst);
+    }
+    return total;
+}
+
+std::vector<rmap::EventRecord> DeviceMachine::events(rmap::Event event) const {
+    std::vector<rmap::EventRecord> result;
+    std::copy_if(sink_.records.begin(), sink_.records.end(), std::back_inserter(result),
+                 [&](const rmap::EventRecord& record) { return record.event == event; });
+    return result;
+}
+
+}  // namespace mmusim::test
