@@ -5,6 +5,7 @@
 
 #include "models/observe/access_record.hpp"
 #include "platform/oracle/flush_history.hpp"
+#include "platform/oracle/secondary_history.hpp"
 #include "platform/report/event_text.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/time.hpp"
@@ -24,10 +25,17 @@ struct FrameEnd {
     rmap::OperationId operation = 0;
 };
 
+/// What uses translations.
+enum class AgentKind : unsigned char {
+    kCore,    ///< on its own account or for a guest
+    kDevice,  ///< through a TLB of its own, filled by an IOMMU
+};
+
 /// An access through a translation whose frame had moved on.
 struct StaleUse {
-    rmap::ActorId agent = rmap::kNoActor;  ///< a core is the actor that also flushes its TLB
-    models::AccessRecord access;
+    rmap::ActorId agent = rmap::kNoActor;  ///< the actor that also invalidates its TLB
+    AgentKind kind = AgentKind::kCore;
+    models::AccessRecord access;  ///< of a guest: with the page of its process in the host
     FrameEnd end;
 };
 
@@ -36,11 +44,18 @@ struct Diagnosis {
     std::string missing;              ///< the flush that was missing, late, too narrow, mis-tagged
 };
 
+/// What explanations are found in.
+struct Histories {
+    const FlushHistory& flushes;
+    const SecondaryHistory& secondary;
+};
+
 /// A flush this much later than the access still counts as late rather than missing.
 inline constexpr rmap::Duration kHindsight = rmap::nanoseconds(1'000'000);
 
-/// Explains `use` from the history, which has passed use.access.time + kHindsight or is complete.
-/// What came later than that is not looked at, so the answer does not depend on when it is given.
-Diagnosis diagnose(const StaleUse& use, const FlushHistory& history, const ActorName& actor_name);
+/// Explains `use` from the histories, which have passed use.access.time + kHindsight or is
+/// complete. What came later than that is not looked at, so the answer does not depend on when it
+/// is given.
+Diagnosis diagnose(const StaleUse& use, const Histories& histories, const ActorName& actor_name);
 
 }  // namespace mmusim::platform

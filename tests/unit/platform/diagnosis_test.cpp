@@ -65,9 +65,11 @@ StaleUse stale_use(std::uint64_t filled_ns = 500) {
 }
 
 Diagnosis diagnosis(const Story& story, const StaleUse& use = stale_use()) {
-    FlushHistory history;
-    story.play(history);
-    return diagnose(use, history, [](rmap::ActorId a) { return "core" + std::to_string(a); });
+    FlushHistory flushes;
+    const SecondaryHistory secondary;
+    story.play(flushes);
+    return diagnose(use, {flushes, secondary},
+                    [](rmap::ActorId a) { return "core" + std::to_string(a); });
 }
 std::string missing(const Story& story, const StaleUse& use = stale_use()) {
     return diagnosis(story, use).missing;

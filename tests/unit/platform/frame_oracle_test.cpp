@@ -19,9 +19,10 @@ constexpr FrameNumber kFrame{0x1a2b};
 
 struct Bench {
     FlushHistory history;
+    SecondaryHistory secondary;
     OperationNames operations;
     FrameOracle oracle{
-        history,
+        {history, secondary},
         operations,
         {[](rmap::ActorId actor) { return "core" + std::to_string(actor); },
          [](rmap::ActorId actor) { return "core" + std::to_string(actor) + ".l1_tlb"; }}};
