@@ -152,6 +152,33 @@ TEST_CASE("frame_oracle: a violation says who used what and since when it was wr
     CHECK(violation.operation_name == "operation 0.1");
 }
 
+TEST_CASE("frame_oracle: a use is explained by what its agent is", "[unit][oracle]") {
+    const auto missing = [](AgentKind kind, rmap::VmId vm) {
+        FlushHistory flushes;
+        SecondaryHistory secondary;
+        OperationNames operations;
+        const auto name = [](rmap::ActorId) { return "agent"; };
+        FrameOracle oracle{
+            {flushes, secondary}, operations, {name, name, [kind](rmap::ActorId) { return kind; }}};
+        test::EventStream stream;
+        stream.emit(rmap::Event::kPteClear, {2, 0x100000003000, 0, 0x67, kFrame.value, 4});
+        stream.play(flushes);
+        oracle.frame_ended(kFrame, {4, FrameEndKind::kFreed, Instant{50'000}, 0});
+        AccessRecord record;
+        record.time = Instant{60'000};
+        record.page = {0x100000003};
+        record.frame = kFrame;
+        record.generation = 4;
+        record.mm = 2;
+        record.vm = vm;
+        oracle.judge(3, &record, &record + 1);
+        return oracle.finish().at(0).missing;
+    };
+    CHECK(missing(AgentKind::kCore, 0).find("no flush was issued") == 0);
+    CHECK(missing(AgentKind::kCore, 1).find("mis-tagged: no second-stage entry") == 0);
+    CHECK(missing(AgentKind::kDevice, 0).find("invalidate_range was not called") == 0);
+}
+
 TEST_CASE("frame_oracle: repeated uses are folded into the first one", "[unit][oracle]") {
     Bench bench;
     bench.end(4, 1000, FrameEndKind::kSealed);
