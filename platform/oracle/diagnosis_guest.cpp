@@ -80,7 +80,7 @@ std::optional<OpenSection> GuestExamination::section() const {
 std::string GuestExamination::missing() const {
     const EventRecord* entry = made();
     if (!entry)
-        return secondary().entries().complete_from(use().access.filled)
+        return secondary().entries().complete_from(Instant{})
                    ? fmt::format("mis-tagged: no second-stage entry of {} led to the frame",
                                  where())
                    : kDropped;

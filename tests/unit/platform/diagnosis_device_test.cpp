@@ -82,7 +82,7 @@ TEST_CASE("diagnosis of a device: invalidate_range was not called", "[unit][orac
     CHECK(result.operation == rmap::operation_id(0, 17));
     CHECK(missing(Story().clear().call(kVa, kEnd, 3).iotlb().ret()) == none);
     // Of another operation before the clear.
-    CHECK(missing(Story().of(16).call().ret().of(17).time(1000).clear()) == none);
+    CHECK(missing(Story().time(900).of(16).call().ret().of(17).time(1000).clear()) == none);
 }
 
 TEST_CASE("diagnosis of a device: the PTE was cleared late, or elsewhere", "[unit][oracle]") {

@@ -13,6 +13,7 @@ using test::EventStream;
 constexpr std::uint64_t kClient = 7, kMm = 2, kVa = 0x1000, kPfn = 0x1a2b, kSequence = 5;
 
 struct Stream : EventStream {
+    Stream() { on(1); }
     Stream& count(std::uint64_t count, std::uint64_t sequence = kSequence) {
         on(3).emit(Event::kClientCount, {kClient, kMm, count, sequence});
         return on(1), *this;
