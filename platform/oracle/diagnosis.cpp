@@ -56,9 +56,9 @@ std::string Examination::too_late_or_missing() const {
 }
 
 Diagnosis diagnose(const StaleUse& use, const Histories& histories, const ActorName& actor_name) {
-    const auto examine = use.kind == AgentKind::kDevice ? examine_device
-                         : use.access.vm != 0           ? examine_guest
-                                                        : examine_primary;
+    const auto examine = use.device_tlb != rmap::kNoActor ? examine_device
+                         : use.access.vm != 0             ? examine_guest
+                                                          : examine_primary;
     return examine(use, histories, actor_name)->run();
 }
 

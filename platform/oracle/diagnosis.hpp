@@ -25,16 +25,10 @@ struct FrameEnd {
     rmap::OperationId operation = 0;
 };
 
-/// What uses translations.
-enum class AgentKind : unsigned char {
-    kCore,    ///< on its own account or for a guest
-    kDevice,  ///< through a TLB of its own, filled by an IOMMU
-};
-
 /// An access through a translation whose frame had moved on.
 struct StaleUse {
-    rmap::ActorId agent = rmap::kNoActor;  ///< the actor that also invalidates its TLB
-    AgentKind kind = AgentKind::kCore;
+    rmap::ActorId agent = rmap::kNoActor;       ///< a core is the actor that also flushes its TLB
+    rmap::ActorId device_tlb = rmap::kNoActor;  ///< of a device: the actor that invalidates its TLB
     models::AccessRecord access;  ///< of a guest: with the page of its process in the host
     FrameEnd end;
 };

@@ -27,9 +27,9 @@ private:
     struct Effects {
         const EventRecord* iotlb = nullptr;  ///< invalidated with the address
         const EventRecord* iotlb_narrow = nullptr;
-        const EventRecord* device = nullptr;  ///< the agent's own TLB, with the address
+        const EventRecord* device = nullptr;  ///< its own TLB, with the address
         const EventRecord* device_narrow = nullptr;
-        const EventRecord* completion = nullptr;  ///< by the agent, covering the address
+        const EventRecord* completion = nullptr;  ///< of that, covering the address
     };
 
     std::string missing() const override;
@@ -104,7 +104,7 @@ DeviceExamination::Effects DeviceExamination::effects(const EventRecord& call) c
         const bool covers = range.contains(address());
         if (iotlb)
             keep_first(covers ? result.iotlb : result.iotlb_narrow, record);
-        else if (record.actor != use().agent)
+        else if (record.actor != use().device_tlb)
             continue;
         else if (record.event == Event::kAtcInvalidated)
             keep_first(covers ? result.device : result.device_narrow, record);

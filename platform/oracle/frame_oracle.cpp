@@ -50,7 +50,7 @@ void FrameOracle::judge_ended(rmap::ActorId agent, const AccessRecord& access) {
     }
     if (!worst) return;
     ++(worst->kind == FrameEndKind::kFreed ? stale_uses_ : lost_writes_);
-    add({agent, names_.kind ? names_.kind(agent) : AgentKind::kCore, access, *worst});
+    add({agent, names_.device_tlb ? names_.device_tlb(agent) : rmap::kNoActor, access, *worst});
 }
 
 FrameOracle::Order FrameOracle::order_of(const StaleUse& use) {
@@ -103,8 +103,8 @@ void FrameOracle::explain_until(Instant time) {
 }
 
 Violation FrameOracle::violation(const Found& found) const {
-    const auto& [agent, kind, access, end] = found.use;
-    static_cast<void>(kind);
+    const auto& [agent, device_tlb, access, end] = found.use;
+    static_cast<void>(device_tlb);
     Violation result;
     result.rule = end.kind == FrameEndKind::kFreed ? kStaleTranslation : kLostWrite;
     result.time = access.time;

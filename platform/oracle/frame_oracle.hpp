@@ -26,7 +26,9 @@ inline constexpr char kLostWrite[] = "lost-write";  ///< write after the content
 struct AgentNames {
     ActorName actor;        ///< of a record's actor: "core3"
     ActorName translation;  ///< of the one that judge() is called for: "core3.l1_tlb"
-    std::function<AgentKind(rmap::ActorId)> kind = {};  ///< of the same; none: all are cores
+    /// The actor that invalidates the TLB of the same, if that is a device; kNoActor for a core.
+    /// Without this function all are cores.
+    std::function<rmap::ActorId(rmap::ActorId)> device_tlb = {};
 };
 
 /// Judges every access through a cached translation by the generation of its frame. Ends of

@@ -12,7 +12,7 @@ using rmap::Instant;
 
 constexpr std::uint64_t kMm = 2, kVa = 0x100000003000, kPfn = 0x1a2b, kGen = 4, kPasid = 9;
 constexpr std::uint64_t kClient = 7, kDevice = 0x100, kEnd = kVa + 0x1000;
-constexpr rmap::ActorId kReclaimer = 0, kIommu = 40, kDma = 41;
+constexpr rmap::ActorId kReclaimer = 0, kIommu = 40, kDma = 41, kAtc = 42;
 
 /// What led to a device reading pfn 0x1a2b at 1300 ns, though core 0 had freed it at 1250 ns.
 struct Story : test::EventStream {
@@ -31,11 +31,11 @@ struct Story : test::EventStream {
     Story& iotlb(std::uint64_t from = kVa, std::uint64_t to = kEnd) {
         return on(kIommu).emit(Event::kIotlbInvalidated, {kPasid, from, to, 1}), *this;
     }
-    Story& device(std::uint64_t from = kVa, std::uint64_t to = kEnd, rmap::ActorId actor = kDma) {
+    Story& device(std::uint64_t from = kVa, std::uint64_t to = kEnd, rmap::ActorId actor = kAtc) {
         return on(actor).emit(Event::kAtcInvalidated, {kDevice, kPasid, from, to}), *this;
     }
     Story& complete(std::uint64_t in_flight = 0) {
-        on(kDma).emit(Event::kAtsInvalidateCompletion, {kDevice, kPasid, kVa, kEnd, in_flight});
+        on(kAtc).emit(Event::kAtsInvalidateCompletion, {kDevice, kPasid, kVa, kEnd, in_flight});
         return *this;
     }
     Story& of(std::uint64_t operation) { return in(rmap::operation_id(0, operation)), *this; }
@@ -45,7 +45,7 @@ struct Story : test::EventStream {
 StaleUse stale_use(std::uint64_t filled_ns = 500) {
     StaleUse use;
     use.agent = kDma;
-    use.kind = AgentKind::kDevice;
+    use.device_tlb = kAtc;
     use.access.time = Instant{1'300'000};
     use.access.filled = Instant{filled_ns * 1000};
     use.access.page = rmap::page_of(rmap::VirtAddr{kVa});
@@ -120,7 +120,7 @@ TEST_CASE("diagnosis of a device: one of the two was not invalidated", "[unit][o
     const std::string device =
         "the IOTLB was invalidated at 1020 ns but the device TLB of dma0 was not";
     CHECK(missing(Story().clear().call().iotlb().ret()) == device);
-    CHECK(missing(Story().clear().call().iotlb().device(kVa, kEnd, kDma + 1).ret()) == device);
+    CHECK(missing(Story().clear().call().iotlb().device(kVa, kEnd, kAtc + 1).ret()) == device);
 }
 
 TEST_CASE("diagnosis of a device: the hardware was told too narrow a range", "[unit][oracle]") {

@@ -234,6 +234,14 @@ TEST_CASE("diagnosis: the translation belongs to another address space", "[unit]
           "mis-tagged: used in mm 2, but what was cleared is of mm 7");
 }
 
+TEST_CASE("diagnosis: a clear of the same address space comes before one of another",
+          "[unit][oracle]") {
+    // Parent and child of a fork map the page at one address.
+    Story story;
+    story.time(1000).clear().clear(Event::kPtepClearFlush, 7);
+    CHECK(missing(story).find("no flush was issued for mm 2 va 0x100000003000 between") == 0);
+}
+
 TEST_CASE("diagnosis: the PTE was cleared too late or not at all", "[unit][oracle]") {
     CHECK(missing(Story().time(1290).clear()) ==
           "the PTE of mm 2 va 0x100000003000 was cleared at 1290 ns, 40 ns after the free");

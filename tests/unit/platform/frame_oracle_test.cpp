@@ -153,13 +153,14 @@ TEST_CASE("frame_oracle: a violation says who used what and since when it was wr
 }
 
 TEST_CASE("frame_oracle: a use is explained by what its agent is", "[unit][oracle]") {
-    const auto missing = [](AgentKind kind, rmap::VmId vm) {
+    const auto missing = [](rmap::ActorId device_tlb, rmap::VmId vm) {
         FlushHistory flushes;
         SecondaryHistory secondary;
         OperationNames operations;
         const auto name = [](rmap::ActorId) { return "agent"; };
-        FrameOracle oracle{
-            {flushes, secondary}, operations, {name, name, [kind](rmap::ActorId) { return kind; }}};
+        FrameOracle oracle{{flushes, secondary}, operations, {name, name, [=](rmap::ActorId) {
+                                                                  return device_tlb;
+                                                              }}};
         test::EventStream stream;
         stream.emit(rmap::Event::kPteClear, {2, 0x100000003000, 0, 0x67, kFrame.value, 4});
         stream.play(flushes);
@@ -174,9 +175,9 @@ TEST_CASE("frame_oracle: a use is explained by what its agent is", "[unit][oracl
         oracle.judge(3, &record, &record + 1);
         return oracle.finish().at(0).missing;
     };
-    CHECK(missing(AgentKind::kCore, 0).find("no flush was issued") == 0);
-    CHECK(missing(AgentKind::kCore, 1).find("mis-tagged: no second-stage entry") == 0);
-    CHECK(missing(AgentKind::kDevice, 0).find("invalidate_range was not called") == 0);
+    CHECK(missing(rmap::kNoActor, 0).find("no flush was issued") == 0);
+    CHECK(missing(rmap::kNoActor, 1).find("mis-tagged: no second-stage entry") == 0);
+    CHECK(missing(4, 0).find("invalidate_range was not called") == 0);
 }
 
 TEST_CASE("frame_oracle: repeated uses are folded into the first one", "[unit][oracle]") {

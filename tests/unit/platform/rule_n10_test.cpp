@@ -61,6 +61,7 @@ TEST_CASE("rule N10: a page freed between START and clear breaks it", "[unit][or
 
 TEST_CASE("rule N10: judges only what a section unmaps and generations show", "[unit][oracle]") {
     CHECK(judge(Stream().free().clear()).judged == 0);
+    CHECK(judge(Stream().free().start().by(1).start().by(0).clear()).violated == 1);
     CHECK(judge(Stream().free().start().by(1).clear()).judged == 0);
     CHECK(judge(Stream().free().start().clear(kGen, 0x66)).judged == 0);  // not present
     CHECK(judge(Stream().free().start().clear(), Vocabulary::kCapture61).judged == 0);

@@ -98,6 +98,7 @@ TEST_CASE("rule N7: an entry that is there may get other bits", "[unit][oracle]"
     const auto verdict = judge(Stream().read().resolve().set().count(1).set());
     CHECK(verdict.judged == 1);
     CHECK(verdict.violated == 0);
+    CHECK(judge(Stream().read().resolve().set().read().retry().set()).violated == 0);
 }
 
 }  // namespace
