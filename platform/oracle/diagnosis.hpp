@@ -5,6 +5,7 @@
 
 #include "models/observe/access_record.hpp"
 #include "platform/oracle/flush_history.hpp"
+#include "platform/oracle/secondary_history.hpp"
 #include "platform/report/event_text.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/time.hpp"
@@ -26,8 +27,9 @@ struct FrameEnd {
 
 /// An access through a translation whose frame had moved on.
 struct StaleUse {
-    rmap::ActorId agent = rmap::kNoActor;  ///< a core is the actor that also flushes its TLB
-    models::AccessRecord access;
+    rmap::ActorId agent = rmap::kNoActor;       ///< a core is the actor that also flushes its TLB
+    rmap::ActorId device_tlb = rmap::kNoActor;  ///< of a device: the actor that invalidates its TLB
+    models::AccessRecord access;  ///< of a guest: with the page of its process in the host
     FrameEnd end;
 };
 
@@ -36,11 +38,18 @@ struct Diagnosis {
     std::string missing;              ///< the flush that was missing, late, too narrow, mis-tagged
 };
 
+/// What explanations are found in.
+struct Histories {
+    const FlushHistory& flushes;
+    const SecondaryHistory& secondary;
+};
+
 /// A flush this much later than the access still counts as late rather than missing.
 inline constexpr rmap::Duration kHindsight = rmap::nanoseconds(1'000'000);
 
-/// Explains `use` from the history, which has passed use.access.time + kHindsight or is complete.
-/// What came later than that is not looked at, so the answer does not depend on when it is given.
-Diagnosis diagnose(const StaleUse& use, const FlushHistory& history, const ActorName& actor_name);
+/// Explains `use` from the histories, which have passed use.access.time + kHindsight or is
+/// complete. What came later than that is not looked at, so the answer does not depend on when it
+/// is given.
+Diagnosis diagnose(const StaleUse& use, const Histories& histories, const ActorName& actor_name);
 
 }  // namespace mmusim::platform

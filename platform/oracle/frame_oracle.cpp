@@ -14,9 +14,9 @@ using models::AccessRecord;
 using rmap::Access;
 using rmap::Instant;
 
-FrameOracle::FrameOracle(const FlushHistory& history, const OperationNames& operations,
+FrameOracle::FrameOracle(const Histories& histories, const OperationNames& operations,
                          AgentNames names)
-    : history_(history), operations_(operations), names_(std::move(names)) {}
+    : histories_(histories), operations_(operations), names_(std::move(names)) {}
 
 void FrameOracle::frame_ended(rmap::FrameNumber frame, const FrameEnd& end) {
     if (frame.value >= current_.size()) current_.resize(frame.value + 1);
@@ -50,7 +50,7 @@ void FrameOracle::judge_ended(rmap::ActorId agent, const AccessRecord& access) {
     }
     if (!worst) return;
     ++(worst->kind == FrameEndKind::kFreed ? stale_uses_ : lost_writes_);
-    add({agent, access, *worst});
+    add({agent, names_.device_tlb ? names_.device_tlb(agent) : rmap::kNoActor, access, *worst});
 }
 
 FrameOracle::Order FrameOracle::order_of(const StaleUse& use) {
@@ -96,14 +96,15 @@ void FrameOracle::explain_until(Instant time) {
             next_explanation_ = settled;
             return;
         }
-        found.diagnosis = diagnose(found.use, history_, names_.actor);
+        found.diagnosis = diagnose(found.use, histories_, names_.actor);
         found.operation_name = operations_.name(found.diagnosis.operation);
         unexplained_.erase(unexplained_.begin());
     }
 }
 
 Violation FrameOracle::violation(const Found& found) const {
-    const auto& [agent, access, end] = found.use;
+    const auto& [agent, device_tlb, access, end] = found.use;
+    static_cast<void>(device_tlb);
     Violation result;
     result.rule = end.kind == FrameEndKind::kFreed ? kStaleTranslation : kLostWrite;
     result.time = access.time;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -25,16 +26,19 @@ inline constexpr char kLostWrite[] = "lost-write";  ///< write after the content
 struct AgentNames {
     ActorName actor;        ///< of a record's actor: "core3"
     ActorName translation;  ///< of the one that judge() is called for: "core3.l1_tlb"
+    /// The actor that invalidates the TLB of the same, if that is a device; kNoActor for a core.
+    /// Without this function all are cores.
+    std::function<rmap::ActorId(rmap::ActorId)> device_tlb = {};
 };
 
 /// Judges every access through a cached translation by the generation of its frame. Ends of
 /// generations are told at emission: by the time model all ends up to t are known when kernel time
 /// has passed t, and accesses are judged no earlier. An access at the very time of an end is wrong.
 /// As an event sink it only watches the time of the stream, to explain violations while the
-/// history that explains them is still there; it comes after the history in the stream.
+/// history that explains them is still there; it comes after the histories in the stream.
 class FrameOracle final : public models::AccessObserver, public models::EventSink {
 public:
-    FrameOracle(const FlushHistory& history, const OperationNames& operations, AgentNames names);
+    FrameOracle(const Histories& histories, const OperationNames& operations, AgentNames names);
 
     /// `generation` of `frame` ends at `end`. The generations of one frame end in ascending order.
     void frame_ended(rmap::FrameNumber frame, const FrameEnd& end);
@@ -68,7 +72,7 @@ private:
     static Order order_of(const StaleUse& use);
     static Identity identity_of(const StaleUse& use);
 
-    const FlushHistory& history_;
+    const Histories histories_;
     const OperationNames& operations_;
     const AgentNames names_;
     std::vector<rmap::Generation> current_;  ///< by frame: lowest generation that has not ended

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -61,7 +62,7 @@ class Monitor {
 public:
     virtual ~Monitor() = default;
 
-    /// The events it wants; it is called for no other.
+    /// The events it wants, each once; it is called for no other.
     virtual std::vector<rmap::Event> events() const = 0;
 
     virtual void on_record(const rmap::EventRecord& record, Findings& findings) = 0;
@@ -71,5 +72,14 @@ public:
 };
 
 inline void Monitor::finish(rmap::Instant, Findings&) {}
+
+/// All of them, each once: for a monitor that hands its records on to what it is made of.
+inline std::vector<rmap::Event> united(const std::vector<std::vector<rmap::Event>>& lists) {
+    std::vector<rmap::Event> result;
+    for (const auto& list : lists) result.insert(result.end(), list.begin(), list.end());
+    std::sort(result.begin(), result.end());
+    result.erase(std::unique(result.begin(), result.end()), result.end());
+    return result;
+}
 
 }  // namespace mmusim::platform

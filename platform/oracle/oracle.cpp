@@ -57,10 +57,11 @@ private:
 };
 
 SafetyOracle::SafetyOracle(Vocabulary vocabulary, AgentNames names)
-    : names_(std::move(names)), frames_(history_, operations_, names_) {
-    // Names and history first: whoever follows may ask them about this very record.
+    : names_(std::move(names)), frames_({flushes_, secondary_}, operations_, names_) {
+    // Names and histories first: whoever follows may ask them about this very record.
     subscribe(operations_, {Event::kOperationBegin, Event::kOperationEnd});
-    subscribe(history_, FlushHistory::events());
+    subscribe(flushes_, FlushHistory::events());
+    subscribe(secondary_, SecondaryHistory::events());
     for (const RuleRow& row : rule_table()) {
         rules_.push_back(std::make_unique<RuleRunner>(row, vocabulary, operations_));
         subscribe(*rules_.back(), rules_.back()->events());

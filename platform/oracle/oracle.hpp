@@ -13,6 +13,7 @@
 #include "platform/oracle/monitor.hpp"
 #include "platform/oracle/operation_names.hpp"
 #include "platform/oracle/rule_table.hpp"
+#include "platform/oracle/secondary_history.hpp"
 #include "platform/oracle/verdict.hpp"
 #include "platform/oracle/vocabulary.hpp"
 
@@ -58,7 +59,8 @@ private:
 
     const AgentNames names_;
     OperationNames operations_;
-    FlushHistory history_;
+    FlushHistory flushes_;
+    SecondaryHistory secondary_;
     FrameOracle frames_;
     std::vector<std::unique_ptr<RuleRunner>> rules_;
     std::array<std::vector<models::EventSink*>, rmap::kEventCount> subscribers_;

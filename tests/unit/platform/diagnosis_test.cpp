@@ -65,9 +65,11 @@ StaleUse stale_use(std::uint64_t filled_ns = 500) {
 }
 
 Diagnosis diagnosis(const Story& story, const StaleUse& use = stale_use()) {
-    FlushHistory history;
-    story.play(history);
-    return diagnose(use, history, [](rmap::ActorId a) { return "core" + std::to_string(a); });
+    FlushHistory flushes;
+    const SecondaryHistory secondary;
+    story.play(flushes);
+    return diagnose(use, {flushes, secondary},
+                    [](rmap::ActorId a) { return "core" + std::to_string(a); });
 }
 std::string missing(const Story& story, const StaleUse& use = stale_use()) {
     return diagnosis(story, use).missing;
@@ -230,6 +232,14 @@ TEST_CASE("diagnosis: the entry was filled after its invalidation", "[unit][orac
 TEST_CASE("diagnosis: the translation belongs to another address space", "[unit][oracle]") {
     CHECK(missing(Story().time(1000).clear(Event::kPtepClearFlush, 7).range().range_ret()) ==
           "mis-tagged: used in mm 2, but what was cleared is of mm 7");
+}
+
+TEST_CASE("diagnosis: a clear of the same address space comes before one of another",
+          "[unit][oracle]") {
+    // Parent and child of a fork map the page at one address.
+    Story story;
+    story.time(1000).clear().clear(Event::kPtepClearFlush, 7);
+    CHECK(missing(story).find("no flush was issued for mm 2 va 0x100000003000 between") == 0);
 }
 
 TEST_CASE("diagnosis: the PTE was cleared too late or not at all", "[unit][oracle]") {

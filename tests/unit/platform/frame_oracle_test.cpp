@@ -19,9 +19,10 @@ constexpr FrameNumber kFrame{0x1a2b};
 
 struct Bench {
     FlushHistory history;
+    SecondaryHistory secondary;
     OperationNames operations;
     FrameOracle oracle{
-        history,
+        {history, secondary},
         operations,
         {[](rmap::ActorId actor) { return "core" + std::to_string(actor); },
          [](rmap::ActorId actor) { return "core" + std::to_string(actor) + ".l1_tlb"; }}};
@@ -149,6 +150,34 @@ TEST_CASE("frame_oracle: a violation says who used what and since when it was wr
     CHECK(violation.window == Duration{600});
     CHECK(violation.operation == rmap::operation_id(0, 1));
     CHECK(violation.operation_name == "operation 0.1");
+}
+
+TEST_CASE("frame_oracle: a use is explained by what its agent is", "[unit][oracle]") {
+    const auto missing = [](rmap::ActorId device_tlb, rmap::VmId vm) {
+        FlushHistory flushes;
+        SecondaryHistory secondary;
+        OperationNames operations;
+        const auto name = [](rmap::ActorId) { return "agent"; };
+        FrameOracle oracle{{flushes, secondary}, operations, {name, name, [=](rmap::ActorId) {
+                                                                  return device_tlb;
+                                                              }}};
+        test::EventStream stream;
+        stream.emit(rmap::Event::kPteClear, {2, 0x100000003000, 0, 0x67, kFrame.value, 4});
+        stream.play(flushes);
+        oracle.frame_ended(kFrame, {4, FrameEndKind::kFreed, Instant{50'000}, 0});
+        AccessRecord record;
+        record.time = Instant{60'000};
+        record.page = {0x100000003};
+        record.frame = kFrame;
+        record.generation = 4;
+        record.mm = 2;
+        record.vm = vm;
+        oracle.judge(3, &record, &record + 1);
+        return oracle.finish().at(0).missing;
+    };
+    CHECK(missing(rmap::kNoActor, 0).find("no flush was issued") == 0);
+    CHECK(missing(rmap::kNoActor, 1).find("mis-tagged: no second-stage entry") == 0);
+    CHECK(missing(4, 0).find("invalidate_range was not called") == 0);
 }
 
 TEST_CASE("frame_oracle: repeated uses are folded into the first one", "[unit][oracle]") {

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/oracle/rules/n1_change_in_section.hpp"
+
+#include <fmt/format.h>
+
+#include "platform/report/event_text.hpp"
+
+namespace mmusim::platform {
+
+using rmap::Event;
+using rmap::EventRecord;
+using rmap::Pte;
+
+namespace {
+
+bool is_clear(Event event) {
+    return event == Event::kPtepClearFlush || event == Event::kPteClear ||
+           event == Event::kPteClearDefer;
+}
+
+bool is_store(Event event) {
+    return event == Event::kPteSet || event == Event::kPteRestore || event == Event::kPteSetSwap ||
+           event == Event::kPteSetMigration;
+}
+
+/// What happens to the present entry `old`; null if it stays or only gains.
+const char* loss(Pte old, Pte now) {
+    if (!now.present()) return "was removed";
+    if (now.frame() != old.frame()) return "was replaced";
+    const std::uint64_t lost = old.raw() & ~now.raw() & (Pte::kWritable | Pte::kUser);
+    const std::uint64_t forbidden = now.raw() & ~old.raw() & Pte::kNoExecute;
+    return lost || forbidden ? "lost a permission" : nullptr;
+}
+
+}  // namespace
+
+std::vector<Event> ChangeInSectionMonitor::events() const {
+    return united({NotifiedMms::events(),
+                   Sections::events(),
+                   {Event::kPtepClearFlush, Event::kPteClear, Event::kPteClearDefer, Event::kPteSet,
+                    Event::kPteRestore, Event::kPteSetSwap, Event::kPteSetMigration}});
+}
+
+void ChangeInSectionMonitor::on_record(const EventRecord& record, Findings& findings) {
+    mms_.on_record(record);
+    sections_.on_record(record);
+    const auto& [mm, address, ptep, raw, pfn, generation] = record.arguments;
+    static_cast<void>(ptep), static_cast<void>(pfn), static_cast<void>(generation);
+    if (!(is_clear(record.event) || is_store(record.event)) || !mms_.has(mm)) return;
+
+    const Place place{mm, rmap::page_of(rmap::VirtAddr{address})};
+    const Pte pte{raw};
+    if (is_clear(record.event)) {
+        if (pte.present()) judge(record, "was removed", pte, findings);
+        entries_.at(place) = Pte{};
+        return;
+    }
+    const Pte* known = entries_.find(place);
+    const Pte old = known ? *known : Pte{};
+    if (old.present())
+        if (const char* change = loss(old, pte)) judge(record, change, old, findings);
+    entries_.at(place) = pte;
+}
+
+void ChangeInSectionMonitor::judge(const EventRecord& record, const char* change, Pte old,
+                                   Findings& findings) {
+    findings.judge();
+    const rmap::MmId mm = record.arguments[0];
+    const rmap::VirtAddr address{record.arguments[1]};
+    if (sections_.covering(mm, address, record.actor)) return;
+    std::string missing = fmt::format("the entry of mm {} va {} {} outside any open section", mm,
+                                      hex(address.value), change);
+    if (const Section* other = sections_.innermost(record.actor, mm))
+        missing += fmt::format("; {} does not cover it", text(other->range));
+    findings.breach(
+        record, std::move(missing), record.time,
+        is_clear(record.event)
+            ? cleared_translation(record)
+            : fmt::format("mm {} va {} -> pfn {}", mm, hex(address.value), hex(old.frame().value)));
+}
+
+}  // namespace mmusim::platform
