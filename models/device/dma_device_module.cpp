@@ -219,4 +219,15 @@ void DmaDeviceModule::emit(Event event, const DeviceTlbInvalidation& request,
                       request.range.end.value, in_flight});
 }
 
+// ---- words of memory ----
+
+rmap::Word DmaDeviceModule::Words::load(rmap::PhysAddr address, rmap::Part part) {
+    return memory_.load(*device_.memory_socket.operator->(), address, 0, part).word;
+}
+
+rmap::Word DmaDeviceModule::Words::read_modify_write(rmap::PhysAddr address, Apply apply,
+                                                     rmap::Part part) {
+    return memory_.access(*device_.memory_socket.operator->(), address, &apply, 0, part).word;
+}
+
 }  // namespace mmusim::models

@@ -20,6 +20,7 @@
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/protocols.hpp"
 #include "models/tlm/thread_time.hpp"
+#include "models/tlm/unit_memory.hpp"
 #include "rmap/types/injected_fault.hpp"
 
 namespace mmusim::models {
@@ -47,6 +48,10 @@ public:
     tlm_utils::passthrough_target_socket<DmaDeviceModule, 32, DeviceTlbProtocol> invalidate_socket{
         "invalidate_socket"};
 
+    /// Words of memory that the device polls and counts up itself, as it would read its work from a
+    /// queue; unbound for a device that needs none.
+    tlm_utils::simple_initiator_socket_optional<DmaDeviceModule> memory_socket{"memory_socket"};
+
     struct Config {
         DmaDeviceConfig device;
         Lookahead lookahead;
@@ -61,6 +66,8 @@ public:
                     const EventObservers& observers);
 
     ThreadTime& time() { return time_; }
+    /// By physical addresses, for the program.
+    rmap::PhysMemPort& memory() { return words_; }
     const ThreadTime& time() const { return time_; }
     const DmaDeviceStats& stats() const { return stats_; }
     const TlbStats& atc_stats() const { return atc_.stats(); }
@@ -94,6 +101,18 @@ private:
         rmap::VirtRange range;
     };
 
+    class Words final : public rmap::PhysMemPort {
+    public:
+        explicit Words(DmaDeviceModule& device)
+            : device_(device), memory_(device.name(), device.time_, {}) {}
+        rmap::Word load(rmap::PhysAddr address, rmap::Part part) override;
+        rmap::Word read_modify_write(rmap::PhysAddr address, Apply apply, rmap::Part part) override;
+
+    private:
+        DmaDeviceModule& device_;
+        UnitMemory memory_;
+    };
+
     void run_program_thread();
     void receive_invalidation(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     void serve_invalidations_method();
@@ -116,6 +135,7 @@ private:
     rmap::Accountant account_;
     ThreadTime time_;
     // ---- the engine's ----
+    Words words_{*this};
     EventWriter engine_events_;
     IotlbArray atc_;
     InFlightList in_flight_;

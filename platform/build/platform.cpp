@@ -17,7 +17,12 @@ models::Lookahead lookahead_of(const PlatformConfig& config) {
 
 namespace {
 
-std::string numbered(const char* what, rmap::CpuId id) { return what + std::to_string(id); }
+std::string numbered(const char* what, std::size_t id) { return what + std::to_string(id); }
+
+models::Topology with_agents(models::Topology topology, const Agents& agents) {
+    topology.agent_sockets = agents.sockets;
+    return topology;
+}
 
 }  // namespace
 
@@ -29,12 +34,14 @@ Platform::Node::Node(const PlatformConfig& config, const Options& options, rmap:
     const auto* row = models::find_flush_mechanism(config.flush_mechanism);
     MMUSIM_CHECK(row, "the config names an existing flush mechanism");
     mechanism = row->create(core, {config.invalidation, config.interrupt});
+    if (config.iommu) iommu_port = std::make_unique<CoreIommuPort>(core, *config.iommu);
 }
 
-Platform::Platform(const PlatformConfig& config, const Options& options,
-                   const std::function<models::CoreSoftware&(rmap::CpuId)>& software_of)
-    : memory_("memory", config.memory, config.topology),
-      fabric_("fabric", config.interrupt, config.topology) {
+Platform::Platform(const PlatformConfig& config, const Options& options, const Software& software)
+    : agents_(config),
+      topology_(with_agents(config.topology, agents_)),
+      memory_("memory", config.memory, topology_),
+      fabric_("fabric", config.interrupt, topology_) {
     MMUSIM_CHECK(sc_core::sc_get_time_resolution() == sc_core::sc_time(1, sc_core::SC_PS),
                  "simulated time is counted in picoseconds");
     const unsigned cores = config.topology.cores();
@@ -42,8 +49,39 @@ Platform::Platform(const PlatformConfig& config, const Options& options,
     std::vector<rmap::CpuId> order = options.creation_order;
     for (rmap::CpuId id = 0; order.size() < cores; ++id) order.push_back(id);
     for (const auto id : order)
-        nodes_[id] = std::make_unique<Node>(config, options, id, software_of(id));
+        nodes_[id] = std::make_unique<Node>(config, options, id, software.of_core(id));
+    if (config.iommu) {
+        make_iommu(config, options);
+        make_devices(config, options, software);
+    }
     for (auto& node : nodes_) bind(*node, options.checks);
+    if (iommu_) bind_iommu(options.checks);
+}
+
+void Platform::make_iommu(const PlatformConfig& config, const Options& options) {
+    models::IommuModule::Config iommu;
+    iommu.iommu = *config.iommu;
+    iommu.lookahead = options.lookahead;
+    for (const auto& device : config.devices) iommu.devices.push_back({device.source, device.link});
+    iommu.home = agents_.iommu;
+    iommu.queue = agents_.iommu_queue;
+    iommu.first_walker = agents_.first_walker;
+    iommu_ = std::make_unique<models::IommuModule>("iommu", iommu, options.events);
+}
+
+void Platform::make_devices(const PlatformConfig& config, const Options& options,
+                            const Software& software) {
+    for (std::size_t n = 0; n < config.devices.size(); ++n) {
+        models::DmaDeviceModule::Config device;
+        device.device = config.devices[n];
+        device.lookahead = options.lookahead;
+        device.engine = agents_.devices[n].engine;
+        device.atc = agents_.devices[n].atc;
+        device.fault = options.fault;
+        devices_.push_back(std::make_unique<models::DmaDeviceModule>(
+            numbered("device", n).c_str(), device, software.of_device(n), options.observer,
+            options.events));
+    }
 }
 
 template <class From, class To>
@@ -53,7 +91,7 @@ void Platform::connect(From& from, To& to, ProtocolChecks checks) {
         return;
     }
     checkers_.push_back(std::make_unique<models::ProtocolCheckerModule>(
-        numbered("checker", static_cast<rmap::CpuId>(checkers_.size())).c_str()));
+        numbered("checker", checkers_.size()).c_str()));
     from.bind(checkers_.back()->initiator_side);
     checkers_.back()->target_side.bind(to);
 }
@@ -70,13 +108,48 @@ void Platform::bind(Node& node, ProtocolChecks checks) {
     connect(fabric_.core_sockets, node.core.deliver_socket, checks);
 }
 
+void Platform::bind_iommu(ProtocolChecks checks) {
+    for (auto& node : nodes_) node->core.doorbell_socket.bind(iommu_->queue.core_sockets);
+    iommu_->for_each_memory_socket(
+        [&](auto& socket) { connect(socket, memory_.initiator_sockets, checks); });
+    for (auto& device : devices_) {
+        device->iommu_socket.bind(iommu_->device_sockets);
+        iommu_->queue.device_sockets.bind(device->invalidate_socket);
+        connect(device->memory_socket, memory_.initiator_sockets, checks);
+    }
+}
+
+namespace {
+
+void add(models::LateEffects& total, const models::LateEffects& late) {
+    total.count += late.count;
+    total.worst = rmap::max(total.worst, late.worst);
+}
+
+}  // namespace
+
 models::LateEffects Platform::late() const {
     models::LateEffects total = memory_.late();
-    for (const auto& node : nodes_) {
-        total.count += node->core.time().late().count;
-        total.worst = rmap::max(total.worst, node->core.time().late().worst);
+    for (const auto& node : nodes_) add(total, node->core.time().late());
+    for (const auto& device : devices_) {
+        add(total, device->late());
+        add(total, device->time().late());
     }
     return total;
+}
+
+std::exception_ptr Platform::failure() const {
+    for (const auto& node : nodes_)
+        if (const auto failure = node->core.failure()) return failure;
+    if (iommu_ && iommu_->failure()) return iommu_->failure();
+    for (const auto& device : devices_)
+        if (const auto failure = device->failure()) return failure;
+    return nullptr;
+}
+
+void Platform::settle(rmap::Instant now) {
+    for (auto& node : nodes_) node->core.settle(now);
+    for (auto& device : devices_) device->settle(now);
 }
 
 }  // namespace mmusim::platform

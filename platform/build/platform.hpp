@@ -8,10 +8,14 @@
 
 #include "models/cpu/core_module.hpp"
 #include "models/cpu/mmu_module.hpp"
+#include "models/device/dma_device_module.hpp"
 #include "models/flush/flush_mechanism.hpp"
 #include "models/interrupt/interrupt_fabric_module.hpp"
+#include "models/iommu/iommu_module.hpp"
 #include "models/mem/memory_module.hpp"
 #include "models/tlm/protocol_checker_module.hpp"
+#include "platform/build/agents.hpp"
+#include "platform/build/core_iommu_port.hpp"
 #include "platform/config/platform_config.hpp"
 
 namespace mmusim::platform {
@@ -28,24 +32,40 @@ public:
     struct Options {
         models::Lookahead lookahead;
         models::AccessObserver* observer = nullptr;
+        models::EventObservers events;  ///< of the IOMMU and the devices
         ProtocolChecks checks = ProtocolChecks::kOff;
+        rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< of a device
         /// Order in which cores are made; results may not depend on it. Empty: ascending.
         std::vector<rmap::CpuId> creation_order;
     };
 
-    /// `software_of(n)` is what core n runs; it outlives the platform.
-    Platform(const PlatformConfig& config, const Options& options,
-             const std::function<models::CoreSoftware&(rmap::CpuId)>& software_of);
+    /// What runs on the machine; it outlives the platform.
+    struct Software {
+        std::function<models::CoreSoftware&(rmap::CpuId)> of_core;
+        std::function<models::DeviceProgram&(std::size_t)> of_device;  ///< n-th of the config
+    };
 
+    Platform(const PlatformConfig& config, const Options& options, const Software& software);
+
+    const Agents& agents() const { return agents_; }
     unsigned cores() const { return static_cast<unsigned>(nodes_.size()); }
     models::CoreModule& core(rmap::CpuId id) { return nodes_[id]->core; }
     const models::MmuModule& mmu(rmap::CpuId id) const { return nodes_[id]->mmu; }
     models::FlushMechanism& mechanism(rmap::CpuId id) { return *nodes_[id]->mechanism; }
     models::MemoryModule& memory() { return memory_; }
     const models::InterruptFabricModule& fabric() const { return fabric_; }
+    /// Null on a machine without one, and so are the ports to it.
+    models::IommuModule* iommu() { return iommu_.get(); }
+    rmap::IommuPort* iommu_port(rmap::CpuId id) { return nodes_[id]->iommu_port.get(); }
+    std::size_t devices() const { return devices_.size(); }
+    models::DmaDeviceModule& device(std::size_t n) { return *devices_[n]; }
 
     /// Effects that came too late, of every kind; only a quantum beyond the exact one causes any.
     models::LateEffects late() const;
+    /// What some process of the machine threw, if one did.
+    std::exception_ptr failure() const;
+    /// Gives the observer every access that kernel time has passed.
+    void settle(rmap::Instant now);
 
 private:
     struct Node {
@@ -54,15 +74,24 @@ private:
         models::CoreModule core;
         models::MmuModule mmu;
         std::unique_ptr<models::FlushMechanism> mechanism;
+        std::unique_ptr<CoreIommuPort> iommu_port;
     };
 
+    void make_iommu(const PlatformConfig& config, const Options& options);
+    void make_devices(const PlatformConfig& config, const Options& options,
+                      const Software& software);
     void bind(Node& node, ProtocolChecks checks);
+    void bind_iommu(ProtocolChecks checks);
     template <class From, class To>
     void connect(From& from, To& to, ProtocolChecks checks);
 
+    const Agents agents_;
+    const models::Topology topology_;
     models::MemoryModule memory_;
     models::InterruptFabricModule fabric_;
     std::vector<std::unique_ptr<Node>> nodes_;  ///< by core id
+    std::unique_ptr<models::IommuModule> iommu_;
+    std::vector<std::unique_ptr<models::DmaDeviceModule>> devices_;
     std::vector<std::unique_ptr<models::ProtocolCheckerModule>> checkers_;
 };
 

@@ -32,6 +32,7 @@ public:
         line("  Parts of an average operation. Calls contain batches, batches contain pages.");
         for (const auto& operation : result_.operations) parts(operation);
         flushes();
+        secondary_mmus();
         tlbs();
         oracle();
         quantum();
@@ -148,6 +149,35 @@ private:
         if (pages)
             line("  {:<17}{:>12.2f}", "IPIs per unmap",
                  static_cast<double>(counter("ipi_sent")) / static_cast<double>(pages));
+    }
+
+    /// Only what took part.
+    void secondary_mmus() {
+        struct Row {
+            const char* what;
+            const char* counter;
+            const char* meaning;
+        };
+        static constexpr Row kRows[] = {
+            {"guest accesses", "guest_accesses", "by vCPUs, through both stages"},
+            {"VM exits", "vm_exits", "interrupts, second-stage violations, halts"},
+            {"faults", "kvm_faults", "second-stage violations that KVM handled"},
+            {"retries", "kvm_fault_retries", "of these, that met a notifier section"},
+            {"entries removed", "spte_cleared", "second-stage entries, at the start of a section"},
+            {"remote flushes", "kvm_remote_tlb_flush",
+             "kvm_flush_remote_tlbs that had to interrupt"},
+            {"kicks", "kvm_kicks", "vCPUs that were made to leave their guest"},
+            {"DMA accesses", "dma_accesses", "by devices, in address spaces of processes"},
+            {"DMA refused", "dma_faults", "without a translation"},
+            {"IOMMU commands", "iommu_commands", "descriptors that the IOMMU has executed"},
+            {"ATC invalidations", "atc_invalidations", "device TLBs, with DMA in flight awaited"},
+        };
+        const auto took_part = [this](const Row& row) { return counter(row.counter) > 0; };
+        if (std::none_of(std::begin(kRows), std::end(kRows), took_part)) return;
+        heading("SECONDARY MMUS");
+        for (const Row& row : kRows)
+            if (took_part(row))
+                line("  {:<17}{:>12}  {}", row.what, grouped(counter(row.counter)), row.meaning);
     }
 
     /// One line per level: "core3.l1_tlb" counts for "l1_tlb".

@@ -48,6 +48,8 @@ bool AccessPlan::look(rmap::PhysMemPort& memory) {
         if (answered_[operation] >= rendezvous_.requests(memory, operation)) continue;
         const auto touches = use_.touched(operation, ++answered_[operation]);
         touching_.assign(touches.begin(), touches.end());
+        for (const Touch& touch : touches)
+            if (use_.follows_unmapping && touch.is_unmapped_next) use_.accesses.follow(touch.range);
         answering_ = true;
         operation_ = operation;
         break;

@@ -15,6 +15,7 @@ namespace mmusim::platform {
 struct Touch {
     rmap::VirtRange range;
     rmap::Access access;
+    bool is_unmapped_next = false;  ///< the operation takes the range away after that
 };
 
 /// How a thread, a vCPU or a device uses the memory of a process.
@@ -23,6 +24,9 @@ struct MemoryUse {
     /// What it touches on the n-th request of an operation, from 1 on.
     std::function<std::vector<Touch>(unsigned operation, std::uint64_t request)> touched;
     std::uint64_t limit = 0;  ///< accesses after which it only waits; 0 = none
+    /// Goes on using what is being unmapped, and takes the refusals: a device may, a thread may
+    /// not.
+    bool follows_unmapping = false;
 };
 
 /// What a user of memory does next: what operations ask for comes first, then its own accesses,

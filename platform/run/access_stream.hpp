@@ -29,6 +29,17 @@ public:
         for (const auto& range : ranges_) pages_ += range.pages();
     }
 
+    /// From now on also this range, instead of the one that was followed before.
+    void follow(rmap::VirtRange range) {
+        if (follows_) {
+            pages_ -= ranges_.back().pages();
+            ranges_.pop_back();
+        }
+        ranges_.push_back(range);
+        pages_ += range.pages();
+        follows_ = true;
+    }
+
     bool empty() const { return pages_ == 0 || pattern_ == AccessPattern::kIdle; }
     std::uint64_t pages() const { return pages_; }
 
@@ -53,6 +64,7 @@ private:
     AccessPattern pattern_;
     unsigned write_percent_;
     std::uint64_t pages_ = 0;
+    bool follows_ = false;  ///< the last range is a followed one
     std::uint64_t position_ = 0;
     std::mt19937_64 random_;
 };

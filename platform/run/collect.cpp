@@ -87,10 +87,54 @@ void collect_counters(Platform& platform, World& world, RunResult& result) {
     count("pages_freed", Event::kPageFree);
     count("page_faults", Event::kPageFault);
 
-    for (CpuId id = 0; id < platform.cores(); ++id)
-        counters["user_accesses"] += platform.core(id).stats().accesses;
+    for (CpuId id = 0; id < platform.cores(); ++id) {
+        const auto& core = platform.core(id).stats();
+        counters["user_accesses"] += core.accesses;
+        counters["guest_accesses"] += core.guest_accesses;
+        counters["vm_exits"] += core.vm_entries;
+    }
     counters["interrupt_commands"] = platform.fabric().stats().messages;
     counters["line_transfers"] = platform.memory().stats().transfers;
+}
+
+/// A machine without guests or devices has the counters too, so that results can be compared.
+void collect_secondary(Platform& platform, World& world, RunResult& result) {
+    auto& counters = result.counters;
+    for (const char* name :
+         {"kvm_remote_tlb_flush", "kvm_kicks", "kvm_faults", "kvm_fault_retries", "kvm_tlb_flush"})
+        counters[name] = 0;
+    for (const auto& guest : world.guests().all()) {
+        counters["kvm_remote_tlb_flush"] += guest.kvm->stats.remote_tlb_flush;
+        counters["kvm_kicks"] += guest.kvm->stats.kicks;
+        for (const auto& vcpu : guest.kvm->vcpus) {
+            counters["kvm_faults"] += vcpu.stats.faults;
+            counters["kvm_fault_retries"] += vcpu.stats.retries;
+            counters["kvm_tlb_flush"] += vcpu.stats.tlb_flush;
+        }
+    }
+    counters["spte_set"] = world.event_count(Event::kSpteSet);
+    counters["spte_cleared"] = world.event_count(Event::kSpteClear);
+
+    for (const char* name : {"iommu_commands", "iommu_faults", "atc_invalidations", "dma_accesses",
+                             "dma_faults", "dma_translation_requests"})
+        counters[name] = 0;
+    if (const auto* iommu = platform.iommu()) {
+        counters["iommu_commands"] = iommu->queue.stats().descriptors;
+        counters["iommu_faults"] = iommu->stats().faults;
+        const auto& iotlb = iommu->iotlb_stats();
+        result.tlbs.push_back(
+            {"iommu.iotlb", iotlb.lookups, iotlb.hits, iotlb.misses, iotlb.invalidated});
+    }
+    for (std::size_t n = 0; n < platform.devices(); ++n) {
+        const auto& device = platform.device(n);
+        counters["atc_invalidations"] += device.stats().invalidations;
+        counters["dma_accesses"] += device.stats().accesses;
+        counters["dma_faults"] += device.stats().faults;
+        counters["dma_translation_requests"] += device.stats().requests;
+        const auto& atc = device.atc_stats();
+        result.tlbs.push_back({platform.agents().name(platform.agents().devices[n].atc),
+                               atc.lookups, atc.hits, atc.misses, atc.invalidated});
+    }
 }
 
 }  // namespace
@@ -99,6 +143,7 @@ void collect(Platform& platform, World& world, RunResult& result) {
     result.operations = operation_stats(platform);
     collect_mmus(platform, result);
     collect_counters(platform, world, result);
+    collect_secondary(platform, world, result);
     result.memory = world.memory_of_processes();
 }
 

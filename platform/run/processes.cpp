@@ -159,11 +159,12 @@ MemoryUse Processes::memory_use(const std::string& process, AccessPattern patter
             if (region->munmap ? region->munmap != &operations[operation] : request > 1) continue;
             const auto access =
                 region->config->written ? rmap::Access::kWrite : rmap::Access::kRead;
-            result.push_back({region->ranges[region->munmap ? request - 1 : 0], access});
+            result.push_back({region->ranges[region->munmap ? request - 1 : 0], access,
+                              region->munmap != nullptr});
         }
         return result;
     };
-    return {AccessStream(std::move(accessed), pattern, write_percent, seed), touches, 0};
+    return {AccessStream(std::move(accessed), pattern, write_percent, seed), touches, 0, false};
 }
 
 }  // namespace mmusim::platform

@@ -19,8 +19,6 @@ namespace mmusim::platform {
 
 namespace {
 
-std::string core_name(rmap::ActorId actor) { return "core" + std::to_string(actor); }
-
 /// Gives every access to the oracle and to whoever else looks.
 class AccessTee final : public models::AccessObserver {
 public:
@@ -37,18 +35,37 @@ private:
     std::vector<models::AccessObserver*> observers_;
 };
 
+/// What the cores and the devices of a machine run.
+struct Programs {
+    explicit Programs(const PlatformConfig& config) {
+        for (rmap::CpuId cpu = 0; cpu < config.topology.cores(); ++cpu)
+            cores.push_back(std::make_unique<CoreProgram>());
+        for (std::size_t n = 0; n < config.devices.size(); ++n)
+            devices.push_back(std::make_unique<DmaProgram>());
+    }
+    Platform::Software software() const {
+        return {[this](rmap::CpuId cpu) -> models::CoreSoftware& { return *cores[cpu]; },
+                [this](std::size_t n) -> models::DeviceProgram& { return *devices[n]; }};
+    }
+
+    std::vector<std::unique_ptr<CoreProgram>> cores;
+    std::vector<std::unique_ptr<DmaProgram>> devices;
+};
+
 /// Runs until nothing happens any more. A core that has not come to its end by then never will.
-void simulate(const std::vector<std::unique_ptr<CoreProgram>>& programs, Platform& machine) {
+void simulate(const Programs& programs, Platform& machine) {
     try {
         sc_core::sc_start();
     } catch (const sc_core::sc_report& report) {
         throw rmap::InvariantError(report.get_msg());
     }
-    for (rmap::CpuId cpu = 0; cpu < machine.cores(); ++cpu)
-        if (const auto failure = machine.core(cpu).failure()) std::rethrow_exception(failure);
-    for (std::size_t cpu = 0; cpu < programs.size(); ++cpu)
-        MMUSIM_CHECK(programs[cpu]->finished(),
+    if (const auto failure = machine.failure()) std::rethrow_exception(failure);
+    for (std::size_t cpu = 0; cpu < programs.cores.size(); ++cpu)
+        MMUSIM_CHECK(programs.cores[cpu]->finished(),
                      fmt::format("deadlock: core {} waits for ever", cpu));
+    for (std::size_t n = 0; n < programs.devices.size(); ++n)
+        MMUSIM_CHECK(programs.devices[n]->finished(),
+                     fmt::format("deadlock: device {} waits for ever", n));
 }
 
 QuantumReport quantum_report(const models::Lookahead& lookahead, Platform& machine) {
@@ -69,20 +86,21 @@ QuantumReport quantum_report(const models::Lookahead& lookahead, Platform& machi
 
 RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scenario,
                        const RunOptions& options, const RunProbes& probes) {
-    std::vector<std::unique_ptr<CoreProgram>> programs;
-    for (rmap::CpuId cpu = 0; cpu < config.topology.cores(); ++cpu)
-        programs.push_back(std::make_unique<CoreProgram>());
+    const Programs programs(config);
+    const Agents agents(config);
+    const auto agent_name = [&agents](rmap::ActorId actor) { return agents.name(actor); };
 
     std::unique_ptr<SafetyOracle> oracle;
     if (options.oracle == OracleMode::kOn)
-        oracle = std::make_unique<SafetyOracle>(
-            Vocabulary::kSimulation,
-            AgentNames{core_name, [](rmap::ActorId a) { return core_name(a) + ".l1_tlb"; }});
+        oracle = std::make_unique<SafetyOracle>(Vocabulary::kSimulation,
+                                                AgentNames{agent_name, [&agents](rmap::ActorId a) {
+                                                               return agents.translations_of(a);
+                                                           }});
     std::unique_ptr<EventLog> log;
-    if (!options.event_log.empty()) log = std::make_unique<EventLog>(options.event_log, core_name);
+    if (!options.event_log.empty()) log = std::make_unique<EventLog>(options.event_log, agent_name);
     std::unique_ptr<Timeline> timeline;
     if (!options.timeline.empty())
-        timeline = std::make_unique<Timeline>(options.timeline, core_name);
+        timeline = std::make_unique<Timeline>(options.timeline, agent_name);
 
     models::SettledStream stream;
     if (oracle) stream.add_sink(*oracle);
@@ -98,20 +116,21 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     build.lookahead.quantum = options.quantum;
     build.observer = accesses.get();
     build.creation_order = probes.creation_order;
-    Platform machine(config, build,
-                     [&](rmap::CpuId cpu) -> models::CoreSoftware& { return *programs[cpu]; });
+    build.fault = scenario.injected_fault;
     const bool listened = oracle || log || timeline || probes.events;
-    World world({config, scenario, options, {listened ? &stream : nullptr, oracle.get()}}, machine,
-                programs);
+    build.events = {listened ? &stream : nullptr, oracle.get()};
+    Platform machine(config, build, programs.software());
+    World world({config, scenario, options, build.events}, machine,
+                {programs.cores, programs.devices});
 
     simulate(programs, machine);
-    for (rmap::CpuId cpu = 0; cpu < machine.cores(); ++cpu) machine.core(cpu).settle(rmap::kNever);
+    machine.settle(rmap::kNever);
     stream.finish();
     if (log) log->close();
     if (timeline) timeline->close();
 
     RunResult result;
-    for (const auto& program : programs)
+    for (const auto& program : programs.cores)
         result.simulated = rmap::max(result.simulated, program->finished_at() - rmap::Instant{});
     result.stopped = world.stopped();
     collect(machine, world, result);

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "notifiers/clients/kvm/vcpu_run.hpp"
 #include "platform/config/config_error.hpp"
+#include "platform/run/thread_seed.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
@@ -43,15 +45,9 @@ rmap::KernelConfig kernel_config(const PlatformConfig& platform, const ScenarioC
     return config;
 }
 
-/// Different generators for different threads of one run and for different seeds.
-std::uint64_t thread_seed(std::uint64_t seed, CpuId cpu) {
-    return seed * 0x9e3779b97f4a7c15ull + (std::uint64_t{cpu} << 32 | (cpu + 1));
-}
-
 }  // namespace
 
-World::World(const Inputs& inputs, Platform& machine,
-             const std::vector<std::unique_ptr<CoreProgram>>& programs)
+World::World(const Inputs& inputs, Platform& machine, const Programs& programs)
     : in_(inputs),
       machine_(machine),
       programs_(programs),
@@ -70,6 +66,8 @@ World::World(const Inputs& inputs, Platform& machine,
     }
     processes_.set_up(kernel_, [this](CpuId cpu) -> rmap::Cpu& { return setup(cpu); });
     set_up_clients();
+    set_up_guests();
+    set_up_devices();
     set_up_threads();
     set_up_operations();
     boot();
@@ -88,7 +86,9 @@ rmap::MemoryLayout World::layout() const {
     for (const auto& operation : in_.scenario.operations)
         if (operation.type == OperationType::kMunmap) layout.slab_lines += 2 * operation.rounds;
     layout.reserved_frames = rmap::KernelMemory::fixed_frames(layout) + kSpareFrames +
-                             (in_.platform.policy.swap_slots + file_pages) / 512;
+                             (in_.platform.policy.swap_slots + file_pages) / 512 +
+                             Guests::frames_for(in_.scenario, processes_) +
+                             SharedVirtualMemory::frames_for(in_.platform);
     const std::uint64_t first = layout.reserved_first.value + layout.reserved_frames;
     // Page tables and copies need room as well.
     const std::uint64_t needed = processes_.pages() + processes_.pages() / 64 + 256;
@@ -104,16 +104,54 @@ rmap::MemoryLayout World::layout() const {
     return layout;
 }
 
+// ---- secondary MMUs ----
+
+void World::register_client(const Process& process, notifiers::NotifierClient& client) {
+    chain_.register_client(process.mm->context.id, client);
+    watched_.push_back(process.mm->context.id);
+}
+
 void World::set_up_clients() {
     for (auto& process : processes_.all()) {
         const WatchedBy watcher = process.config->watched_by;
         if (watcher == WatchedBy::kNobody) continue;
         notifiers::RecordingClient::Config config;
         config.name = process.mm->name;
-        config.id = clients_.size();
-        clients_.emplace_back(config, memory_);
-        chain_.register_client(process.mm->context.id, clients_.back());
+        config.id = watched_.size();
+        config.needs_sleep = watcher == WatchedBy::kSleeper;
+        register_client(process, recorders_.emplace_back(config, memory_));
     }
+}
+
+void World::set_up_guests() {
+    guests_.set_up({in_.platform, in_.scenario, in_.options.seed, machine_, processes_, memory_,
+                    calls_, kernel_, rendezvous_},
+                   watched_.size());
+    for (auto& guest : guests_.all()) {
+        register_client(*guest.process, *guest.client);
+        for (std::size_t n = 0; n < guest.programs.size(); ++n) {
+            notifiers::KvmVcpu& vcpu = guest.kvm->vcpus[n];
+            flush_.switch_mm(setup(vcpu.cpu), &guest.process->mm->context);
+            running_mm_[vcpu.cpu] = guest.process->mm;
+            task_name_[vcpu.cpu] = guest.process->mm->name;
+            programs_.cores[vcpu.cpu]->run_job(
+                [this, &vcpu, &guest, n](models::CoreModule&, rmap::Cpu& cpu) {
+                    const auto stop = notifiers::vcpu_run(cpu, *guest.kvm, vcpu, guest.programs[n]);
+                    MMUSIM_CHECK(stop == notifiers::VcpuStop::kHalted,
+                                 "a guest accesses only what its process has mapped");
+                    // Its thread sleeps; the idle task borrows the address space.
+                    flush_.enter_lazy_tlb(cpu);
+                });
+        }
+    }
+}
+
+void World::set_up_devices() {
+    shared_memory_.set_up({in_.platform, in_.scenario, in_.options.seed, machine_, processes_,
+                           memory_, setup(0), rendezvous_},
+                          watched_.size(), programs_.devices);
+    for (auto& binding : shared_memory_.bindings())
+        register_client(*binding.process, *binding.client);
 }
 
 // ---- threads ----
@@ -132,6 +170,8 @@ unsigned World::users() const {
             for (unsigned thread = 0; thread < process.threads; ++thread)
                 users += !runs_operation(process.first_cpu +
                                          n * (process.threads + process.lazy_threads) + thread);
+    users += Guests::vcpus(in_.platform, in_.scenario);
+    users += static_cast<unsigned>(in_.scenario.dmas.size());
     return users;
 }
 
@@ -159,7 +199,7 @@ void World::set_up_thread(const Process& process, CpuId cpu) {
     use.limit = config.accesses;
     UserThread& thread =
         threads_.emplace_back(*process.mm, std::move(use), config.access, rendezvous_, kernel_);
-    programs_[cpu]->run_job(
+    programs_.cores[cpu]->run_job(
         [&thread](models::CoreModule& core, rmap::Cpu& on) { thread.run(core, on); });
 }
 
@@ -170,19 +210,22 @@ void World::boot() {
         auto& core = machine_.core(cpu);
         auto& mechanism = machine_.mechanism(cpu);
         tracers_.push_back(std::make_unique<Tracer>(core, in_.observers));
-        cpus_.push_back(
-            std::make_unique<rmap::Cpu>(cpu,
-                                        rmap::Cpu::Ports{core.time(), core, mechanism, mechanism,
-                                                         *tracers_.back(), core.account()},
-                                        in_.platform.costs));
+        cpus_.push_back(std::make_unique<rmap::Cpu>(
+            cpu,
+            rmap::Cpu::Ports{core.time(), core, mechanism, mechanism, *tracers_.back(),
+                             core.account(), machine_.iommu_port(cpu)},
+            in_.platform.costs));
         CoreProgram::Kernel kernel;
         kernel.cpu = cpus_.back().get();
         kernel.calls = &calls_;
         kernel.cr3 = setup_cpus_[cpu]->cr3();
         kernel.task.name = task_name_[cpu];
         kernel.task.mm = running_mm_[cpu];
-        programs_[cpu]->boot(std::move(kernel));
+        programs_.cores[cpu]->boot(std::move(kernel));
     }
+    // The record of a run says from the beginning which address spaces are watched.
+    for (std::uint64_t client = 0; client < watched_.size(); ++client)
+        tracers_.front()->emit(0, rmap::Event::kMnRegister, {client, watched_[client]});
 }
 
 // ---- reports ----

@@ -14,9 +14,11 @@
 #include "platform/config/run_options.hpp"
 #include "platform/config/scenario_config.hpp"
 #include "platform/run/core_program.hpp"
+#include "platform/run/guests.hpp"
 #include "platform/run/processes.hpp"
 #include "platform/run/rendezvous.hpp"
 #include "platform/run/setup_ports.hpp"
+#include "platform/run/shared_virtual_memory.hpp"
 #include "platform/run/tracer.hpp"
 #include "platform/run/user_thread.hpp"
 #include "rmap/flush/x86_flush.hpp"
@@ -36,13 +38,18 @@ public:
         models::EventObservers observers;
     };
 
-    World(const Inputs& inputs, Platform& machine,
-          const std::vector<std::unique_ptr<CoreProgram>>& programs);
+    struct Programs {
+        const std::vector<std::unique_ptr<CoreProgram>>& cores;
+        const std::vector<std::unique_ptr<DmaProgram>>& devices;
+    };
+
+    World(const Inputs& inputs, Platform& machine, const Programs& programs);
 
     /// An operation ended early because RunOptions::stop was set.
     bool stopped() const { return stopped_; }
 
     // ---- when the run is over ----
+    const Guests& guests() const { return guests_; }
     rmap::X86FlushStats flush_stats() const;
     std::uint64_t ipi_received() const;
     rmap::ReclaimStats reclaim_stats() const;
@@ -53,6 +60,9 @@ private:
     rmap::MemoryLayout layout() const;
     unsigned users() const;
     void set_up_clients();
+    void register_client(const Process& process, notifiers::NotifierClient& client);
+    void set_up_guests();
+    void set_up_devices();
     void set_up_threads();
     void set_up_thread(const Process& process, rmap::CpuId cpu);
     void set_up_operations();
@@ -69,7 +79,7 @@ private:
 
     const Inputs in_;
     Platform& machine_;
-    const std::vector<std::unique_ptr<CoreProgram>>& programs_;
+    const Programs programs_;
 
     Processes processes_;
     rmap::KernelMemory memory_;
@@ -78,11 +88,14 @@ private:
     rmap::CallFunction calls_;
     rmap::X86Flush flush_;
     notifiers::NotifierChain chain_;
-    std::deque<notifiers::RecordingClient> clients_;
+    std::deque<notifiers::RecordingClient> recorders_;
     rmap::Kernel kernel_;
     Rendezvous rendezvous_;
 
     std::deque<UserThread> threads_;
+    Guests guests_;
+    SharedVirtualMemory shared_memory_;
+    std::vector<rmap::MmId> watched_;    ///< mm of each notifier client, by the client's number
     std::vector<rmap::Mm*> running_mm_;  ///< by CPU: what its task runs, or nullptr
     std::vector<std::string> task_name_;
     std::vector<std::unique_ptr<Tracer>> tracers_;

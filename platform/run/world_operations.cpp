@@ -23,7 +23,7 @@ void World::set_up_operations() {
         by_cpu[config.cpu].push_back(operation(config));
     }
     for (auto& [cpu, operations] : by_cpu)
-        programs_[cpu]->run_job(
+        programs_.cores[cpu]->run_job(
             [this, in_turn = std::move(operations)](models::CoreModule&, rmap::Cpu& on) {
                 for (const auto& operation : in_turn) {
                     operation(on);
@@ -72,7 +72,7 @@ std::function<void(rmap::Cpu&, unsigned)> World::one_round(const OperationConfig
                 kernel_.munmap(cpu, mm, {start, start + pages * rmap::kPageSize});
             };
         case OperationType::kOomReap:
-            break;
+            return [this, &mm](rmap::Cpu& cpu, unsigned) { kernel_.oom_reap(cpu, mm); };
     }
     return {};
 }

@@ -146,6 +146,59 @@ Hammer small_hammer(unsigned cores, unsigned initiators) {
     return hammer;
 }
 
+void add_guest(Hammer& hammer, unsigned vcpus) {
+    auto& main = hammer.scenario.processes[0];
+    main.threads -= vcpus;
+    platform::VmConfig vm;
+    vm.name = "vm";
+    vm.vcpus = vcpus;
+    vm.first_cpu = main.first_cpu + main.threads;
+    hammer.platform.vms.push_back(vm);
+    hammer.platform.virtualization = {nanoseconds(70), nanoseconds(90)};
+    platform::GuestConfig guest;
+    guest.name = "guest";
+    guest.vm = vm.name;
+    guest.process = main.name;
+    guest.write_percent = main.write_percent;
+    guest.access = main.access;
+    hammer.scenario.guests.push_back(guest);
+}
+
+void add_device(Hammer& hammer) {
+    models::IommuConfig iommu;
+    iommu.iotlb = {{16, 4}, {4, 4}, nanoseconds(3), nanoseconds(2)};
+    iommu.walk_cache = {8, 4};
+    iommu.pasid_cache = {4, 4};
+    iommu.walker = {nanoseconds(4), nanoseconds(5)};
+    iommu.walkers = 2;
+    iommu.queue_entries = 16;
+    iommu.doorbell_write = nanoseconds(15);
+    iommu.doorbell = hammer.platform.memory.visibility() + nanoseconds(11);
+    iommu.descriptor = nanoseconds(6);
+    iommu.iotlb_invalidate = nanoseconds(20);
+    iommu.pasid_cache_invalidate = nanoseconds(10);
+    hammer.platform.iommu = iommu;
+
+    models::DmaDeviceConfig device;
+    device.name = "dma";
+    device.source = 0x100;
+    device.atc = {{16, 4}, {4, 4}, nanoseconds(2), nanoseconds(1)};
+    device.max_in_flight = 4;
+    device.link = hammer.platform.memory.visibility() + nanoseconds(20);
+    device.atc_invalidate = nanoseconds(8);
+    device.transfer = nanoseconds(400);
+    hammer.platform.devices.push_back(device);
+
+    platform::DmaConfig dma;
+    dma.name = "stream";
+    dma.device = device.name;
+    dma.process = hammer.scenario.processes[0].name;
+    dma.write_percent = 30;
+    dma.gap = nanoseconds(25);
+    dma.fault_pause = nanoseconds(300);
+    hammer.scenario.dmas.push_back(dma);
+}
+
 Hammer random_hammer(std::uint64_t seed) {
     std::mt19937_64 draw(seed);
     const auto number = [&](std::uint64_t low, std::uint64_t high) {
@@ -210,6 +263,23 @@ Hammer random_hammer(std::uint64_t seed) {
         scenario.regions.push_back(region("own", "slow", number(1, 30)));
         scenario.operations[0].region = "own";
     }
+    if (scenario.processes[0].count == 1 && scenario.processes[0].threads > 1 && number(0, 1)) {
+        add_guest(hammer, static_cast<unsigned>(number(1, scenario.processes[0].threads - 1)));
+        platform.virtualization = {ns(20, 300), ns(20, 300)};
+    }
+    if (scenario.processes[0].count == 1 && number(0, 1)) {
+        add_device(hammer);
+        auto& device = platform.devices[0];
+        device.ats = number(0, 3) > 0;
+        device.link = platform.memory.visibility() + ns(0, 200);
+        device.transfer = ns(20, 900);
+        device.atc_invalidate = ns(1, 40);
+        device.max_in_flight = static_cast<unsigned>(number(1, 6));
+        platform.iommu->walkers = static_cast<unsigned>(number(1, 3));
+        platform.iommu->doorbell = platform.memory.visibility() + ns(0, 100);
+        platform.iommu->iotlb_invalidate = ns(1, 60);
+        scenario.dmas[0].gap = ns(5, 80);
+    }
     if (number(0, 3) == 0)
         scenario.injected_fault =
             rmap::kInjectedFaults[number(1, std::size(rmap::kInjectedFaults) - 1)].fault;
@@ -247,6 +317,7 @@ std::string simulate(const Hammer& hammer, const HammerOptions& options) {
     std::ostringstream text;
     text << result.quantum.late_effects << ' ' << result.oracle.violations_found << ' '
          << result.counters.at("user_accesses") << ' ' << result.quantum.switches << ' ' << unmaps
+         << ' ' << result.counters.at("guest_accesses") << ' ' << result.counters.at("dma_accesses")
          << ' ' << log.text() << accesses.text() << " result " << text_of(result);
     return text.str();
 }
@@ -262,7 +333,8 @@ HammerRun run_hammer(const Hammer& hammer, const HammerOptions& options) {
         return run;
     }
     std::istringstream in(text);
-    in >> run.late >> run.violations >> run.accesses >> run.switches >> run.unmaps;
+    in >> run.late >> run.violations >> run.accesses >> run.switches >> run.unmaps >>
+        run.guest_accesses >> run.dma_accesses;
     std::getline(in, run.same);
     return run;
 }

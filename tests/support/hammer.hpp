@@ -19,8 +19,14 @@ struct Hammer {
 /// Four cores and one reclaimer, unless told otherwise.
 Hammer small_hammer(unsigned cores = 4, unsigned initiators = 1);
 
+/// The last `vcpus` threads of process `main` become the vCPUs of a guest that has its memory.
+void add_guest(Hammer& hammer, unsigned vcpus);
+
+/// A device behind an IOMMU does DMA in the memory of process `main`.
+void add_device(Hammer& hammer);
+
 /// Everything drawn from `seed`: latencies in whole nanoseconds down to 5 ns, so that ties abound,
-/// 1 to 4 initiators, lists of 1 to 40 pages, sometimes an injected fault.
+/// 1 to 4 initiators, lists of 1 to 40 pages, sometimes a guest, a device, an injected fault.
 Hammer random_hammer(std::uint64_t seed);
 
 struct HammerOptions {
@@ -39,6 +45,8 @@ struct HammerRun {
     std::uint64_t accesses = 0;
     std::uint64_t switches = 0;
     std::uint64_t unmaps = 0;
+    std::uint64_t guest_accesses = 0;
+    std::uint64_t dma_accesses = 0;
     std::string failure;  ///< what a run that broke said; empty = it came to its end
 };
 

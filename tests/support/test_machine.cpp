@@ -51,7 +51,8 @@ TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessO
     options.creation_order = std::move(creation_order);
     platform_ = std::make_unique<platform::Platform>(
         config, options,
-        [this](rmap::CpuId cpu) -> models::CoreSoftware& { return *software_[cpu]; });
+        platform::Platform::Software{
+            [this](rmap::CpuId cpu) -> models::CoreSoftware& { return *software_[cpu]; }, {}});
 }
 
 void TestMachine::run() {
