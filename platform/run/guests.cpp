@@ -90,7 +90,7 @@ void Guests::set_up_memory(const Context& context, Guest& guest) {
     behaviour.access_time = config.access;
     behaviour.halt_after = config.halted ? 1 : 0;
     for (rmap::CpuId cpu = vm.first_cpu; cpu < vm.first_cpu + vm.vcpus; ++cpu) {
-        guest.kvm->create_vcpu(context.frames, cpu, tables.cr3());
+        guest.kvm->create_vcpu(cpu, tables.cr3());
         guest.programs.emplace_back(
             context.machine.core(cpu), context.platform.virtualization,
             context.processes.memory_use(config.process, config.pattern, config.write_percent,

@@ -119,8 +119,21 @@ void World::set_up_clients() {
         config.name = process.mm->name;
         config.id = watched_.size();
         config.needs_sleep = watcher == WatchedBy::kSleeper;
-        register_client(process, recorders_.emplace_back(config, memory_));
+        auto& recorder = recorders_.emplace_back(config, memory_);
+        register_client(process, recorder);
+        record_regions(process, recorder);
     }
+}
+
+/// The client has used all that is mapped when the run begins.
+void World::record_regions(const Process& process, notifiers::RecordingClient& recorder) {
+    rmap::Cpu& cpu = setup(process.first_cpu);
+    const rmap::MmId mm = process.mm->context.id;
+    const std::uint64_t sequence = recorder.sequence(cpu, mm);
+    for (const Region* region : processes_.regions_of(process.config->name))
+        for (const auto& range : region->ranges)
+            for (auto page = range.start; page < range.end; page = page + rmap::kPageSize)
+                recorder.record_access(cpu, mm, page, sequence);
 }
 
 void World::set_up_guests() {

@@ -61,6 +61,7 @@ private:
     unsigned users() const;
     void set_up_clients();
     void register_client(const Process& process, notifiers::NotifierClient& client);
+    void record_regions(const Process& process, notifiers::RecordingClient& recorder);
     void set_up_guests();
     void set_up_devices();
     void set_up_threads();

@@ -20,18 +20,22 @@ rmap::VirtRange range_of(const EventRecord& record) {
 
 std::vector<Event> ClientStartMonitor::events() const {
     return {Event::kClientStart, Event::kClientCount, Event::kClientZapped, Event::kClientStartRet,
-            Event::kMnStartRet};
+            Event::kMnStartRet, Event::kKvmMakeRequest};
 }
 
 void ClientStartMonitor::on_record(const EventRecord& record, Findings& findings) {
     const auto& arguments = record.arguments;
     const Key key{record.actor, arguments[0]};
     if (record.event == Event::kClientStart) {
-        running_[key] = {range_of(record), record.time, false, false, false, {}};
+        running_[key] = {range_of(record), record.time, false, false, false, {}, {}};
         return;
     }
     if (record.event == Event::kMnStartRet) {
         finish_start(record, findings);
+        return;
+    }
+    if (record.event == Event::kKvmMakeRequest) {
+        request(record);
         return;
     }
     const auto it = running_.find(key);
@@ -50,6 +54,15 @@ void ClientStartMonitor::on_record(const EventRecord& record, Findings& findings
     }
 }
 
+/// The record names a VM, not a client: it belongs to the callback that this CPU is in.
+void ClientStartMonitor::request(const EventRecord& record) {
+    const auto& [vm, vcpu, mode, kicked, unused1, unused2] = record.arguments;
+    constexpr std::uint64_t kOutsideGuest = 0;
+    if (mode == kOutsideGuest || kicked) return;
+    const auto it = running_.lower_bound({record.actor, 0});
+    if (it != running_.end() && it->first.first == record.actor) it->second.running_vcpu = vcpu;
+}
+
 void ClientStartMonitor::finish_callback(const EventRecord& record, Findings& findings) {
     findings.judge();
     const Callback& callback = running_.at({record.actor, record.arguments[0]});
@@ -64,6 +77,10 @@ void ClientStartMonitor::finish_callback(const EventRecord& record, Findings& fi
         breach("removed its entries of " + range + " before it raised its count");
     else if (!callback.removed)
         breach("returned from START before its entries of " + range + " were removed");
+    else if (callback.running_vcpu)
+        breach(fmt::format("returned from START while vCPU {} could still use its entries of {}: "
+                           "it was in guest mode and was not stopped",
+                           *callback.running_vcpu, range));
     else if (!callback.removed_range.covers(callback.range))
         breach(fmt::format("removed only {} of {}", text(callback.removed_range), range));
 }
