@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "rmap/types/check.hpp"
 #include "models/tlm/guarded_process.hpp"
+#include "rmap/types/check.hpp"
 #include "rmap/types/pte.hpp"
 #include "rmap/types/time_rule.hpp"
 

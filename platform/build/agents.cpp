@@ -45,4 +45,10 @@ std::string Agents::translations_of(rmap::ActorId actor) const {
     return actor < cores_ ? core_name(actor) + ".l1_tlb" : names_.at(actor - cores_).translations;
 }
 
+rmap::ActorId Agents::device_tlb_of(rmap::ActorId actor) const {
+    for (const auto& device : devices)
+        if (device.engine == actor) return device.atc;
+    return rmap::kNoActor;
+}
+
 }  // namespace mmusim::platform

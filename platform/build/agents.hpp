@@ -25,6 +25,9 @@ struct Agents {
     /// Where it keeps the translations that it uses: "core3.l1_tlb", "nic0.atc".
     std::string translations_of(rmap::ActorId actor) const;
 
+    /// The actor that invalidates what a device's engine uses; kNoActor for others.
+    rmap::ActorId device_tlb_of(rmap::ActorId actor) const;
+
     rmap::ActorId iommu = rmap::kNoActor;
     rmap::ActorId iommu_queue = rmap::kNoActor;
     rmap::ActorId first_walker = rmap::kNoActor;

@@ -48,12 +48,11 @@ Platform::Platform(const PlatformConfig& config, const Options& options, const S
     nodes_.resize(cores);
     std::vector<rmap::CpuId> order = options.creation_order;
     for (rmap::CpuId id = 0; order.size() < cores; ++id) order.push_back(id);
+    if (options.devices_first) make_devices(config, options, software);
     for (const auto id : order)
         nodes_[id] = std::make_unique<Node>(config, options, id, software.of_core(id));
-    if (config.iommu) {
-        make_iommu(config, options);
-        make_devices(config, options, software);
-    }
+    if (config.iommu) make_iommu(config, options);
+    if (!options.devices_first) make_devices(config, options, software);
     for (auto& node : nodes_) bind(*node, options.checks);
     if (iommu_) bind_iommu(options.checks);
 }
@@ -71,29 +70,32 @@ void Platform::make_iommu(const PlatformConfig& config, const Options& options) 
 
 void Platform::make_devices(const PlatformConfig& config, const Options& options,
                             const Software& software) {
-    for (std::size_t n = 0; n < config.devices.size(); ++n) {
+    devices_.resize(config.devices.size());
+    for (std::size_t made = 0; made < devices_.size(); ++made) {
+        const std::size_t n = options.devices_first ? devices_.size() - 1 - made : made;
         models::DmaDeviceModule::Config device;
         device.device = config.devices[n];
         device.lookahead = options.lookahead;
         device.engine = agents_.devices[n].engine;
         device.atc = agents_.devices[n].atc;
         device.fault = options.fault;
-        devices_.push_back(std::make_unique<models::DmaDeviceModule>(
-            numbered("device", n).c_str(), device, software.of_device(n), options.observer,
-            options.events));
+        devices_[n] = std::make_unique<models::DmaDeviceModule>(numbered("device", n).c_str(),
+                                                                device, software.of_device(n),
+                                                                options.observer, options.events);
     }
 }
 
-template <class From, class To>
+template <class Protocol, class From, class To>
 void Platform::connect(From& from, To& to, ProtocolChecks checks) {
     if (checks == ProtocolChecks::kOff) {
         from.bind(to);
         return;
     }
-    checkers_.push_back(std::make_unique<models::ProtocolCheckerModule>(
-        numbered("checker", checkers_.size()).c_str()));
-    from.bind(checkers_.back()->initiator_side);
-    checkers_.back()->target_side.bind(to);
+    auto checker = std::make_unique<models::BasicProtocolCheckerModule<Protocol>>(
+        numbered("checker", checkers_.size()).c_str());
+    from.bind(checker->initiator_side);
+    checker->target_side.bind(to);
+    checkers_.push_back(std::move(checker));
 }
 
 void Platform::bind(Node& node, ProtocolChecks checks) {
@@ -109,12 +111,15 @@ void Platform::bind(Node& node, ProtocolChecks checks) {
 }
 
 void Platform::bind_iommu(ProtocolChecks checks) {
-    for (auto& node : nodes_) node->core.doorbell_socket.bind(iommu_->queue.core_sockets);
+    for (auto& node : nodes_)
+        connect<models::DoorbellProtocol>(node->core.doorbell_socket, iommu_->queue.core_sockets,
+                                          checks);
     iommu_->for_each_memory_socket(
         [&](auto& socket) { connect(socket, memory_.initiator_sockets, checks); });
     for (auto& device : devices_) {
-        device->iommu_socket.bind(iommu_->device_sockets);
-        iommu_->queue.device_sockets.bind(device->invalidate_socket);
+        connect<models::AtsProtocol>(device->iommu_socket, iommu_->device_sockets, checks);
+        connect<models::DeviceTlbProtocol>(iommu_->queue.device_sockets, device->invalidate_socket,
+                                           checks);
         connect(device->memory_socket, memory_.initiator_sockets, checks);
     }
 }

@@ -37,6 +37,7 @@ public:
         rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< of a device
         /// Order in which cores are made; results may not depend on it. Empty: ascending.
         std::vector<rmap::CpuId> creation_order;
+        bool devices_first = false;  ///< and descending; likewise
     };
 
     /// What runs on the machine; it outlives the platform.
@@ -82,7 +83,7 @@ private:
                       const Software& software);
     void bind(Node& node, ProtocolChecks checks);
     void bind_iommu(ProtocolChecks checks);
-    template <class From, class To>
+    template <class Protocol = tlm::tlm_base_protocol_types, class From, class To>
     void connect(From& from, To& to, ProtocolChecks checks);
 
     const Agents agents_;
@@ -92,7 +93,7 @@ private:
     std::vector<std::unique_ptr<Node>> nodes_;  ///< by core id
     std::unique_ptr<models::IommuModule> iommu_;
     std::vector<std::unique_ptr<models::DmaDeviceModule>> devices_;
-    std::vector<std::unique_ptr<models::ProtocolCheckerModule>> checkers_;
+    std::vector<std::unique_ptr<sc_core::sc_module>> checkers_;
 };
 
 }  // namespace mmusim::platform

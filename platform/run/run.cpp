@@ -82,60 +82,92 @@ QuantumReport quantum_report(const models::Lookahead& lookahead, Platform& machi
     return report;
 }
 
+/// Whoever looks at a run while it goes on: the oracle, the files that record it, and tests.
+class Observation {
+public:
+    Observation(const Agents& agents, const RunOptions& options, const RunProbes& probes) {
+        const auto name = [&agents](rmap::ActorId actor) { return agents.name(actor); };
+        if (options.oracle == OracleMode::kOn)
+            oracle_ = std::make_unique<SafetyOracle>(Vocabulary::kSimulation, names_of(agents));
+        if (!options.event_log.empty()) log_ = std::make_unique<EventLog>(options.event_log, name);
+        if (!options.timeline.empty())
+            timeline_ = std::make_unique<Timeline>(options.timeline, name);
+        add_sink(oracle_.get());
+        add_sink(log_.get());
+        add_sink(timeline_.get());
+        add_sink(probes.events);
+        accesses_.add(oracle_.get());
+        accesses_.add(probes.accesses);
+    }
+
+    models::AccessObserver* accesses() { return accesses_.get(); }
+    /// Nothing to emit to when nobody listens.
+    models::EventObservers events() { return {listened_ ? &stream_ : nullptr, oracle_.get()}; }
+
+    /// The run is over and every access has been judged.
+    OracleReport finish() {
+        stream_.finish();
+        if (log_) log_->close();
+        if (timeline_) timeline_->close();
+        OracleReport report;
+        if (oracle_) report = oracle_->finish();
+        report.on = oracle_ != nullptr;
+        return report;
+    }
+
+private:
+    static AgentNames names_of(const Agents& agents) {
+        AgentNames names;
+        names.actor = [&agents](rmap::ActorId actor) { return agents.name(actor); };
+        names.translation = [&agents](rmap::ActorId actor) {
+            return agents.translations_of(actor);
+        };
+        names.device_tlb = [&agents](rmap::ActorId actor) { return agents.device_tlb_of(actor); };
+        return names;
+    }
+    void add_sink(models::EventSink* sink) {
+        if (!sink) return;
+        stream_.add_sink(*sink);
+        listened_ = true;
+    }
+
+    std::unique_ptr<SafetyOracle> oracle_;
+    std::unique_ptr<EventLog> log_;
+    std::unique_ptr<Timeline> timeline_;
+    models::SettledStream stream_;
+    AccessTee accesses_;
+    bool listened_ = false;
+};
+
 }  // namespace
 
 RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scenario,
                        const RunOptions& options, const RunProbes& probes) {
     const Programs programs(config);
     const Agents agents(config);
-    const auto agent_name = [&agents](rmap::ActorId actor) { return agents.name(actor); };
-
-    std::unique_ptr<SafetyOracle> oracle;
-    if (options.oracle == OracleMode::kOn)
-        oracle = std::make_unique<SafetyOracle>(Vocabulary::kSimulation,
-                                                AgentNames{agent_name, [&agents](rmap::ActorId a) {
-                                                               return agents.translations_of(a);
-                                                           }});
-    std::unique_ptr<EventLog> log;
-    if (!options.event_log.empty()) log = std::make_unique<EventLog>(options.event_log, agent_name);
-    std::unique_ptr<Timeline> timeline;
-    if (!options.timeline.empty())
-        timeline = std::make_unique<Timeline>(options.timeline, agent_name);
-
-    models::SettledStream stream;
-    if (oracle) stream.add_sink(*oracle);
-    if (log) stream.add_sink(*log);
-    if (timeline) stream.add_sink(*timeline);
-    if (probes.events) stream.add_sink(*probes.events);
-    AccessTee accesses;
-    accesses.add(oracle.get());
-    accesses.add(probes.accesses);
+    Observation observation(agents, options, probes);
 
     Platform::Options build;
     build.lookahead = lookahead_of(config);
     build.lookahead.quantum = options.quantum;
-    build.observer = accesses.get();
+    build.observer = observation.accesses();
+    build.events = observation.events();
     build.creation_order = probes.creation_order;
+    build.devices_first = probes.devices_first;
     build.fault = scenario.injected_fault;
-    const bool listened = oracle || log || timeline || probes.events;
-    build.events = {listened ? &stream : nullptr, oracle.get()};
     Platform machine(config, build, programs.software());
     World world({config, scenario, options, build.events}, machine,
                 {programs.cores, programs.devices});
 
     simulate(programs, machine);
     machine.settle(rmap::kNever);
-    stream.finish();
-    if (log) log->close();
-    if (timeline) timeline->close();
 
     RunResult result;
+    result.oracle = observation.finish();
     for (const auto& program : programs.cores)
         result.simulated = rmap::max(result.simulated, program->finished_at() - rmap::Instant{});
     result.stopped = world.stopped();
     collect(machine, world, result);
-    result.oracle.on = oracle != nullptr;
-    if (oracle) result.oracle = oracle->finish();
     result.quantum = quantum_report(build.lookahead, machine);
     return result;
 }

@@ -18,6 +18,7 @@ struct RunProbes {
     models::AccessObserver* accesses = nullptr;  ///< every access, as the oracle sees it
     models::EventSink* events = nullptr;         ///< every event, in the one order
     std::vector<rmap::CpuId> creation_order;     ///< of the cores' processes; empty = ascending
+    bool devices_first = false;                  ///< devices' processes are made before the cores'
 };
 
 /// Builds the machine, sets the scenario up, runs it to its end and reports. Once per process:

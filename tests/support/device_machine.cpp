@@ -44,72 +44,23 @@ models::DmaDeviceConfig test_device(rmap::SourceId source) {
 
 DeviceMachine::DeviceMachine(const Options& options)
     : options_(options), platform_(test_platform(1, options.cores)) {
-    const rmap::ActorId home = options.cores;
-    const rmap::ActorId queue = home + 1;
-    const rmap::ActorId walkers = home + 2;
-    first_device_ = walkers + options.iommu.walkers;
-    const auto actors = first_device_ + 2 * options.devices.size();
-    platform_.topology.agent_sockets.assign(actors - options.cores, 0);
-    observer_.records.resize(actors);
+    platform_.iommu = options.iommu;
+    platform_.devices = options.devices;
+    const platform::Agents agents(platform_);
+    observer_.records.resize(options.cores + agents.sockets.size());
     stream_.add_sink(sink_);
 
-    auto lookahead = platform::lookahead_of(platform_);
-    lookahead.quantum = options.quantum;
-    std::vector<models::IommuDevice> known;
-    for (const auto& device : options.devices) {
-        known.push_back({device.source, device.link});
-        lookahead.invalidation = rmap::min(lookahead.invalidation, device.link);
-    }
-    devices_.resize(options.devices.size());
-    for (std::size_t n = 0; n < devices_.size(); ++n)
-        programs_.push_back(std::make_unique<Software>());
-
-    std::vector<rmap::CpuId> order;
-    for (rmap::CpuId cpu = 0; cpu < options.cores; ++cpu) order.push_back(cpu);
-    if (options.reverse_creation) {
-        std::reverse(order.begin(), order.end());
-        for (std::size_t n = devices_.size(); n-- > 0;) make_device(n, lookahead);
-    }
-    iommu_ = std::make_unique<models::IommuModule>(
-        "iommu", models::IommuModule::Config{options.iommu, lookahead, known, home, queue, walkers},
-        models::EventObservers{&stream_, nullptr});
-    cores_ = std::make_unique<TestMachine>(platform_, &observer_, options.quantum, order);
-    if (!options.reverse_creation)
-        for (std::size_t n = 0; n < devices_.size(); ++n) make_device(n, lookahead);
-    bind_sockets();
-    iommu_->set_root_table(rmap::address_of(kRootTable));
-    iommu_->set_queue(rmap::address_of(kQueue));
-}
-
-void DeviceMachine::make_device(std::size_t n, const models::Lookahead& lookahead) {
-    const auto agent = engine(n);
-    devices_[n] = std::make_unique<DmaDeviceModule>(
-        ("device" + std::to_string(n)).c_str(),
-        DmaDeviceModule::Config{options_.devices[n], lookahead, agent, agent + 1, options_.fault},
-        *programs_[n], &observer_, models::EventObservers{&stream_, nullptr});
-}
-
-template <class Protocol, class From, class To>
-void DeviceMachine::connect(From& from, To& to) {
-    auto checker = std::make_unique<models::BasicProtocolCheckerModule<Protocol>>(
-        ("device_checker" + std::to_string(checkers_.size())).c_str());
-    from.bind(checker->initiator_side);
-    checker->target_side.bind(to);
-    checkers_.push_back(std::move(checker));
-}
-
-void DeviceMachine::bind_sockets() {
-    auto& memory = (*cores_)->memory();
-    iommu_->for_each_memory_socket([&](auto& socket) {
-        connect<tlm::tlm_base_protocol_types>(socket, memory.initiator_sockets);
-    });
-    for (rmap::CpuId cpu = 0; cpu < options_.cores; ++cpu)
-        connect<models::DoorbellProtocol>(cores_->core(cpu).doorbell_socket,
-                                          iommu_->queue.core_sockets);
-    for (auto& device : devices_) {
-        connect<models::AtsProtocol>(device->iommu_socket, iommu_->device_sockets);
-        connect<models::DeviceTlbProtocol>(iommu_->queue.device_sockets, device->invalidate_socket);
-    }
+    platform::Platform::Options build;
+    build.observer = &observer_;
+    build.events = {&stream_, nullptr};
+    build.fault = options.fault;
+    for (rmap::CpuId cpu = 0; cpu < options.cores; ++cpu) build.creation_order.push_back(cpu);
+    build.devices_first = options.reverse_creation;
+    if (options.reverse_creation)
+        std::reverse(build.creation_order.begin(), build.creation_order.end());
+    cores_ = std::make_unique<TestMachine>(platform_, build, options.quantum);
+    iommu().set_root_table(rmap::address_of(kRootTable));
+    iommu().set_queue(rmap::address_of(kQueue));
 }
 
 rmap::FrameNumber DeviceMachine::table_at(PhysAddr word, std::uint64_t flags) {
@@ -175,21 +126,7 @@ Instant DeviceMachine::first_descriptor(Instant start) const {
 
 void DeviceMachine::run() {
     cores_->run();
-    if (const auto failure = iommu_->failure()) std::rethrow_exception(failure);
-    for (auto& device : devices_) {
-        if (const auto failure = device->failure()) std::rethrow_exception(failure);
-        device->settle(rmap::kNever);
-    }
     stream_.finish();
-}
-
-models::LateEffects DeviceMachine::late() const {
-    models::LateEffects total = (*cores_)->late();
-    for (const auto& device : devices_) {
-        total.count += device->late().count;
-        total.worst = rmap::max(total.worst, device->late().worst);
-    }
-    return total;
 }
 
 std::vector<rmap::EventRecord> DeviceMachine::events(rmap::Event event) const {

@@ -25,7 +25,7 @@ inline rmap::Instant before(rmap::Instant time, rmap::Duration distance) {
 /// A test machine with an IOMMU and devices that run the functions of a test.
 class DeviceMachine {
 public:
-    using Program = std::function<void(models::DmaDeviceModule&)>;
+    using Program = TestMachine::DeviceProgram;
 
     struct Options {
         unsigned cores = 2;
@@ -41,7 +41,7 @@ public:
 
     // ---- set-up ----
     void program(std::size_t device, Program program) {
-        programs_[device]->program = std::move(program);
+        cores_->device_program(device, std::move(program));
     }
     /// Makes `pasid` of a device stand for the page tables at `first_level`.
     void bind(std::size_t device, rmap::Pasid pasid, rmap::PhysAddr first_level);
@@ -62,11 +62,11 @@ public:
 
     // ---- what there is ----
     TestMachine& cores() { return *cores_; }
-    models::IommuModule& iommu() { return *iommu_; }
-    models::DmaDeviceModule& device(std::size_t n) { return *devices_[n]; }
+    models::IommuModule& iommu() { return *(*cores_)->iommu(); }
+    models::DmaDeviceModule& device(std::size_t n) { return (*cores_)->device(n); }
     const platform::PlatformConfig& platform() const { return platform_; }
     const Options& options() const { return options_; }
-    models::LateEffects late() const;
+    models::LateEffects late() const { return (*cores_)->late(); }
 
     // ---- what has happened ----
     std::vector<rmap::EventRecord> events(rmap::Event event) const;
@@ -76,7 +76,7 @@ public:
         return observer_.records[agent];
     }
     rmap::ActorId engine(std::size_t device) const {
-        return first_device_ + 2 * static_cast<rmap::ActorId>(device);
+        return (*cores_)->agents().devices[device].engine;
     }
 
     /// When the queue has decoded the first descriptor of the run, submitted by submit_and_wait
@@ -97,12 +97,6 @@ public:
     static constexpr rmap::FrameNumber kStatus{41};
 
 private:
-    struct Software final : models::DeviceProgram {
-        Program program;
-        void run(models::DmaDeviceModule& device) override {
-            if (program) program(device);
-        }
-    };
     struct Sink final : models::EventSink {
         std::vector<rmap::EventRecord> records;
         void on_record(const rmap::EventRecord& record) override { records.push_back(record); }
@@ -115,23 +109,14 @@ private:
         }
     };
 
-    void make_device(std::size_t n, const models::Lookahead& lookahead);
-    void bind_sockets();
-    template <class Protocol, class From, class To>
-    void connect(From& from, To& to);
     rmap::FrameNumber table_at(rmap::PhysAddr word, std::uint64_t flags);
 
     const Options options_;
     platform::PlatformConfig platform_;
-    rmap::ActorId first_device_ = 0;
     models::SettledStream stream_;
     Sink sink_;
     Observer observer_;
     std::unique_ptr<TestMachine> cores_;
-    std::unique_ptr<models::IommuModule> iommu_;
-    std::vector<std::unique_ptr<Software>> programs_;
-    std::vector<std::unique_ptr<models::DmaDeviceModule>> devices_;
-    std::vector<std::unique_ptr<sc_core::sc_module>> checkers_;
     rmap::FrameNumber next_table_{48};
     std::uint64_t tail_ = 0;
     std::uint32_t status_ = 0;

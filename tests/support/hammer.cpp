@@ -310,6 +310,7 @@ std::string simulate(const Hammer& hammer, const HammerOptions& options) {
     probes.events = &log;
     probes.creation_order =
         creation_order(options.creation_order, hammer.platform.topology.cores());
+    probes.devices_first = options.creation_order == 1;
     const auto result = platform::run_platform(hammer.platform, hammer.scenario, run, probes);
     std::uint64_t unmaps = 0;
     for (const auto& operation : result.operations)

@@ -37,29 +37,44 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
     return config;
 }
 
-TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessObserver* observer,
-                         std::optional<rmap::Duration> quantum,
-                         std::vector<rmap::CpuId> creation_order) {
-    for (unsigned i = 0; i < config.topology.cores(); ++i)
-        software_.push_back(std::make_unique<Software>());
+namespace {
+
+platform::Platform::Options options_of(models::AccessObserver* observer,
+                                       std::vector<rmap::CpuId> creation_order) {
     platform::Platform::Options options;
-    options.lookahead = platform::lookahead_of(config);
-    options.lookahead.quantum = quantum;
     options.observer = observer;
     options.creation_order = std::move(creation_order);
+    return options;
+}
+
+}  // namespace
+
+TestMachine::TestMachine(const platform::PlatformConfig& config, models::AccessObserver* observer,
+                         std::optional<rmap::Duration> quantum,
+                         std::vector<rmap::CpuId> creation_order)
+    : TestMachine(config, options_of(observer, std::move(creation_order)), quantum) {}
+
+TestMachine::TestMachine(const platform::PlatformConfig& config,
+                         platform::Platform::Options options,
+                         std::optional<rmap::Duration> quantum) {
+    for (unsigned i = 0; i < config.topology.cores(); ++i)
+        software_.push_back(std::make_unique<Software>());
+    for (std::size_t n = 0; n < config.devices.size(); ++n)
+        devices_.push_back(std::make_unique<DeviceSoftware>());
+    options.lookahead = platform::lookahead_of(config);
+    options.lookahead.quantum = quantum;
     options.checks = platform::ProtocolChecks::kOn;
-    options.creation_order = std::move(creation_order);
     platform_ = std::make_unique<platform::Platform>(
         config, options,
         platform::Platform::Software{
-            [this](rmap::CpuId cpu) -> models::CoreSoftware& { return *software_[cpu]; }, {}});
+            [this](rmap::CpuId cpu) -> models::CoreSoftware& { return *software_[cpu]; },
+            [this](std::size_t n) -> models::DeviceProgram& { return *devices_[n]; }});
 }
 
 void TestMachine::run() {
     sc_core::sc_start();
-    for (rmap::CpuId cpu = 0; cpu < platform_->cores(); ++cpu)
-        if (const auto failure = core(cpu).failure()) std::rethrow_exception(failure);
-    for (rmap::CpuId cpu = 0; cpu < platform_->cores(); ++cpu) core(cpu).settle(rmap::kNever);
+    if (const auto failure = platform_->failure()) std::rethrow_exception(failure);
+    platform_->settle(rmap::kNever);
 }
 
 void TestMachine::poke(rmap::PhysAddr address, std::uint64_t value, rmap::Generation generation) {

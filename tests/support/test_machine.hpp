@@ -19,12 +19,20 @@ public:
     using Program = std::function<void(models::CoreModule&)>;
     using Handler = std::function<void(models::CoreModule&, const rmap::TakenInterrupt&)>;
 
+    using DeviceProgram = std::function<void(models::DmaDeviceModule&)>;
+
     explicit TestMachine(const platform::PlatformConfig& config,
                          models::AccessObserver* observer = nullptr,
                          std::optional<rmap::Duration> quantum = std::nullopt,
                          std::vector<rmap::CpuId> creation_order = {});
+    /// The lookahead follows from `config`, and the base protocol is checked in any case.
+    TestMachine(const platform::PlatformConfig& config, platform::Platform::Options options,
+                std::optional<rmap::Duration> quantum);
 
     void program(rmap::CpuId cpu, Program program) { software_[cpu]->program = std::move(program); }
+    void device_program(std::size_t device, DeviceProgram program) {
+        devices_[device]->program = std::move(program);
+    }
     void handler(rmap::CpuId cpu, Handler handler) { software_[cpu]->handler = std::move(handler); }
 
     /// Runs until nothing happens any more. Once per process.
@@ -58,7 +66,15 @@ private:
         }
     };
 
+    struct DeviceSoftware final : models::DeviceProgram {
+        TestMachine::DeviceProgram program;
+        void run(models::DmaDeviceModule& device) override {
+            if (program) program(device);
+        }
+    };
+
     std::vector<std::unique_ptr<Software>> software_;
+    std::vector<std::unique_ptr<DeviceSoftware>> devices_;
     std::unique_ptr<platform::Platform> platform_;
     rmap::FrameNumber next_table_ = kTables + 1;
 };

@@ -38,8 +38,7 @@ void KvmClient::raise_count(Cpu& cpu) {
 /// monitors of the rules are there to name whoever ended a section that nobody had started.
 void KvmClient::lower_count(Cpu& cpu) {
     const bool paired = count_ > 0;
-    count_ =
-        cpu.memory().fetch_add(kvm_.mmu_notifier_count, paired ? -1 : 0, Part::kNotifierEnd);
+    count_ = cpu.memory().fetch_add(kvm_.mmu_notifier_count, paired ? -1 : 0, Part::kNotifierEnd);
     emit_count(cpu);
 }
 

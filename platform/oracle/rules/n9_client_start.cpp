@@ -19,8 +19,8 @@ rmap::VirtRange range_of(const EventRecord& record) {
 }  // namespace
 
 std::vector<Event> ClientStartMonitor::events() const {
-    return {Event::kClientStart, Event::kClientCount, Event::kClientZapped, Event::kClientStartRet,
-            Event::kMnStartRet, Event::kKvmMakeRequest};
+    return {Event::kClientStart,    Event::kClientCount, Event::kClientZapped,
+            Event::kClientStartRet, Event::kMnStartRet,  Event::kKvmMakeRequest};
 }
 
 void ClientStartMonitor::on_record(const EventRecord& record, Findings& findings) {
@@ -78,9 +78,10 @@ void ClientStartMonitor::finish_callback(const EventRecord& record, Findings& fi
     else if (!callback.removed)
         breach("returned from START before its entries of " + range + " were removed");
     else if (callback.running_vcpu)
-        breach(fmt::format("returned from START while vCPU {} could still use its entries of {}: "
-                           "it was in guest mode and was not stopped",
-                           *callback.running_vcpu, range));
+        breach(
+            fmt::format("returned from START while vCPU {} could still use its entries of {}: "
+                        "it was in guest mode and was not stopped",
+                        *callback.running_vcpu, range));
     else if (!callback.removed_range.covers(callback.range))
         breach(fmt::format("removed only {} of {}", text(callback.removed_range), range));
 }
