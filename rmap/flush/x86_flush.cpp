@@ -42,6 +42,7 @@ X86FlushStats& X86FlushStats::operator+=(const X86FlushStats& other) {
     flush_full += other.flush_full;
     flush_partial += other.flush_partial;
     flush_batch += other.flush_batch;
+    flush_rounds += other.flush_rounds;
     return *this;
 }
 
@@ -187,9 +188,10 @@ bool X86Flush::tlb_is_not_lazy(Cpu& cpu, CpuId target) {
 
 void X86Flush::call_many(Cpu& cpu, const CpuMask& mask, const FlushTlbInfo& info) {
     const bool drop = config_.fault == InjectedFault::kDropIpiTarget;
-    const unsigned sent =
-        call_function_.call_many(cpu, drop ? without_highest_target(mask, cpu.id()) : mask, info);
-    own(cpu).stats.ipi_sent += sent;
+    const CpuMask targets = drop ? without_highest_target(mask, cpu.id()) : mask;
+    X86FlushStats& stats = own(cpu).stats;
+    if (targets.any_but(cpu.id())) ++stats.flush_rounds;
+    stats.ipi_sent += call_function_.call_many(cpu, targets, info);
 }
 
 void X86Flush::handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt) {
