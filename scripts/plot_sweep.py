@@ -78,7 +78,6 @@ class Series:
 
 
 def spans_a_decade(values):
-    values = [value for value in values if value == value]
     return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
 
 
@@ -148,16 +147,20 @@ class Figure:
                         f"{sweep['platform']}", fontsize=12.5)
         return figure
 
+    def places(self, series, line):
+        """Above a name the lines stand side by side."""
+        shift = 0 if self.is_number else 0.1 * (line - (len(self.line_names) - 1) / 2)
+        return [x + shift for x in series.x]
+
     def draw_times(self, panel, column):
         for index, line in enumerate(self.line_names):
             series, look = self.series[column, line], self.look(index)
             median = series.y(per_page, "p50", self.scale)
             high = series.y(per_page, "p99", self.scale)
-            x = series.x
+            x = self.places(series, index)
             if self.is_number:
                 panel.fill_between(x, median, high, color=look["color"], alpha=0.15, linewidth=0)
             else:
-                x = [place + 0.1 * (index - (len(self.line_names) - 1) / 2) for place in x]
                 panel.vlines(x, median, high, color=look["color"], alpha=0.5)
             panel.plot(x, median, label=line, **look)
 
@@ -166,28 +169,31 @@ class Figure:
         lines = {}
         for index, line in enumerate(self.line_names):
             key = tuple(self.series[column, line].y(rounds_per_page))
-            lines.setdefault(key, []).append(index)
-        for values, indexes in lines.items():
+            lines.setdefault((key, 0 if self.is_number else index), []).append(index)
+        for (values, _), indexes in lines.items():
             series = self.series[column, self.line_names[indexes[0]]]
             look = self.look(indexes[0])
             if len(indexes) > 1:
                 look.update(color="#444444", marker="o")
                 names = [self.line_names[index] for index in indexes]
                 look["label"] = "the same for " + ", ".join(names)
-            panel.plot(series.x, values, **look)
+            panel.plot(self.places(series, indexes[0]), values, **look)
         if any(len(indexes) > 1 for indexes in lines.values()):
             panel.legend(loc="best")
 
     def scales(self, panels):
-        for measure, row in ((per_page, panels[0]), (rounds_per_page, panels[1])):
-            values = [value for series in self.series.values() for value in series.y(measure, "p50")]
+        for measure, scale, row in ((per_page, self.scale, panels[0]),
+                                    (rounds_per_page, 1.0, panels[1])):
+            values = [value for series in self.series.values()
+                      for percentile in ("p50", "p99")
+                      for value in series.y(measure, percentile, scale) if value == value]
             if spans_a_decade(values):
                 row[0].set_yscale("log")
                 row[0].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=20))
                 row[0].yaxis.set_minor_locator(ticker.NullLocator())
                 row[0].yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:g}"))
             else:
-                row[0].set_ylim(bottom=0)
+                row[0].set_ylim(0, 1.08 * max(values, default=0) or 1)
         if not self.is_number:
             panels[0][0].set_xlim(-0.5, len(self.number) - 0.5)
         for panel in panels.flat:
@@ -208,12 +214,15 @@ def main():
     source = options.dir / "sweep.json"
     try:
         sweep = json.loads(source.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        parser.exit(2, f"plot_sweep.py: {source}: {error.strerror}\n")
+    except ValueError as error:
         parser.exit(2, f"plot_sweep.py: {source}: {error}\n")
     files = [options.file] if options.file else [options.dir / "sweep.png", options.dir / "sweep.svg"]
     with plt.rc_context(STYLE):
-        figure = Figure(sweep).draw()
         for file in files:
+            # Anew for each: the layout still moves with every time that a figure is written.
+            figure = Figure(sweep).draw()
             try:
                 figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else {})
             except (OSError, ValueError) as error:

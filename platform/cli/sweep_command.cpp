@@ -21,7 +21,6 @@
 #include "platform/sweep/process_pool.hpp"
 #include "platform/sweep/sweep_points.hpp"
 #include "platform/sweep/sweep_table.hpp"
-#include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
 namespace {
@@ -218,8 +217,11 @@ ExitCode draw(const SweepRequest& request, Session& session) {
     ChildProcess program(request.figure, {request.out_folder});
     while (program.read()) continue;
     const Ending ending = program.wait();
-    if (ending.code != 0)
-        throw UserError(fmt::format("{}: {}", request.figure, ending.last_line()));
+    if (ending.code != 0) {
+        session.err << fmt::format("mmusim: no figure: {}: {}\n", request.figure,
+                                   ending.last_line());
+        return ExitCode::kUserError;
+    }
     if (!request.quiet) session.err << ending.errors;
     return ExitCode::kFine;
 }

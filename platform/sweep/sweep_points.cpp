@@ -132,7 +132,7 @@ LoadedConfig load_point(const SweepConfig& sweep, const SweepPoint& point,
     ConfigRequest request{sweep.platform_file, sweep.scenario_file, {}, mechanisms};
     for (const auto& setting : point.settings) request.settings.push_back(setting.text);
     const auto in_point = [&point](const std::string& message) {
-        return fmt::format("{} (in point {})", message, point.name);
+        return fmt::format("{}; in point {}", message, point.name);
     };
     try {
         return load_config(request);
