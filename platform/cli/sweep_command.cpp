@@ -165,6 +165,18 @@ std::vector<std::optional<Ending>> run_points(const SweepRequest& request,
                              }});
 }
 
+/// Why a point that ended by itself has no results, in one line, and the exit code for it.
+ExitCode report_failure(const SweepPoint& point, const Ending& ending, Session& session) {
+    constexpr std::string_view kProgram = "mmusim: ";
+    std::string message = ending.last_line();
+    if (message.compare(0, kProgram.size(), kProgram) == 0) message.erase(0, kProgram.size());
+    const bool ran = ending.code <= static_cast<int>(ExitCode::kViolation);
+    if (ran) message = "its results are of other values; was one of the files changed meanwhile?";
+    session.err << fmt::format("mmusim: point {}: {}\n", point.name, message);
+    return ran || ending.code == static_cast<int>(ExitCode::kUserError) ? ExitCode::kUserError
+                                                                        : ExitCode::kInternalError;
+}
+
 /// Runs what is pending. Afterwards `results` has it; or the exit code says why not.
 std::optional<ExitCode> finish_points(const SweepRequest& request,
                                       const std::vector<std::size_t>& pending, Results& results,
@@ -179,18 +191,11 @@ std::optional<ExitCode> finish_points(const SweepRequest& request,
         if (results[point]) continue;
         ++unfinished;
         // Ctrl-C on a terminal reaches the runs as well.
-        if (!endings[i] || static_cast<ExitCode>(endings[i]->code) == ExitCode::kInterrupted) {
+        if (!endings[i] || endings[i]->code == static_cast<int>(ExitCode::kInterrupted))
             stopped = true;
-            continue;
-        }
-        const std::string message = endings[i]->last_line();
-        constexpr std::string_view kProgram = "mmusim: ";
-        const bool named = message.compare(0, kProgram.size(), kProgram) == 0;
-        session.err << fmt::format("mmusim: point {}: {}\n", request.points[point].name,
-                                   message.substr(named ? kProgram.size() : 0));
-        const bool user = static_cast<ExitCode>(endings[i]->code) == ExitCode::kUserError;
-        code = std::max(code.value_or(ExitCode::kUserError),
-                        user ? ExitCode::kUserError : ExitCode::kInternalError);
+        else
+            code = std::max(code.value_or(ExitCode::kFine),
+                            report_failure(request.points[point], *endings[i], session));
     }
     if (stopped) code = ExitCode::kInterrupted;
     if (unfinished && !request.quiet)

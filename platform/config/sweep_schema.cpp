@@ -109,6 +109,11 @@ void read_operation(SectionReader& sweep, rmap::OperationKind& out) {
 void read_sweep_section(SectionReader sweep, SweepConfig& out) {
     std::vector<ConfigNode> settings;
     sweep.text("name", out.name, "short name of the sweep", Need::kRequired);
+    if (!out.name.empty() && !is_bare_key(out.name))
+        throw ConfigError(sweep.value_position("name"),
+                          fmt::format("'sweep.name' is '{}', after which a folder is called; "
+                                      "expected letters, digits, '_' and '-'",
+                                      out.name));
     sweep.text("description", out.description, "one line about the sweep");
     sweep.file("platform", out.platform_file, "file of the machine");
     sweep.file("scenario", out.scenario_file, "file of what happens on it");

@@ -69,8 +69,7 @@ TEST_CASE("sweep points: a value has one place that decides it", "[unit][sweep]"
                         "[axis.b.points]\nx = []\ny = [\"coherence.hop.ns=1\"]\n") ==
           "w.toml:12:7: both axis 'hop' and axis 'b' set 'coherence.hop.ns'; expected one of them");
     // A name that only begins alike is another key.
-    CHECK(fixture.points("[axis.a]\nkey = \"kernel.swap\"\nvalues = [1]\n",
-                         {"kernel.swap_slots=1"})
+    CHECK(fixture.points("[axis.a]\nkey = \"kernel.swap\"\nvalues = [1]\n", {"kernel.swap_slots=1"})
               .size() == 1);
 }
 

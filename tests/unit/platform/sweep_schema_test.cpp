@@ -116,6 +116,9 @@ TEST_CASE("sweep errors: operation and files that do not exist", "[unit][sweep]"
     CHECK(whole("operation", "") ==
           "w.toml:1:2: 'sweep.operation' is missing; expected a string (operation whose latency is "
           "reported)");
+    CHECK(whole("name", "name = \"a/b\"") ==
+          "w.toml:2:8: 'sweep.name' is 'a/b', after which a folder is called; expected letters, "
+          "digits, '_' and '-'");
     fixture.folder().write("scen.toml", "");
     CHECK(whole("scenario", "scenario = \"secn.toml\"") ==
           "w.toml:4:12: cannot open 'secn.toml': No such file or directory; nearest is "
