@@ -58,7 +58,7 @@ std::string Ending::last_line() const {
 
 ChildProcess::ChildProcess(const std::string& program, const std::vector<std::string>& arguments) {
     int ends[2];
-    // Not for other children, which would keep the pipe open.
+    // Other children have no use for them.
     if (::pipe2(ends, O_CLOEXEC) != 0) fail(program, errno);
     errors_fd_ = ends[0];
     std::vector<char*> argv{const_cast<char*>(program.c_str())};

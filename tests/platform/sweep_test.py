@@ -193,6 +193,8 @@ set = {settings}
             process = self.start(path)
             before = self.times()
             child, = self.children(process)
+            # As if it had been killed while it wrote.
+            (self.point("n=endless").parent / f"results.json.{child}.tmp").write_text("{")
             process.send_signal(number)
             out, err = process.communicate(timeout=60)
             self.assertEqual(process.returncode, 130, err)
@@ -202,6 +204,16 @@ set = {settings}
             self.assertFalse(os.path.exists(f"/proc/{child}"))
             self.assertEqual(self.times(), before)
             self.assertEqual(list(before), ["n=quick"])
+            self.assert_no_report()
+
+    def test_a_point_that_is_interrupted_is_run_again(self):
+        for _ in range(2):
+            process = self.start(self.sweep(ENDLESS))
+            os.kill(*self.children(process), signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, out), (130, ""))
+            self.assertRegex(err, r"^mmusim: stopped: 1 of [12] points have no result; [^\n]*\n$")
+            self.assertTrue(json.loads(self.point("n=endless").read_text())["stopped"])
             self.assert_no_report()
 
     def test_an_interrupt_from_the_terminal_reaches_the_points_too(self):
