@@ -3,6 +3,7 @@
 #include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "platform/report/results_json.hpp"
 #include "platform/sweep/sweep_table.hpp"
@@ -90,6 +91,16 @@ TEST_CASE("sweep csv: every value of a point is as exact as in its results", "[u
     for (const auto& part : rmap::kPartTable)
         parts += std::stod(first["part_" + std::string(part.name) + "_ns"]);
     CHECK(parts == Approx(28.001));
+}
+
+TEST_CASE("sweep csv: time per page is rounded to the nearest picosecond", "[unit][sweep]") {
+    Finished all;
+    all.points[0].values[0] = "plain";
+    all.points[0].name = "first";
+    for (const auto& [pages, time] : {std::pair{3, "9.334"}, std::pair{2, "14.001"}}) {
+        all.results[0]["operations"][1]["pages"] = pages;
+        CHECK(row(sweep_csv(all.finished()), "first")["ns_per_page"] == time);
+    }
 }
 
 TEST_CASE("sweep csv: what was not measured is empty and counters are there", "[unit][sweep]") {
