@@ -13,8 +13,9 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"run", "run a scenario on a platform and report where the time went", run_command},
+    {"sweep", "run a scenario at every combination of some settings", sweep_command},
     {"config", "show the configuration that a run would have", config_command},
-    {"list", "list what exists: platforms, scenarios, rules ...", list_command},
+    {"list", "list what exists: platforms, scenarios, sweeps ...", list_command},
 };
 
 void print_help(std::ostream& out) {
@@ -30,6 +31,7 @@ void print_help(std::ostream& out) {
            "  mmusim run skylake-sp-2s reclaim-anon\n"
            "  mmusim run configs/platforms/laptop.toml configs/scenarios/munmap.toml --out "
            "results\n"
+           "  mmusim sweep list-size --out list-size\n"
            "  mmusim config show capture-vm --set topology.cores_per_socket=4\n"
            "  mmusim list platforms\n"
            "\nExit status:\n"

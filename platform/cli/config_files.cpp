@@ -16,7 +16,15 @@ namespace {
 namespace fs = std::filesystem;
 
 const char* name_of(ConfigKind kind) {
-    return kind == ConfigKind::kPlatform ? "platform" : "scenario";
+    switch (kind) {
+        case ConfigKind::kPlatform:
+            return "platform";
+        case ConfigKind::kScenario:
+            return "scenario";
+        case ConfigKind::kSweep:
+            return "sweep";
+    }
+    return nullptr;
 }
 
 fs::path folder_of(ConfigKind kind) {

@@ -7,7 +7,7 @@
 namespace mmusim::platform {
 
 /// The kinds of configuration that have a folder of shipped files.
-enum class ConfigKind { kPlatform, kScenario };
+enum class ConfigKind { kPlatform, kScenario, kSweep };
 
 /// A shipped file.
 struct ConfigFile {

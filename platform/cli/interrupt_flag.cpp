@@ -6,6 +6,8 @@
 namespace mmusim::platform {
 namespace {
 
+constexpr int kSignals[] = {SIGINT, SIGTERM};
+
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only use such");
 
@@ -16,10 +18,12 @@ InterruptFlag::InterruptFlag() {
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
-    ::sigaction(SIGINT, &action, nullptr);
+    for (const int number : kSignals) ::sigaction(number, &action, nullptr);
 }
 
-InterruptFlag::~InterruptFlag() { std::signal(SIGINT, SIG_DFL); }
+InterruptFlag::~InterruptFlag() {
+    for (const int number : kSignals) std::signal(number, SIG_DFL);
+}
 
 const std::atomic<bool>& InterruptFlag::value() const { return interrupted; }
 

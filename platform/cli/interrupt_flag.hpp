@@ -5,8 +5,8 @@
 
 namespace mmusim::platform {
 
-/// While it lives, Ctrl-C sets a flag instead of ending the program; a second Ctrl-C ends it. One
-/// at a time.
+/// While it lives, Ctrl-C and SIGTERM, by which schedulers end a job, set a flag instead of ending
+/// the program; the second of one kind ends it. One at a time.
 class InterruptFlag {
 public:
     InterruptFlag();

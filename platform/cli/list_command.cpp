@@ -51,6 +51,8 @@ Items list_configs(ConfigKind kind, std::string_view section) {
 Items list_platforms() { return list_configs(ConfigKind::kPlatform, "platform"); }
 Items list_scenarios() { return list_configs(ConfigKind::kScenario, "scenario"); }
 
+Items list_sweeps() { return list_configs(ConfigKind::kSweep, "sweep"); }
+
 Items list_mechanisms() {
     Items items;
     for (const auto& row : models::flush_mechanisms())
@@ -131,9 +133,10 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {
-    {"platforms", list_platforms},   {"scenarios", list_scenarios}, {"rules", list_rules},
-    {"mechanisms", list_mechanisms}, {"faults", list_faults},       {"parts", list_parts},
-    {"operations", list_operations}, {"events", list_events},       {"causes", list_causes},
+    {"platforms", list_platforms},   {"scenarios", list_scenarios},   {"sweeps", list_sweeps},
+    {"rules", list_rules},           {"mechanisms", list_mechanisms}, {"faults", list_faults},
+    {"parts", list_parts},           {"operations", list_operations}, {"events", list_events},
+    {"causes", list_causes},
 };
 
 std::vector<std::string> kind_names() {

@@ -41,6 +41,8 @@ po::variables_map parse(const Syntax& syntax, const po::options_description& all
     return values;
 }
 
+constexpr unsigned kMaxJobs = 1024;
+
 template <class Number>
 bool parse_prefix(std::string_view& text, Number& number) {
     const char* const end = text.data() + text.size();
@@ -122,6 +124,27 @@ std::uint64_t parse_seed(const std::string& text) {
     if (parse_prefix(rest, seed) && rest.empty()) return seed;
     throw UserError(fmt::format("--seed is '{}'; expected a whole number from 0 to {}", text,
                                 ~std::uint64_t{0}));
+}
+
+unsigned parse_jobs(const std::string& text) {
+    std::string_view rest = text;
+    unsigned jobs = 0;
+    if (parse_prefix(rest, jobs) && rest.empty() && jobs >= 1 && jobs <= kMaxJobs) return jobs;
+    throw UserError(
+        fmt::format("--jobs is '{}'; expected a whole number from 1 to {}", text, kMaxJobs));
+}
+
+Shard parse_shard(const std::string& text) {
+    std::string_view rest = text;
+    Shard shard;
+    const bool has_number = parse_prefix(rest, shard.number);
+    const bool has_slash = has_number && !rest.empty() && rest.front() == '/';
+    if (has_slash) rest.remove_prefix(1);
+    if (has_slash && parse_prefix(rest, shard.count) && rest.empty() && shard.number >= 1 &&
+        shard.number <= shard.count)
+        return shard;
+    throw UserError(
+        fmt::format("--shard is '{}'; expected I/N with I from 1 to N, such as 2/8", text));
 }
 
 std::optional<rmap::Duration> parse_quantum(const std::string& text) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "platform/cli/command.hpp"
+#include "platform/sweep/sweep_points.hpp"
 #include "rmap/types/time.hpp"
 
 namespace mmusim::platform {
@@ -55,6 +56,10 @@ enum class OutputFormat { kText, kJson };
 /// Values that need more than a type. All throw UserError naming the option.
 OutputFormat parse_format(const std::string& text);
 std::uint64_t parse_seed(const std::string& text);
+/// How many processes run at the same time.
+unsigned parse_jobs(const std::string& text);
+/// "2/8" is the second of eight.
+Shard parse_shard(const std::string& text);
 /// "auto" is none; otherwise a number with ps, ns or us.
 std::optional<rmap::Duration> parse_quantum(const std::string& text);
 

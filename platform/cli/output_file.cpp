@@ -21,11 +21,15 @@ namespace fs = std::filesystem;
     throw UserError(fmt::format("{}: cannot write: {}", path, std::strerror(error)));
 }
 
+std::string temporary_name(const std::string& target, pid_t process) {
+    return fmt::format("{}.{}.tmp", target, process);
+}
+
 /// An open file that is removed again unless it was renamed.
 class TemporaryFile {
 public:
     explicit TemporaryFile(const std::string& target)
-        : target_(target), path_(fmt::format("{}.{}.tmp", target, ::getpid())) {
+        : target_(target), path_(temporary_name(target, ::getpid())) {
         fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (fd_ < 0) fail(target_, errno);
     }
@@ -75,6 +79,11 @@ void write_complete_file(const std::string& path, std::string_view content) {
     TemporaryFile file(replaceable(path));
     file.write(content);
     file.commit();
+}
+
+void remove_partial_file(const std::string& path, pid_t process) {
+    std::error_code ignored;
+    fs::remove(temporary_name(path, process), ignored);
 }
 
 void make_folder(const std::string& path) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 
@@ -9,6 +11,9 @@ namespace mmusim::platform {
 /// Writes a file that is complete or not there: a temporary one beside it, fsync, rename. Throws
 /// UserError.
 void write_complete_file(const std::string& path, std::string_view content);
+
+/// Removes what a process that was killed while it wrote the file may have left beside it.
+void remove_partial_file(const std::string& path, pid_t process);
 
 /// Makes the folder if there is none. Throws UserError.
 void make_folder(const std::string& path);

@@ -28,8 +28,8 @@ void ProgressBar::show(std::uint64_t done, std::uint64_t total) {
     const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
     const std::string filled(done * kWidth / total, '#');
     out_ << kWipe
-         << fmt::format("[{:-<{}}] {}/{} rounds, {:.1f} per s, {:.0f} s left", filled, kWidth, done,
-                        total, rate, left)
+         << fmt::format("[{:-<{}}] {}/{} {}, {:.1f} per s, {:.0f} s left", filled, kWidth, done,
+                        total, items_, rate, left)
          << std::flush;
 }
 

@@ -12,7 +12,9 @@ namespace mmusim::platform {
 /// One line that is drawn over and over: share done, rate, estimated time left. Wiped at the end.
 class ProgressBar {
 public:
-    ProgressBar(std::ostream& out, Progress progress) : out_(out), progress_(progress) {}
+    /// `items` is what is counted, in the plural.
+    ProgressBar(std::ostream& out, Progress progress, const char* items)
+        : out_(out), progress_(progress), items_(items) {}
     ~ProgressBar();
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
@@ -24,6 +26,7 @@ private:
 
     std::ostream& out_;
     const Progress progress_;
+    const char* const items_;
     const Clock::time_point begin_ = Clock::now();
     Clock::time_point drawn_ = begin_;
     bool visible_ = false;

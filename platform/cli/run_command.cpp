@@ -121,7 +121,7 @@ struct TimedResult {
 
 TimedResult run_timed(const RunRequest& request, const LoadedConfig& config, Session& session) {
     const InterruptFlag interrupted;
-    ProgressBar bar(session.err, request.quiet ? Progress::kOff : session.progress);
+    ProgressBar bar(session.err, request.quiet ? Progress::kOff : session.progress, "rounds");
     RunOptions options = request.options;
     options.stop = &interrupted.value();
     options.on_round = [&bar](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };

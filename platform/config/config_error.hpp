@@ -32,7 +32,14 @@ inline std::string to_string(const Position& position) {
 class ConfigError final : public UserError {
 public:
     ConfigError(const Position& position, const std::string& message)
-        : UserError(to_string(position) + ": " + message) {}
+        : UserError(to_string(position) + ": " + message), position_(position), message_(message) {}
+
+    const Position& position() const { return position_; }
+    const std::string& message() const { return message_; }  ///< without the place
+
+private:
+    Position position_;
+    std::string message_;
 };
 
 }  // namespace mmusim::platform

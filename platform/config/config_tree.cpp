@@ -63,6 +63,10 @@ std::string cannot_open(const std::string& file, const std::system_error& error,
                        nearest_hint(path.filename().string(), toml_files_in(folder)));
 }
 
+fs::path beside(const fs::path& from, const std::string& file) {
+    return (from.parent_path() / file).lexically_normal();
+}
+
 /// Reads files and what they extend, and knows which ones are being read.
 class Reader {
 public:
@@ -78,7 +82,7 @@ public:
 
 private:
     ConfigNode read_extended(const fs::path& from, const Extends& extends) {
-        const fs::path path = (from.parent_path() / extends.file).lexically_normal();
+        const fs::path path = beside(from, extends.file);
         const auto same = [&path](const fs::path& other) {
             std::error_code ignored;
             return fs::equivalent(path, other, ignored);
@@ -141,6 +145,14 @@ ConfigNode read_config_tree(const std::string& path) {
     } catch (const std::system_error& error) {
         throw UserError(cannot_open(path, error, path));
     }
+}
+
+std::string resolve_file(const std::string& file, const Position& position) {
+    const fs::path path = beside(position.file, file);
+    std::error_code error;
+    if (fs::is_regular_file(path, error)) return path.string();
+    if (!error) error = std::make_error_code(std::errc::invalid_argument);
+    throw ConfigError(position, cannot_open(file, std::system_error(error), path));
 }
 
 Setting parse_setting(std::string_view argument, unsigned number) {

@@ -14,6 +14,10 @@ namespace mmusim::platform {
 /// for a missing file at the line that names it, and UserError when `path` itself is missing.
 ConfigNode read_config_tree(const std::string& path);
 
+/// The path of a file that another one names at `position`, relative to that one. Throws
+/// ConfigError when there is no such file.
+std::string resolve_file(const std::string& file, const Position& position);
+
 /// Letters, digits, '_' and '-': a key that needs no quotes.
 bool is_bare_key(std::string_view name);
 

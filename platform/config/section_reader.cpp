@@ -285,6 +285,60 @@ void SectionReader::matrix(std::string_view key, std::vector<std::vector<unsigne
     keep(key, member, {std::move(fallback), {}, {}});
 }
 
+void SectionReader::file(std::string_view key, std::string& field, std::string_view meaning,
+                         Need need) {
+    text(key, field, meaning, need);
+    const Position position = value_position(key);
+    if (!position.file.empty()) field = resolve_file(field, position);
+}
+
+template <class IsElement>
+const ConfigNode::Array* SectionReader::take_array(std::string_view key, Need need,
+                                                   const std::string& expected,
+                                                   IsElement&& is_element) {
+    const auto* member = take(key, need, expected);
+    keep(key, member, {ConfigNode::Array{}, {}, {}});
+    if (!member) return nullptr;
+    const auto* array = std::get_if<ConfigNode::Array>(&member->node.value);
+    if (!array) wrong_type(member->node, key, expected);
+    for (const auto& element : *array)
+        if (!is_element(element))
+            throw ConfigError(element.position,
+                              fmt::format("'{}' has {} in it; expected {}", full(key),
+                                          describe_type(element), expected));
+    return array;
+}
+
+void SectionReader::texts(std::string_view key, std::vector<ConfigNode>& field,
+                          std::string_view meaning, Need need) {
+    const auto is_text = [](const ConfigNode& node) {
+        return std::holds_alternative<std::string>(node.value);
+    };
+    if (const auto* array =
+            take_array(key, need, fmt::format("an array of strings ({})", meaning), is_text))
+        field = *array;
+}
+
+void SectionReader::values(std::string_view key, std::vector<ConfigNode>& field,
+                           std::string_view meaning, Need need) {
+    const std::string expected =
+        fmt::format("an array of strings, numbers, or true and false ({})", meaning);
+    const auto is_value = [](const ConfigNode& node) {
+        return !node.table() && !std::holds_alternative<ConfigNode::Array>(node.value);
+    };
+    const auto* array = take_array(key, need, expected, is_value);
+    if (!array) return;
+    if (array->empty())
+        throw ConfigError(value_position(key),
+                          fmt::format("'{}' is empty; expected {}", full(key), expected));
+    field = *array;
+}
+
+Position SectionReader::value_position(std::string_view key) const {
+    const auto* member = member_ ? member_->node.find(key) : nullptr;
+    return member ? member->node.position : Position{};
+}
+
 SectionReader SectionReader::section(std::string_view key) {
     known_.emplace_back(key);
     return {context_, member_ ? member_->node.find(key) : nullptr, full(key)};

@@ -86,6 +86,21 @@ public:
     void matrix(std::string_view key, std::vector<std::vector<unsigned>>& field, unsigned size,
                 CountRange range, std::string_view meaning);
 
+    /// Name of a file that exists, relative to the file that says so; `field` becomes its path.
+    void file(std::string_view key, std::string& field, std::string_view meaning,
+              Need need = Need::kRequired);
+    /// An array of strings. The elements keep their places.
+    void texts(std::string_view key, std::vector<ConfigNode>& field, std::string_view meaning,
+               Need need = Need::kOptional);
+    /// An array of strings, numbers, or true and false, with at least one element.
+    void values(std::string_view key, std::vector<ConfigNode>& field, std::string_view meaning,
+                Need need = Need::kOptional);
+
+    /// Where the section begins, and where the value of a key of it stands; nowhere for what is
+    /// not there.
+    Position position() const { return member_ ? member_->position : Position{}; }
+    Position value_position(std::string_view key) const;
+
     SectionReader section(std::string_view key);
     /// Names of the sections in this one, in the order of the file, for tables such as
     /// [process.NAME]; `what` says what they are. The command line cannot add to them.
@@ -100,6 +115,9 @@ private:
     std::uint64_t read_count(std::string_view key, std::uint64_t fallback, CountRange range,
                              std::string_view meaning, Need need);
     void keep(std::string_view key, const ConfigNode::Member* member, ConfigNode fallback);
+    template <class IsElement>
+    const ConfigNode::Array* take_array(std::string_view key, Need need,
+                                        const std::string& expected, IsElement&& is_element);
     std::string plain_provenance(std::string_view key, const ConfigNode& node) const;
     const ConfigNode::Member& number_of(const ConfigNode& quantity, std::string_view key,
                                         const std::string& expected) const;

@@ -70,6 +70,7 @@ void collect_counters(Platform& platform, World& world, RunResult& result) {
     counters["flush_full"] = flush.flush_full;
     counters["flush_partial"] = flush.flush_partial;
     counters["flush_batch"] = flush.flush_batch;
+    counters["flush_rounds"] = flush.flush_rounds;
 
     const auto reclaim = world.reclaim_stats();
     counters["pages_scanned"] = reclaim.scanned;

@@ -37,6 +37,7 @@ X86FlushStats& X86FlushStats::operator+=(const X86FlushStats& other) {
     flush_full += other.flush_full;
     flush_partial += other.flush_partial;
     flush_batch += other.flush_batch;
+    flush_rounds += other.flush_rounds;
     return *this;
 }
 
@@ -171,11 +172,13 @@ bool X86Flush::tlb_is_not_lazy(Cpu& cpu, CpuId target) {
 
 void X86Flush::call_many(Cpu& cpu, const CpuMask& mask, const FlushTlbInfo& info) {
     const bool drop = config_.fault == InjectedFault::kDropIpiTarget;
+    const CpuMask targets = drop ? without_highest_target(mask, cpu.id()) : mask;
     const auto flush = [this, info](Cpu& target) {
         flush_tlb_func_remote(target, info, Part::kHandler);
     };
-    own(cpu).stats.ipi_sent += calls_.call_many(
-        cpu, drop ? without_highest_target(mask, cpu.id()) : mask, flush, CallParts{});
+    X86FlushStats& stats = own(cpu).stats;
+    if (targets.any_but(cpu.id())) ++stats.flush_rounds;
+    stats.ipi_sent += calls_.call_many(cpu, targets, flush, CallParts{});
 }
 
 // ---- on each CPU that flushes ----

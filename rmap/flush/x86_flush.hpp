@@ -29,6 +29,7 @@ struct X86FlushStats {
     std::uint64_t flush_full = 0;    ///< of both: everything was invalidated
     std::uint64_t flush_partial = 0;  ///< of both: single entries were invalidated
     std::uint64_t flush_batch = 0;    ///< arch_tlbbatch_flush()
+    std::uint64_t flush_rounds = 0;   ///< shootdowns that asked at least one other CPU to flush
 
     X86FlushStats& operator+=(const X86FlushStats& other);
 };

@@ -50,6 +50,7 @@ TEST_CASE("batch: two mms are one round to the union of their CPUs", "[unit][flu
     REQUIRE(bench.machine.interrupts(0).sent.size() == 1);
     CHECK(bench.machine.interrupts(0).sent[0].targets.count() == 2);
     CHECK(bench.flush.stats(0).flush_batch == 1);
+    CHECK(bench.flush.stats(0).flush_rounds == 1);
     for (const CpuId id : {1, 2})
         CHECK(bench.tlb_flushes(id) == Lines{"reason=remote_shootdown pages=-1"});
     CHECK(batch.cpumask.empty());
@@ -107,4 +108,5 @@ TEST_CASE("batch: lazy CPUs get no interrupt", "[unit][flush]") {
     bench.flush.batch_flush(bench.cpu(0), batch);
     CHECK(bench.machine.interrupts(0).sent.empty());
     CHECK(bench.trace().count(Event::kFlushTlbOthers) == 1);
+    CHECK(bench.flush.stats(0).flush_rounds == 0);
 }

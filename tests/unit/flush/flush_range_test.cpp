@@ -37,6 +37,8 @@ TEST_CASE("flush_tlb_mm_range: up to the ceiling single entries go and above it 
         CHECK(bench.count(id, Kind::kCr3Write) == 0);
         CHECK(bench.flush.stats(id).flush_partial == 1);
     }
+    CHECK(bench.flush.stats(0).flush_rounds == 2);
+    CHECK(bench.flush.stats(1).flush_rounds == 0);
 }
 
 TEST_CASE("flush_tlb_mm_range: a partial flush invalidates each page of the range once",

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "platform/cli/command.hpp"
+#include "platform/cli/options.hpp"
 #include "rmap/types/check.hpp"
 #include "tests/support/sample_result.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -153,6 +154,8 @@ TEST_CASE("command line: mistakes name what is nearest", "[unit][cli]") {
           "mmusim: no platform is called 'labtop'; nearest is 'laptop'\n");
     CHECK(error({"run", "laptop", "mumap"}) ==
           "mmusim: no scenario is called 'mumap'; nearest is 'munmap'\n");
+    CHECK(error({"sweep", "sockts"}) ==
+          "mmusim: no sweep is called 'sockts'; nearest is 'sockets'\n");
     CHECK(error({"list", "rulez"}) == "mmusim: unknown kind 'rulez'; nearest is 'rules'\n");
     CHECK(error({"config", "shwo", "laptop"}) ==
           "mmusim: unknown action 'shwo'; nearest is 'show'\n");
@@ -182,6 +185,19 @@ TEST_CASE("command line: values that are none", "[unit][cli]") {
                   "'; expected auto, or a time from 1ps to 1000000us, such as 1ns\n");
 }
 
+TEST_CASE("command line: jobs and shards that are none", "[unit][cli]") {
+    for (const std::string bad : {"0", "-1", "x", "2x", "1025"})
+        CHECK(error({"sweep", "sockets", "--jobs=" + bad}) ==
+              "mmusim: --jobs is '" + bad + "'; expected a whole number from 1 to 1024\n");
+    for (const std::string bad : {"0/2", "3/2", "1", "1/", "/2", "1/2x", "-1/2", "1:2"})
+        CHECK(error({"sweep", "sockets", "--shard=" + bad}) ==
+              "mmusim: --shard is '" + bad + "'; expected I/N with I from 1 to N, such as 2/8\n");
+    CHECK(platform::parse_jobs("1024") == 1024);
+    const platform::Shard shard = platform::parse_shard("2/3");
+    CHECK(shard.number == 2);
+    CHECK(shard.count == 3);
+}
+
 TEST_CASE("command line: files that cannot be written are known before the run", "[unit][cli]") {
     const TemporaryFolder folder;
     folder.write("file", "");
@@ -205,7 +221,7 @@ TEST_CASE("command line: a wrong configuration leaves nothing behind", "[unit][c
 TEST_CASE("command line: help and version", "[unit][cli]") {
     CHECK(call({"--version"}).out == "mmusim " MMUSIM_VERSION "\n");
     CHECK_THAT(call({"--help"}).out, Catch::Contains("mmusim run skylake-sp-2s reclaim-anon\n"));
-    for (const std::string command : {"run", "config", "list"}) {
+    for (const std::string command : {"run", "sweep", "config", "list"}) {
         const Call seen = call({command, "--help"});
         CHECK(seen.code == ExitCode::kFine);
         CHECK_THAT(seen.out, Catch::StartsWith("Usage:\n  mmusim " + command + " ") &&
@@ -219,8 +235,9 @@ TEST_CASE("command line: help and version", "[unit][cli]") {
 
 TEST_CASE("command line: list names what exists", "[unit][cli]") {
     const std::string all = call({"list"}).out;
-    for (const char* text : {"\n  skylake-sp-2s  two sockets", "\n  reclaim-anon  ", "\nrules:\n",
-                             "\n  ipi  ", "\n  skip-batch-flush ", "\n  ack ", "\n  op_begin "})
+    for (const char* text :
+         {"\n  skylake-sp-2s  two sockets", "\n  reclaim-anon ", "\n  sockets ", "\nrules:\n",
+          "\n  ipi  ", "\n  skip-batch-flush ", "\n  ack ", "\n  op_begin "})
         CHECK_THAT(all, Catch::Contains(text));
     CHECK_THAT(call({"list", "platforms"}).out, Catch::StartsWith("platforms:\n  capture-vm  "));
     const auto json = nlohmann::json::parse(call({"list", "rules", "--format", "json"}).out);

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/sweep/point_results.hpp"
+
+#include "platform/config/config_show.hpp"
+
+namespace mmusim::platform {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Without the places and reasons of the values. A key of a section holds a value beside them.
+void keep_values(Json& section) {
+    if (!section.is_object()) return;
+    if (section.contains("value") && section.contains("origin")) {
+        section.erase("origin");
+        section.erase("from");
+        return;
+    }
+    for (auto& entry : section) keep_values(entry);
+}
+
+bool has(const Json& results, const char* key, const Json& value) {
+    const auto found = results.find(key);
+    return found != results.end() && *found == value;
+}
+
+}  // namespace
+
+std::optional<Json> finished_results(std::string_view content, const EffectiveConfig& effective,
+                                     std::uint64_t seed) {
+    Json results = Json::parse(content, nullptr, false);
+    if (!results.is_object() || results.contains("stopped")) return std::nullopt;
+    if (!has(results, "mmusim", MMUSIM_VERSION) || !has(results, "seed", seed)) return std::nullopt;
+    for (const char* part : {"config", "operations", "counters", "oracle"})
+        if (!results.contains(part)) return std::nullopt;
+    const Json& oracle = results["oracle"];
+    if (!oracle.is_object() || !has(oracle, "on", true)) return std::nullopt;
+
+    Json made_with = results["config"];
+    Json wanted = config_json(effective);
+    keep_values(made_with);
+    keep_values(wanted);
+    if (made_with != wanted) return std::nullopt;
+    for (const char* part : {"config", "tlbs"}) results.erase(part);
+    return results;
+}
+
+}  // namespace mmusim::platform
