@@ -25,6 +25,8 @@ void PlainTime::spend(Duration cost, Part part) {
 Interrupts PlainTime::set_interrupts(Interrupts state) {
     const Interrupts before = interrupts_;
     interrupts_ = state;
+    const bool switched_on = before == Interrupts::kOff && state == Interrupts::kOn;
+    if (switched_on && interrupts_on) interrupts_on();
     return before;
 }
 

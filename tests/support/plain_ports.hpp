@@ -35,6 +35,9 @@ public:
     /// What the other CPUs do while this one waits for something that is not known yet.
     std::function<void()> while_waiting;
 
+    /// Runs whenever interrupts are switched on that were off.
+    std::function<void()> interrupts_on;
+
     /// Halted until `to`, if that is later than now.
     void idle_until(rmap::Instant to);
     rmap::Interrupts interrupts() const { return interrupts_; }

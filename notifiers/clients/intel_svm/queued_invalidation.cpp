@@ -55,17 +55,6 @@ bool QueuedInvalidation::has_room(Cpu& cpu) {
     return free_cnt_ >= 3;
 }
 
-/// Spins until others have reclaimed their slots. Interrupts are taken between two attempts.
-void QueuedInvalidation::lock_with_room(Cpu& cpu) {
-    q_lock_.lock(cpu);
-    while (!has_room(cpu)) {
-        q_lock_.unlock(cpu);
-        cpu.time().set_interrupts(rmap::Interrupts::kOn);
-        cpu.time().set_interrupts(rmap::Interrupts::kOff);
-        q_lock_.lock(cpu);
-    }
-}
-
 QueuedInvalidation::Status QueuedInvalidation::status(Cpu& cpu, std::uint64_t slot, Part part) {
     return static_cast<Status>(cpu.memory().load(status_word(slot), part).value);
 }
@@ -108,8 +97,16 @@ Completion& QueuedInvalidation::unawaited(Cpu& cpu) {
 }
 
 void QueuedInvalidation::qi_submit_sync(Cpu& cpu, const QiDescriptor& descriptor) {
-    const rmap::InterruptsOff irqsave(cpu.time());
-    lock_with_room(cpu);
+    for (;;) {  // others reclaim their slots as soon as they have their answers
+        const rmap::InterruptsOff irqsave(cpu.time());
+        q_lock_.lock(cpu);
+        if (has_room(cpu)) return submit_locked(cpu, descriptor);
+        q_lock_.unlock(cpu);
+    }
+}
+
+/// Drops q_lock.
+void QueuedInvalidation::submit_locked(Cpu& cpu, const QiDescriptor& descriptor) {
     const std::uint64_t sequence = ++sequence_;
     const VirtRange range = range_of(descriptor);
     cpu.emit(Event::kQiSubmit, {sequence, static_cast<std::uint64_t>(descriptor.type()),

@@ -38,7 +38,8 @@ public:
     std::uint64_t queue_bytes() const { return config_.entries * rmap::QiDescriptor::kBytes; }
 
     /// qi_submit_sync(): submits the descriptor and a wait descriptor, and returns when the unit
-    /// has completed both. Interrupts stay off throughout, except while the queue is full. Any CPU
+    /// has completed both. Interrupts are off throughout, but for a moment between two attempts to
+    /// find room in a full queue. Any CPU
     /// of a machine with the unit, under any lock but q_lock. Time passes: Part::kIommuSubmit, the
     /// lock's parts, the stages of the unit's answer, and Part::kIommuWait for what is left of it.
     void qi_submit_sync(rmap::Cpu& cpu, const rmap::QiDescriptor& descriptor);
@@ -48,8 +49,8 @@ private:
     std::uint64_t slot_after(std::uint64_t slot) const { return (slot + 1) % config_.entries; }
     bool waits() const { return config_.fault != rmap::InjectedFault::kSkipIommuWait; }
 
-    void lock_with_room(rmap::Cpu& cpu);
     bool has_room(rmap::Cpu& cpu);
+    void submit_locked(rmap::Cpu& cpu, const rmap::QiDescriptor& descriptor);
     void write_descriptor(rmap::Cpu& cpu, std::uint64_t slot, const rmap::QiDescriptor& descriptor);
     Status status(rmap::Cpu& cpu, std::uint64_t slot, rmap::Part part);
     void set_status(rmap::Cpu& cpu, std::uint64_t slot, Status status);

@@ -136,6 +136,16 @@ TEST_CASE("queued invalidation: interrupts are off until the slots are reclaimed
     CHECK(bench.machine.time(0).interrupts() == Interrupts::kOn);
 }
 
+TEST_CASE("queued invalidation: interrupts that were off before stay off", "[unit][notifiers]") {
+    Bench bench;
+    unsigned switched_on = 0;
+    bench.machine.time(0).interrupts_on = [&] { ++switched_on; };
+    bench.machine.time(0).set_interrupts(Interrupts::kOff);
+    bench.submit(kIotlb);
+    CHECK(switched_on == 0);
+    CHECK(bench.machine.time(0).interrupts() == Interrupts::kOff);
+}
+
 TEST_CASE("queued invalidation: others submit while one waits and both get their slots back",
           "[unit][notifiers]") {
     Bench bench(Bench::slots(8));
@@ -219,8 +229,11 @@ TEST_CASE("queued invalidation: a full ring is waited for with interrupts on in 
         // Four attempts take and drop the lock; then the unit is done.
         if (++attempts == 8) bench.machine.iommu().execute();
     };
+    unsigned switched_on = 0;
+    bench.machine.time(0).interrupts_on = [&] { ++switched_on; };
     bench.submit(kDeviceTlb);
     CHECK(attempts == 10);
+    CHECK(switched_on == 5);
     CHECK(with_interrupts_on == 0);
     CHECK(bench.charged(Part::kLock) - before == bench.machine.plain_costs().memory_access * 10);
     CHECK(bench.machine.iommu().executed.size() == 2);

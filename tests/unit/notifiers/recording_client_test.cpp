@@ -162,6 +162,12 @@ TEST_CASE("recording client: it refuses to sleep where it has recorded pages and
 
     CHECK(client.invalidate_range_start(cpu, kSection) == StartResult::kDone);
     CHECK(client.recorded_pages(kMm) == 1);
+
+    // One that need not sleep never refuses.
+    Bench bench;
+    bench.access(kFirst);
+    CHECK(bench.client.invalidate_range_start(bench.cpu, nonblock) == StartResult::kDone);
+    CHECK(bench.client.recorded_pages(kMm) == 0);
 }
 
 TEST_CASE("recording client: address spaces are counted apart", "[unit][notifiers]") {

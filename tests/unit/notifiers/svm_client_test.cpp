@@ -186,6 +186,9 @@ TEST_CASE("intel svm: the chain calls it for ranges and for the release and for 
     CHECK(bench.invalidated.size() == 1);
     CHECK(bench.machine.time(0).charged()[Part::kNotifierInvalidate] ==
           bench.machine.costs().notifier_call);
+    bench.invalidated.clear();
+    chain.unregister_client(bench.cpu, kMm, bench.client);
+    CHECK(bench.invalidated.size() == 2);
     CHECK_THROWS_AS(bench.client.invalidate_range(bench.cpu, kMm + 1, pages(1, 1)), InvariantError);
 }
 
