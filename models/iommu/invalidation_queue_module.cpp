@@ -103,10 +103,9 @@ void InvalidationQueueModule::take_doorbells_method() {
     if (!arrived_.empty() && bell_ && !bell_->known()) bell_->complete(kernel_now());
 }
 
-/// The earliest doorbell not yet executed. One that has arrived is known to be the earliest; that
-/// none has arrived is known only at kernel time.
+/// The earliest doorbell not yet executed. One that arrives before this thread's local time does
+/// not make it go back.
 Doorbell InvalidationQueueModule::next_doorbell() {
-    if (arrived_.empty()) time_.sync_before_visible_action();
     if (arrived_.empty()) {
         bell_.emplace(time_);
         time_.await(*bell_, Part::kIdle);

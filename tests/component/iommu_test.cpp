@@ -552,4 +552,128 @@ TEST_CASE("iommu: a large page is one entry for all its pages", "[component][iom
     CHECK(accesses[1].frame == rmap::FrameNumber{512 + 300});
 }
 
+TEST_CASE("iommu: an entry in the IOTLB does not answer for a device without the PASID",
+          "[component][iommu]") {
+    DeviceMachine::Options options;
+    options.devices = {test_device(0x0310), test_device(0x0418)};
+    DeviceMachine machine(options);
+    map_pages(machine, 1);  // the first device's only
+    machine.program(0, [&](DmaDeviceModule& device) { read_page(device, 0); });
+    machine.program(1, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(device, kStart);
+        CHECK(device.access(kPasid, page(0), Access::kRead) == DmaResult::kFault);
+    });
+    machine.run();
+    CHECK(machine.iommu().stats().walks == 2);
+}
+
+TEST_CASE("iommu: an untranslated access whose walk is in flight is drained to its end",
+          "[component][iommu]") {
+    DeviceMachine machine(untranslated());
+    map_pages(machine, 1);
+    const auto& link = machine.options().devices[0].link;
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, kStart);
+        machine.submit_and_wait(core, {QiDescriptor::pasid_iotlb_pages(kPasid, page(0), 0)});
+    });
+    machine.program(0, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(device, before(effect_of(machine, kStart), link * 2));
+        CHECK(device.access(kPasid, page(0), Access::kRead) == DmaResult::kStarted);
+    });
+    machine.run();
+    const auto done = machine.events(Event::kIotlbInvalidated);
+    const auto& accesses = machine.accesses(machine.engine(0));
+    REQUIRE(done.size() == 1);
+    REQUIRE(accesses.size() == 1);
+    CHECK(done[0].time == accesses[0].time);
+}
+
+TEST_CASE("iommu: a doorbell is written back with its last wait descriptor", "[component][iommu]") {
+    DeviceMachine machine;
+    map_pages(machine, 1);
+    Instant seen;
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        rmap::Completion write_back(core.time());
+        const auto status = rmap::address_of(DeviceMachine::kStatus);
+        machine.submit(core,
+                       {QiDescriptor::wait(status, 1), QiDescriptor::pasid_iotlb_all(kPasid),
+                        QiDescriptor::wait(status, 2)},
+                       write_back);
+        core.time().await(write_back, Part::kIommuWait);
+        seen = core.time().local_now();
+    });
+    machine.run();
+    const auto waits = machine.events(Event::kIommuWaitDone);
+    REQUIRE(waits.size() == 2);
+    CHECK(seen == waits[1].time + machine.platform().memory.visibility());
+}
+
+TEST_CASE("iommu: a PASID entry on its way when it is invalidated is not kept",
+          "[component][iommu]") {
+    DeviceMachine machine(without_atc());
+    map_pages(machine, 1);
+    const auto& iommu = machine.options().iommu;
+    const Instant effect = machine.first_descriptor(kStart) + iommu.pasid_cache_invalidate;
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, kStart);
+        machine.submit_and_wait(core, {QiDescriptor::pasid_cache(kPasid)});
+    });
+    machine.program(0, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(
+            device, before(effect, machine.options().devices[0].link + nanoseconds(50)));
+        read_page(device, 0);
+        read_page(device, 0);
+        read_page(device, 0);
+    });
+    machine.run();
+    CHECK(table_reads(machine) == 2 * 5);
+    const auto done = machine.events(Event::kPasidCacheInvalidated);
+    REQUIRE(done.size() == 1);
+    CHECK(done[0].time > effect);
+}
+
+TEST_CASE("iommu: a page table on its way when its region is invalidated is not kept",
+          "[component][iommu]") {
+    DeviceMachine machine(without_atc());
+    map_pages(machine, 3);
+    const auto& link = machine.options().devices[0].link;
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, kStart);
+        machine.submit_and_wait(core, {QiDescriptor::pasid_iotlb_pages(kPasid, page(1), 0)});
+    });
+    machine.program(0, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(device, before(effect_of(machine, kStart),
+                                                  link + machine.pasid_walk() + nanoseconds(150)));
+        read_page(device, 0);
+        CHECK(read_page(device, 0) == hit_time(machine));  // another page of the region
+        read_page(device, 2);
+    });
+    machine.run();
+    CHECK(machine.iommu().stats().discarded == 0);
+    CHECK(page_table_reads(machine) == 4 + 4);
+}
+
+TEST_CASE("iommu: a walk that began in the walk cache depends on the reads behind its entry",
+          "[component][iommu]") {
+    DeviceMachine machine(without_atc());
+    map_pages(machine, 9);
+    const auto& link = machine.options().devices[0].link;
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, kStart);
+        machine.submit_and_wait(core, {QiDescriptor::pasid_iotlb_pages(kPasid, page(8), 0)});
+    });
+    machine.program(0, [&](DmaDeviceModule& device) {
+        read_page(device, 0);
+        // The walk starts a little before the invalidation and reads its entry after it.
+        const auto& config = machine.options();
+        DeviceMachine::sleep_until(device, before(effect_of(machine, kStart),
+                                                  config.devices[0].atc.lookup + link +
+                                                      config.iommu.iotlb.lookup + nanoseconds(1)));
+        read_page(device, 8);
+    });
+    machine.run();
+    CHECK(page_table_reads(machine) == 4 + 1);
+    CHECK(machine.iommu().stats().discarded == 1);
+}
+
 }  // namespace mmusim::test

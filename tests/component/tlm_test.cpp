@@ -4,6 +4,9 @@
 #include <catch2/catch.hpp>
 
 #include "models/tlm/coherence_extension.hpp"
+#include "models/tlm/device_tlb_invalidation_extension.hpp"
+#include "models/tlm/dma_translation_extension.hpp"
+#include "models/tlm/doorbell_extension.hpp"
 #include "models/tlm/interrupt_extension.hpp"
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/protocol_checker_module.hpp"
@@ -87,6 +90,26 @@ TEST_CASE("tlm: clone and copy_from keep every field of each extension", "[compo
             e.key = {rmap::Instant{5}, 2, 9};
         },
         [](const auto& e) { return e.vector == 251 && e.targets.test(70) && e.key.sequence == 9; });
+    check_copies<models::DoorbellExtension>(
+        [](auto& e) {
+            e.key = {rmap::Instant{5}, 2, 9};
+            e.doorbell.tail = 48;
+        },
+        [](const auto& e) { return e.key.sequence == 9 && e.doorbell.tail == 48; });
+    check_copies<models::DmaTranslationExtension>(
+        [](auto& e) {
+            e.key = {rmap::Instant{5}, 2, 9};
+            e.request.pasid = 77;
+        },
+        [](const auto& e) { return e.key.sequence == 9 && e.request.pasid == 77; });
+    check_copies<models::DeviceTlbInvalidationExtension>(
+        [](auto& e) {
+            e.key = {rmap::Instant{5}, 2, 9};
+            e.invalidation.range = {rmap::VirtAddr{0x4000}, rmap::VirtAddr{0x6000}};
+        },
+        [](const auto& e) {
+            return e.key.sequence == 9 && e.invalidation.range.start == rmap::VirtAddr{0x4000};
+        });
 }
 
 TEST_CASE("tlm: a payload on loan is reused and nested loans are different ones",
