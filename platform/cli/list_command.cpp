@@ -133,9 +133,9 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {
-    {"platforms", list_platforms},   {"scenarios", list_scenarios},   {"sweeps", list_sweeps},
-    {"rules", list_rules},           {"mechanisms", list_mechanisms}, {"faults", list_faults},
-    {"parts", list_parts},           {"operations", list_operations}, {"events", list_events},
+    {"platforms", list_platforms}, {"scenarios", list_scenarios},   {"sweeps", list_sweeps},
+    {"rules", list_rules},         {"mechanisms", list_mechanisms}, {"faults", list_faults},
+    {"parts", list_parts},         {"operations", list_operations}, {"events", list_events},
     {"causes", list_causes},
 };
 
