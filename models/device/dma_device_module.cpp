@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "models/tlm/guarded_process.hpp"
+#include "rmap/types/time_rule.hpp"
 
 namespace mmusim::models {
 
@@ -119,7 +120,7 @@ DmaAnswer DmaDeviceModule::request(DmaRequest::Kind request_kind, Pasid pasid, V
 
 /// Everything that has arrived by local time, in its order; that is all that can be.
 void DmaDeviceModule::apply_invalidations() {
-    time_.observe(rmap::Observed::kInvalidation);
+    if (!broken(rmap::TimeRule::kDeviceInvalidations)) time_.observe(rmap::Observed::kInvalidation);
     decided_ = time_.local_now();
     applied_.clear();
     while (arriving_.next_at() <= decided_) {

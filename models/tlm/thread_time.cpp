@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "rmap/types/check.hpp"
+#include "rmap/types/time_rule.hpp"
 
 namespace mmusim::models {
 
@@ -90,7 +91,7 @@ bool ThreadTime::interrupt_due(Instant until) {
 
 bool ThreadTime::look_for_interrupt() {
     if (inbox_.next_at() <= local_) return true;  // whatever else may still come
-    observe(Observed::kInterrupt);
+    if (!broken(rmap::TimeRule::kGuestInterrupts)) observe(Observed::kInterrupt);
     return interrupt_due(local_);
 }
 

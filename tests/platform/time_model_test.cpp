@@ -152,10 +152,10 @@ TEST_CASE("time model: no late effect means the same bytes at any quantum", "[pl
 }
 
 TEST_CASE("time model: each broken rule is noticed by comparing quanta", "[platform][time]") {
-    const auto rule =
-        GENERATE(TimeRule::kObserveSettled, TimeRule::kStoreVisibility, TimeRule::kSerialisedWrites,
-                 TimeRule::kOwnerFastPath, TimeRule::kLockOrder, TimeRule::kReadsAreEffects,
-                 TimeRule::kObserversJudgeLate);
+    const auto rule = GENERATE(
+        TimeRule::kObserveSettled, TimeRule::kGuestInterrupts, TimeRule::kDeviceInvalidations,
+        TimeRule::kStoreVisibility, TimeRule::kSerialisedWrites, TimeRule::kOwnerFastPath,
+        TimeRule::kLockOrder, TimeRule::kReadsAreEffects, TimeRule::kObserversJudgeLate);
     CAPTURE(static_cast<int>(rule));
     bool noticed = false;
     for (std::uint64_t seed = 1; seed <= 40 && !noticed; ++seed) {
