@@ -72,6 +72,7 @@ HARDWARE_AFTER = {
     "ats_invalidate_request": ("atc", True), "ats_invalidate_done": None, "iommu_wait_done": None,
     "atc_invalidated": ("dma", True), "ats_invalidate_completion": None,
 }
+IOTLB_DONE = ("iotlb_invalidated", "pasid_cache_invalidated")
 HARDWARE_BEFORE = {"iotlb_invalidated": "iotlb", "pasid_cache_invalidated": "iotlb",
                     "iommu_wait_done": "iommu"}
 
@@ -204,7 +205,9 @@ def hardware_boxes(events):
     boxes = []
     for event, following in zip(events, events[1:]):
         phase, waits = HARDWARE_AFTER.get(event.ev) or (None, False)
-        phase = HARDWARE_BEFORE.get(following.ev, phase) if not waits else phase
+        rested = event.ev in IOTLB_DONE and following.ev in IOTLB_DONE
+        if not waits and not rested:
+            phase = HARDWARE_BEFORE.get(following.ev, phase)
         if phase:
             add_box(boxes, Box(event.t, following.t, phase, waits))
     return boxes
