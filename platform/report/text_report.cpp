@@ -206,10 +206,17 @@ private:
         }
         line("  {:<5}{:<32}{:>15} judged, {} violated", "", "uses of cached translations",
              grouped(report.checked), violated_text(wrong_uses()));
-        for (const auto& rule : report.rules)
-            line("  {:<5}{:<32}{:>15} judged, {} violated", rule.id,
-                 shortened(title_of(rule.id), 31), grouped(rule.judged),
-                 violated_text(rule.violated));
+        std::size_t not_met = 0;
+        for (const auto& rule : report.rules) {
+            if (rule.judged == 0 && rule.violated == 0)
+                ++not_met;
+            else
+                line("  {:<5}{:<32}{:>15} judged, {} violated", rule.id,
+                     shortened(title_of(rule.id), 31), grouped(rule.judged),
+                     violated_text(rule.violated));
+        }
+        if (not_met)
+            line("  {:<5}{} rules more had nothing to judge (mmusim list rules)", "", not_met);
         std::size_t number = 0;
         for (const auto& violation : report.violations) {
             if (number == kShownViolations) break;
