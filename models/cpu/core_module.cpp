@@ -24,12 +24,6 @@ namespace {
 constexpr std::size_t kJudgeAt = 1024;      ///< accesses collected before the observer is called
 constexpr std::uint64_t kPcidMask = 0xfff;  ///< of CR3 (Intel SDM vol. 3, 4.5)
 
-void set_data(tlm::tlm_generic_payload& trans, void* data, unsigned length) {
-    trans.set_data_ptr(static_cast<unsigned char*>(data));
-    trans.set_data_length(length);
-    trans.set_streaming_width(length);
-}
-
 }  // namespace
 
 CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config,
@@ -165,22 +159,12 @@ GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Durati
 
 Word CoreModule::access_memory(PhysAddr address, const Apply* apply, Part part) {
     time_.boundary();
-    PayloadPool<CoherenceExtension>::Loan loan(accesses_);
-    auto& side = loan.extension();
-    side.operation = account_.current();
-    side.time = &time_;
-    side.cache = &cache_;
-    side.part = part;
-    side.apply = apply;
-    auto& trans = loan.payload();
-    trans.set_command(apply ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
-    trans.set_address(address.value);
-    set_data(trans, &side.word.value, sizeof(side.word.value));
     auto delay = time_.offset();
-    memory_socket->b_transport(trans, delay);
+    const auto result =
+        accesses_.access(*memory_socket.operator->(), {account_.current(), &time_, &cache_, part},
+                         address, apply, delay);
     time_.rebase(delay, part);
-    if (trans.is_response_error()) SC_REPORT_ERROR(name(), "a kernel word lies outside of memory");
-    return side.word;
+    return result.word;
 }
 
 Word CoreModule::load(PhysAddr address, Part part) { return access_memory(address, nullptr, part); }

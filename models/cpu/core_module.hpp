@@ -12,9 +12,9 @@
 #include "models/cpu/guest_access.hpp"
 #include "models/mem/data_cache.hpp"
 #include "models/observe/access_record.hpp"
-#include "models/tlm/coherence_extension.hpp"
 #include "models/tlm/doorbell_extension.hpp"
 #include "models/tlm/interrupt_extension.hpp"
+#include "models/tlm/memory_accesses.hpp"
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/protocols.hpp"
 #include "models/tlm/thread_time.hpp"
@@ -72,8 +72,7 @@ public:
     /// One user instruction that accesses memory; `cost` is its time besides the translation.
     rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
 
-    // ---- guest mode, from the core's own thread with interrupts off; time goes to Part::kGuest
-    // ----
+    // ---- guest mode: from the core's own thread, interrupts off; time goes to Part::kGuest ----
     /// VM entry: guest instructions follow. `context` tells the guest's PCID in the low 12 bits of
     /// its CR3. TLBs keep everything: translations are tagged with the VPID (28.4.3.3).
     void vm_entry(const rmap::GuestContext& context, rmap::Duration cost);
@@ -134,7 +133,7 @@ private:
     rmap::MmId mm_ = rmap::kInitMm;
     PayloadPool<TranslationExtension> translations_;
     PayloadPool<MaintenanceExtension> maintenances_;
-    PayloadPool<CoherenceExtension> accesses_;
+    MemoryAccesses accesses_{name()};
     PayloadPool<InterruptExtension> interrupts_;
     PayloadPool<DoorbellExtension> doorbells_;
     std::vector<AccessRecord> unjudged_;

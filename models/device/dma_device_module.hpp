@@ -40,7 +40,8 @@ struct DmaDeviceStats {
 /// side that answers invalidate requests is a home. A translation is used only if no invalidation
 /// that has arrived until the access starts concerns it; an invalidation completes when the
 /// accesses that started before it arrived are over.
-/// Does not model: page requests, bandwidth of the link, data, limits on outstanding invalidations.
+/// Does not model: several translation requests at the same time, page requests, bandwidth of the
+/// link, data, limits on outstanding invalidations.
 class DmaDeviceModule final : public sc_core::sc_module {
 public:
     tlm_utils::simple_initiator_socket<DmaDeviceModule, 32, AtsProtocol> iommu_socket{

@@ -147,6 +147,7 @@ void InvalidationQueueModule::execute(const Doorbell& doorbell) {
     Instant visible{};
     while (head_ != doorbell.tail) {
         const auto descriptor = fetch(doorbell);
+        stages.until(Part::kIommuQueue, time_.local_now());
         const VirtRange range = range_of(descriptor);
         const std::uint64_t next = (head_ + QiDescriptor::kBytes) % size;
         ++stats_.descriptors;

@@ -93,6 +93,7 @@ Translation combine(PageNumber page, const Translation& first, const Translation
     both.writable = first.writable && second.writable;
     both.dirty = first.dirty && second.dirty;
     both.global = first.global;
+    both.oldest_read = rmap::min(first.oldest_read, second.read_at);
     return both;
 }
 

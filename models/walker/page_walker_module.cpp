@@ -35,23 +35,11 @@ void PageWalkerModule::b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_
 
 Word PageWalkerModule::access(PhysAddr at, const rmap::PhysMemPort::Apply* apply,
                               TranslationExtension& request, sc_core::sc_time& delay) {
-    PayloadPool<CoherenceExtension>::Loan loan(pool_);
-    auto& side = loan.extension();
-    side.operation = request.operation;
-    side.time = request.time;
-    side.cache = request.cache;
-    side.part = request.part;
-    side.apply = apply;
-    auto& trans = loan.payload();
-    trans.set_command(apply ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
-    trans.set_address(at.value);
-    trans.set_data_ptr(reinterpret_cast<unsigned char*>(&side.word.value));
-    trans.set_data_length(sizeof(side.word.value));
-    trans.set_streaming_width(sizeof(side.word.value));
-    memory_socket->b_transport(trans, delay);
-    if (trans.is_response_error()) SC_REPORT_ERROR(name(), "a page table lies outside of memory");
-    read_at_ = side.read_at;
-    return side.word;
+    const auto result = accesses_.access(
+        *memory_socket.operator->(), {request.operation, request.time, request.cache, request.part},
+        at, apply, delay);
+    read_at_ = result.at;
+    return result.word;
 }
 
 Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& request,

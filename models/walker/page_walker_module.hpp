@@ -6,7 +6,7 @@
 #include <optional>
 #include <systemc>
 
-#include "models/tlm/coherence_extension.hpp"
+#include "models/tlm/memory_accesses.hpp"
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/translation_extension.hpp"
 #include "models/walker/walker_config.hpp"
@@ -59,7 +59,7 @@ private:
                       TranslationExtension& request, sc_core::sc_time& delay);
 
     const WalkerConfig config_;
-    PayloadPool<CoherenceExtension> pool_;
+    MemoryAccesses accesses_{name()};
     rmap::Instant read_at_{};      ///< when the last entry was read
     rmap::Instant oldest_read_{};  ///< when the first entry of the walk was read
     WalkerStats stats_;

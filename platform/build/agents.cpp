@@ -26,6 +26,7 @@ Agents::Agents(const PlatformConfig& config) : cores_(config.topology.cores()) {
         const std::string cache = device.ats ? device.name + ".atc" : "iommu.iotlb";
         Device actors;
         actors.engine = add(device.name, cache, device.socket);
+        actors.ats = device.ats;
         actors.atc = add(device.name + ".atc", cache, device.socket);
         devices.push_back(actors);
     }
@@ -47,7 +48,7 @@ std::string Agents::translations_of(rmap::ActorId actor) const {
 
 rmap::ActorId Agents::device_tlb_of(rmap::ActorId actor) const {
     for (const auto& device : devices)
-        if (device.engine == actor) return device.atc;
+        if (device.engine == actor) return device.ats ? device.atc : device.engine;
     return rmap::kNoActor;
 }
 

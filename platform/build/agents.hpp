@@ -16,6 +16,7 @@ struct Agents {
     struct Device {
         rmap::ActorId engine = 0;
         rmap::ActorId atc = 0;
+        bool ats = true;
     };
 
     explicit Agents(const PlatformConfig& config);
@@ -25,7 +26,8 @@ struct Agents {
     /// Where it keeps the translations that it uses: "core3.l1_tlb", "nic0.atc".
     std::string translations_of(rmap::ActorId actor) const;
 
-    /// The actor that invalidates what a device's engine uses; kNoActor for others.
+    /// The actor that invalidates what a device's engine has cached: its ATC, or itself if it has
+    /// none; kNoActor for others.
     rmap::ActorId device_tlb_of(rmap::ActorId actor) const;
 
     rmap::ActorId iommu = rmap::kNoActor;

@@ -102,6 +102,11 @@ void check_iommu(const PlatformConfig& platform, const EffectiveConfig& effectiv
         throw ConfigError(effective.origin("iommu", "queue_entries"),
                           fmt::format("'iommu.queue_entries' is {}; expected a power of two",
                                       iommu.queue_entries));
+    if (iommu.iotlb.fill.ps == 0)
+        throw ConfigError(
+            effective.origin("iommu.iotlb", "fill"),
+            "'iommu.iotlb.fill' is 0 ns; expected more: what is filled in takes effect "
+            "later than the walk");
     check_causal(iommu.doorbell, "iommu", "doorbell", platform, effective);
 }
 

@@ -106,8 +106,10 @@ models::IommuConfig read_iommu(SectionReader& iommu) {
     read_array(iommu.section("pasid_cache"), out.pasid_cache,
                "entries for PASID-table entries; 0: none");
     iommu.count("walkers", out.walkers, {1, 64}, "walks at the same time");
-    iommu.count("queue_entries", out.queue_entries, {4, 1 << 15},
+    iommu.count("queue_entries", out.queue_entries, {4, 256},
                 "descriptors of the invalidation queue");
+    iommu.count("fault_records", out.fault_records, {1, 256}, "fault recording registers",
+                Need::kOptional);
     iommu.time("walk_start", out.walker.start, Zero::kAllowed, "from the miss to the first read");
     iommu.time("walk_level", out.walker.level, Zero::kAllowed,
                "per level, besides the memory read");

@@ -27,8 +27,10 @@ struct FrameEnd {
 
 /// An access through a translation whose frame had moved on.
 struct StaleUse {
-    rmap::ActorId agent = rmap::kNoActor;       ///< a core is the actor that also flushes its TLB
-    rmap::ActorId device_tlb = rmap::kNoActor;  ///< of a device: the actor that invalidates its TLB
+    rmap::ActorId agent = rmap::kNoActor;  ///< a core is the actor that also flushes its TLB
+    /// Of a device: the actor that invalidates its TLB, or itself if it has none and the IOMMU
+    /// translates for it.
+    rmap::ActorId device_tlb = rmap::kNoActor;
     models::AccessRecord access;  ///< of a guest: with the page of its process in the host
     FrameEnd end;
 };

@@ -40,6 +40,7 @@ private:
     Effects effects(const EventRecord& call) const;
     Instant return_of(const EventRecord& call) const;
 
+    bool has_tlb() const { return use().device_tlb != use().agent; }
     bool of_mm(const EventRecord& call) const {
         return call.event == Event::kClientInvalidate && call.arguments[1] == clear().mm;
     }
@@ -143,7 +144,12 @@ std::string DeviceExamination::in_call(const EventRecord& call) const {
                 "the driver did not wait: invalidate_range returned at {}, {} was "
                 "invalidated at {}",
                 text(returned), what, text(act->time));
-    if (!found.iotlb || !found.device) return not_invalidated(call, found);
+    if (!found.iotlb || (has_tlb() && !found.device)) return not_invalidated(call, found);
+    if (!has_tlb())
+        return fmt::format(
+            "the IOTLB was invalidated at {}, while the access that {} made through it was in "
+            "flight",
+            text(found.iotlb->time), agent());
     if (found.device->time < found.iotlb->time)
         return fmt::format("the device TLB of {} was invalidated at {}, before the IOTLB at {}",
                            agent(), text(found.device->time), text(found.iotlb->time));

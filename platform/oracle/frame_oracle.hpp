@@ -26,7 +26,8 @@ inline constexpr char kLostWrite[] = "lost-write";  ///< write after the content
 struct AgentNames {
     ActorName actor;        ///< of a record's actor: "core3"
     ActorName translation;  ///< of the one that judge() is called for: "core3.l1_tlb"
-    /// The actor that invalidates the TLB of the same, if that is a device; kNoActor for a core.
+    /// The actor that invalidates the TLB of the same, if that is a device; the device itself if it
+    /// has none; kNoActor for a core.
     /// Without this function all are cores.
     std::function<rmap::ActorId(rmap::ActorId)> device_tlb = {};
 };

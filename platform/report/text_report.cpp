@@ -139,7 +139,7 @@ private:
         const auto row = [this](const char* what, const char* name, const char* meaning) {
             line("  {:<17}{:>12}  {}", what, grouped(counter(name)), meaning);
         };
-        row("IPIs sent", "ipi_sent", "interrupts that made another CPU flush");
+        row("IPIs sent", "flush_ipi_sent", "interrupts that made another CPU flush");
         row("local", "flush_local", "on the CPU that needed the flush");
         row("remote", "flush_remote",
             "in interrupt handlers, and v5.0's second turn of the sender");
@@ -148,7 +148,7 @@ private:
         const std::uint64_t pages = unmapped_pages();
         if (pages)
             line("  {:<17}{:>12.2f}", "IPIs per unmap",
-                 static_cast<double>(counter("ipi_sent")) / static_cast<double>(pages));
+                 static_cast<double>(counter("flush_ipi_sent")) / static_cast<double>(pages));
     }
 
     /// Only what took part.

@@ -63,8 +63,11 @@ void collect_mmus(const Platform& platform, RunResult& result) {
 void collect_counters(Platform& platform, World& world, RunResult& result) {
     auto& counters = result.counters;
     const auto flush = world.flush_stats();
-    counters["ipi_sent"] = flush.ipi_sent;
-    counters["ipi_received"] = world.ipi_received();
+    for (CpuId id = 0; id < platform.cores(); ++id) {
+        counters["ipi_sent"] += world.calls().sent(id);
+        counters["ipi_received"] += world.calls().received(id);
+    }
+    counters["flush_ipi_sent"] = flush.ipi_sent;
     counters["flush_local"] = flush.flush_local;
     counters["flush_remote"] = flush.flush_remote;
     counters["flush_full"] = flush.flush_full;
@@ -104,6 +107,8 @@ void collect_secondary(Platform& platform, World& world, RunResult& result) {
     for (const char* name :
          {"kvm_remote_tlb_flush", "kvm_kicks", "kvm_faults", "kvm_fault_retries", "kvm_tlb_flush"})
         counters[name] = 0;
+    for (CpuId id = 0; id < platform.cores(); ++id)
+        counters["second_stage_reads"] += platform.mmu(id).walker.stats().second_stage_reads;
     for (const auto& guest : world.guests().all()) {
         counters["kvm_remote_tlb_flush"] += guest.kvm->stats.remote_tlb_flush;
         counters["kvm_kicks"] += guest.kvm->stats.kicks;
@@ -117,11 +122,12 @@ void collect_secondary(Platform& platform, World& world, RunResult& result) {
     counters["spte_cleared"] = world.event_count(Event::kSpteClear);
 
     for (const char* name : {"iommu_commands", "iommu_faults", "atc_invalidations", "dma_accesses",
-                             "dma_faults", "dma_translation_requests"})
+                             "dma_faults", "dma_translation_requests", "iommu_walks"})
         counters[name] = 0;
     if (const auto* iommu = platform.iommu()) {
         counters["iommu_commands"] = iommu->queue.stats().descriptors;
         counters["iommu_faults"] = iommu->stats().faults;
+        counters["iommu_walks"] = iommu->stats().walks;
         const auto& iotlb = iommu->iotlb_stats();
         result.tlbs.push_back(
             {"iommu.iotlb", iotlb.lookups, iotlb.hits, iotlb.misses, iotlb.invalidated});

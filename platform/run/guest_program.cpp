@@ -8,11 +8,26 @@ namespace mmusim::platform {
 using models::GuestAccess;
 using rmap::GuestExit;
 
+namespace {
+
+constexpr rmap::Duration kPollStep = rmap::nanoseconds(10);  ///< one round of a polling loop
+
+}  // namespace
+
 GuestExit GuestProgram::enter_guest(const rmap::GuestContext& context) {
     core_.vm_entry(context, costs_.vm_entry);
     const GuestExit exit = run();
     core_.vm_exit(costs_.vm_exit);
     return exit;
+}
+
+/// A loop of guest instructions; false if an interrupt of the host has ended it.
+bool GuestProgram::poll() {
+    for (rmap::Duration waited; waited < Rendezvous::kPoll; waited += kPollStep) {
+        if (core_.time().interrupt_arrived()) return false;
+        core_.time().advance(kPollStep, rmap::Part::kGuest);
+    }
+    return true;
 }
 
 GuestExit GuestProgram::run() {
@@ -24,12 +39,9 @@ GuestExit GuestProgram::run() {
             if (next == AccessPlan::Next::kAccess) {
                 pending_ = plan_.access();
             } else {
-                // Polling is a loop of guest instructions, which interrupts of the host may end.
-                core_.time().advance(Rendezvous::kPoll, rmap::Part::kGuest);
+                if (poll()) continue;
                 exit.reason = GuestExit::Reason::kExternalInterrupt;
-                if (core_.time().interrupt_arrived()) return exit;
-                exit.reason = GuestExit::Reason::kHalt;
-                continue;
+                return exit;
             }
         }
         const auto done =

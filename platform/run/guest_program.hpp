@@ -27,6 +27,7 @@ public:
 
 private:
     rmap::GuestExit run();
+    bool poll();
     bool is_over() const {
         return behaviour_.halt_after != 0 && plan_.answers() >= behaviour_.halt_after;
     }

@@ -249,12 +249,6 @@ rmap::X86FlushStats World::flush_stats() const {
     return total;
 }
 
-std::uint64_t World::ipi_received() const {
-    std::uint64_t total = 0;
-    for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) total += calls_.received(cpu);
-    return total;
-}
-
 rmap::ReclaimStats World::reclaim_stats() const {
     rmap::ReclaimStats total;
     for (CpuId cpu = 0; cpu < machine_.cores(); ++cpu) total += kernel_.reclaim_stats(cpu);

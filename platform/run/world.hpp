@@ -51,7 +51,7 @@ public:
     // ---- when the run is over ----
     const Guests& guests() const { return guests_; }
     rmap::X86FlushStats flush_stats() const;
-    std::uint64_t ipi_received() const;
+    const rmap::CallFunction& calls() const { return calls_; }
     rmap::ReclaimStats reclaim_stats() const;
     std::uint64_t event_count(rmap::Event event) const;
     std::map<std::string, std::map<std::string, std::uint64_t>> memory_of_processes();

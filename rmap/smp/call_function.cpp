@@ -62,6 +62,7 @@ unsigned CallFunction::call_many(Cpu& cpu, const CpuMask& targets, const Functio
         cpu.interrupts().send_ipi(interrupted, vector, parts.send);
     }
     cpu.time().await(acknowledgements.all(), parts.ack);
+    queues_.at(cpu.id()).sent += interrupted.count();
     return interrupted.count();
 }
 

@@ -59,7 +59,8 @@ public:
     /// local time not before the arrival, interrupts off; the time counts as an interrupt's.
     void handle_interrupt(Cpu& cpu, const TakenInterrupt& interrupt);
 
-    /// Call-function interrupts that a CPU has taken. For reports.
+    /// Call-function interrupts that a CPU has sent, counted by target, and taken. For reports.
+    std::uint64_t sent(CpuId cpu) const { return queues_.at(cpu).sent; }
     std::uint64_t received(CpuId cpu) const { return queues_.at(cpu).received; }
 
 private:
@@ -74,6 +75,7 @@ private:
         PhysAddr head;               ///< word: number of calls; guards `waiting`
         std::vector<Call> waiting;   ///< touched only inside operations on `head`
         std::vector<Call> detached;  ///< the owning CPU's own
+        std::uint64_t sent = 0;      ///< likewise
         std::uint64_t received = 0;  ///< likewise
     };
     enum class Was { kEmpty, kOccupied };

@@ -25,7 +25,7 @@ inline platform::RunResult sample_result() {
     unmap.parts[Part::kIpiDelivery] = {9'334};
     unmap.parts[Part::kAck] = {9'334};
     result.operations = {batch, unmap};
-    result.counters = {{"ipi_sent", 1234},
+    result.counters = {{"flush_ipi_sent", 1234},
                        {"flush_local", 2},
                        {"flush_remote", 5},
                        {"flush_full", 3},

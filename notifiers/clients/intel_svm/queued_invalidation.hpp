@@ -39,9 +39,9 @@ public:
 
     /// qi_submit_sync(): submits the descriptor and a wait descriptor, and returns when the unit
     /// has completed both. Interrupts are off throughout, but for a moment between two attempts to
-    /// find room in a full queue. Any CPU
-    /// of a machine with the unit, under any lock but q_lock. Time passes: Part::kIommuSubmit, the
-    /// lock's parts, the stages of the unit's answer, and Part::kIommuWait for what is left of it.
+    /// find room in a full queue. Any CPU of a machine with the unit, under any lock but q_lock.
+    /// Time passes: Part::kIommuSubmit, the lock's parts, the stages of the unit's answer, and
+    /// Part::kIommuWait for what is left of it.
     void qi_submit_sync(rmap::Cpu& cpu, const rmap::QiDescriptor& descriptor);
 
 private:

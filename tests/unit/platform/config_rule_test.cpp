@@ -64,6 +64,12 @@ TEST_CASE("machine rules: an IOMMU and its devices fit the machine", "[unit][con
           "--set:1:7: 'iommu.socket' is 2; the machine has sockets 0 to 1");
     CHECK(fixture.error({"iommu.queue_entries=200"}) ==
           "--set:1:7: 'iommu.queue_entries' is 200; expected a power of two");
+    CHECK(fixture.error({"iommu.queue_entries=512"}) ==
+          "--set:1:21: 'iommu.queue_entries' is 512; expected a whole number from 4 to 256 "
+          "(descriptors of the invalidation queue)");
+    CHECK(fixture.error({"iommu.iotlb.fill.ns=0"}) ==
+          "--set:1:18: 'iommu.iotlb.fill' is 0 ns; expected more: what is filled in takes effect "
+          "later than the walk");
     CHECK(fixture.error({"iommu.walk_cache.entries=65"}) ==
           "--set:1:18: 'iommu.walk_cache.entries' is 65; expected a multiple of the 4 ways");
     CHECK_NOTHROW(fixture.load({"iommu.walk_cache.entries=0", "iommu.pasid_cache.entries=0"}));
