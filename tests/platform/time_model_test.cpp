@@ -2,6 +2,8 @@
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
+#include <set>
+#include <string_view>
 
 #include "platform/build/platform.hpp"
 #include "tests/support/hammer.hpp"
@@ -92,7 +94,7 @@ TEST_CASE("time model: 56 cores give the same bytes at every exact quantum", "[p
 
 TEST_CASE("time model: injected faults give the same bytes and the same verdicts",
           "[platform][time]") {
-    unsigned caught = 0;
+    std::set<std::string_view> missed;
     for (const auto& fault : rmap::kInjectedFaults) {
         CAPTURE(fault.name);
         Hammer hammer = small_hammer(6, 2);
@@ -104,12 +106,12 @@ TEST_CASE("time model: injected faults give the same bytes and the same verdicts
             hammer.scenario.operations.erase(hammer.scenario.operations.begin());
         const auto exact = run(hammer, std::nullopt);
         CHECK(exact.failure == "");
-        // Others than these need a munmap or the OOM reaper.
-        caught += exact.violations > 0;
-        CHECK((exact.violations == 0 || fault.fault != rmap::InjectedFault::kNone));
+        if (exact.violations == 0) missed.insert(fault.name);
         CHECK(run(hammer, nanoseconds(1), 1).same == exact.same);
     }
-    CHECK(caught >= 20);
+    // These need a munmap or the OOM reaper, which this machine does not have.
+    CHECK(missed == std::set<std::string_view>{"none", "end-after-refusal", "free-before-section",
+                                               "unlock-inside-section"});
 }
 
 TEST_CASE("time model: four times the automatic quantum changes the bytes and is reported late",
