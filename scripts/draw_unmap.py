@@ -205,6 +205,11 @@ class Drawing:
                                     bbox_to_anchor=(1 - 0.25 / INCHES, 1 - 0.4 / height))
 
 
+def built_program():
+    built = ROOT / "build" / "release" / "platform" / "mmusim"
+    return str(built) if built.exists() else "mmusim"
+
+
 def parse_arguments():
     usage, _, about = __doc__.partition("\n\n")
     parser = argparse.ArgumentParser(usage=usage.split("    ")[0].removeprefix("usage: "),
@@ -216,8 +221,8 @@ def parse_arguments():
     which.add_argument("--page", type=int, metavar="N", help="the N-th finished one of its kind, from 1")
     which.add_argument("--operation", metavar="ID", help='such as 0.17; without both, the median one')
     parser.add_argument("--lanes", type=int, default=12, help="draw at most so many agents (12)")
-    parser.add_argument("--mmusim", default=str(ROOT / "scripts" / "mmusim"), metavar="PROGRAM",
-                        help="asked for its vocabulary (scripts/mmusim)")
+    parser.add_argument("--mmusim", default=built_program(), metavar="PROGRAM",
+                        help="asked for its vocabulary (the one built here, or mmusim in PATH)")
     options = parser.parse_args()
     if options.lanes < 2:
         parser.error(f"--lanes is {options.lanes}; expected at least 2")
@@ -243,6 +248,10 @@ def main():
         drawing.figure.savefig(output, metadata=metadata)
     except (unmap_log.LogError, OSError, subprocess.CalledProcessError) as error:
         print(f"draw_unmap.py: {error}", file=sys.stderr)
+        return 2
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        print(f"draw_unmap.py: {options.events}: events of another version of mmusim than "
+              f"{options.mmusim} ({error})", file=sys.stderr)
         return 2
     print(f"{picture.title}: {microseconds(picture.length)} -> {output}")
     return 0

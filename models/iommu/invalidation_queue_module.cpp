@@ -149,11 +149,12 @@ void InvalidationQueueModule::execute(const Doorbell& doorbell) {
         const auto descriptor = fetch(doorbell);
         stages.until(Part::kIommuQueue, time_.local_now());
         const VirtRange range = range_of(descriptor);
+        const bool wait = descriptor.type() == QiType::kInvalidationWait;  // has no PASID
         const std::uint64_t next = (head_ + QiDescriptor::kBytes) % size;
         ++stats_.descriptors;
         events_.emit(time_.local_now(), doorbell.operation, Event::kIommuDescriptor,
-                     {index(), static_cast<std::uint64_t>(descriptor.type()), descriptor.pasid(),
-                      range.start.value, range.end.value});
+                     {index(), static_cast<std::uint64_t>(descriptor.type()),
+                      wait ? 0 : descriptor.pasid(), range.start.value, range.end.value});
         switch (descriptor.type()) {
             case QiType::kPasidIotlb:
             case QiType::kPasidCache:

@@ -26,6 +26,17 @@ std::string long_names_hint(const std::string& unknown, const po::options_descri
     return nearest_hint(unknown, names);
 }
 
+/// Nothing behind an option is a shell variable that was not set.
+void require_text(const po::options_description& options, const po::variables_map& values) {
+    for (const auto& option : options.options()) {
+        const auto& value = values[option->long_name()].value();
+        const auto* const text = boost::any_cast<std::string>(&value);
+        if (option->semantic()->max_tokens() > 0 && text && text->empty())
+            throw UserError(fmt::format("--{} is empty; expected {}", option->long_name(),
+                                        option->format_parameter()));
+    }
+}
+
 po::variables_map parse(const Syntax& syntax, const po::options_description& all,
                         const Arguments& arguments) {
     po::positional_options_description positionals;
@@ -38,6 +49,7 @@ po::variables_map parse(const Syntax& syntax, const po::options_description& all
         po::command_line_parser(arguments).options(all).positional(positionals).style(kStyle).run(),
         values);
     po::notify(values);
+    require_text(syntax.options, values);
     return values;
 }
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <set>
 
 #include "platform/cli/command.hpp"
 #include "platform/cli/config_files.hpp"
@@ -16,6 +17,7 @@
 #include "platform/cli/output_file.hpp"
 #include "platform/cli/progress_bar.hpp"
 #include "platform/config/config_error.hpp"
+#include "platform/config/nearest_name.hpp"
 #include "platform/config/sweep_schema.hpp"
 #include "platform/sweep/point_results.hpp"
 #include "platform/sweep/process_pool.hpp"
@@ -231,9 +233,23 @@ ExitCode draw(const SweepRequest& request, Session& session) {
     return ExitCode::kFine;
 }
 
+/// Throws ConfigError when no point finished an operation of the kind that is to be reported.
+void require_operation(const SweepConfig& sweep, const std::vector<Json>& results) {
+    const std::string wanted(rmap::name(sweep.operation));
+    std::set<std::string> finished;
+    for (const auto& point : results)
+        for (const auto& operation : point["operations"])
+            if (operation["count"] != 0) finished.insert(operation["name"].get<std::string>());
+    if (finished.count(wanted)) return;
+    throw ConfigError(sweep.operation_position,
+                      fmt::format("'sweep.operation' is '{}', which no point finished; {}", wanted,
+                                  nearest_hint(wanted, {finished.begin(), finished.end()})));
+}
+
 void report(const SweepRequest& request, Results& results, Session& session) {
     std::vector<Json> all;
     for (auto& one : results) all.push_back(std::move(*one));
+    require_operation(request.config, all);
     const FinishedSweep sweep{request.config, request.points, all, request.seed};
     const std::string json = sweep_json(sweep).dump(2) + '\n';
     write_complete_file(request.file("sweep.csv"), sweep_csv(sweep));

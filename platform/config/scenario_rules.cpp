@@ -103,6 +103,12 @@ private:
     void check_guest(const GuestConfig& guest) {
         check_user_of("guest", guest.name, guest.process);
         require_name("guest", guest.name, "vm", guest.vm, names(platform_.vms));
+        for (const auto& other : scenario_.guests)
+            if (&other < &guest && other.vm == guest.vm)
+                throw ConfigError(at("guest", guest.name, "vm"),
+                                  fmt::format("guests '{}' and '{}' both run in VM '{}'; "
+                                              "expected one of them",
+                                              other.name, guest.name, guest.vm));
         const auto& vm = *find(platform_.vms, guest.vm);
         const unsigned cores = platform_.topology.cores();
         if (vm.first_cpu + vm.vcpus > cores)
@@ -268,8 +274,9 @@ private:
     void require_name(std::string_view kind, const std::string& entry, std::string_view key,
                       const std::string& name, const std::vector<std::string>& valid) const {
         if (std::find(valid.begin(), valid.end(), name) != valid.end()) return;
-        throw ConfigError(at(kind, entry, key), fmt::format("no {} is called '{}'; {}", key, name,
-                                                            nearest_hint(name, valid)));
+        throw ConfigError(at(kind, entry, key),
+                          fmt::format("no {} is called '{}'; {}", key == "vm" ? "VM" : key, name,
+                                      nearest_hint(name, valid)));
     }
 
     const ScenarioConfig& scenario_;

@@ -37,8 +37,9 @@ struct SweepConfig {
     std::string platform_file;  ///< path
     std::string scenario_file;
     rmap::OperationKind operation = rmap::OperationKind::kUnmap;  ///< whose latency is reported
-    std::vector<PlacedSetting> settings;                          ///< of all points
-    std::vector<SweepAxis> axes;                                  ///< in the order of the file
+    Position operation_position;
+    std::vector<PlacedSetting> settings;  ///< of all points
+    std::vector<SweepAxis> axes;          ///< in the order of the file
 };
 
 }  // namespace mmusim::platform

@@ -96,14 +96,15 @@ void check_axis(const SweepAxis& axis) {
                                           axis.name, point.name));
 }
 
-void read_operation(SectionReader& sweep, rmap::OperationKind& out) {
+void read_operation(SectionReader& sweep, SweepConfig& out) {
     std::vector<std::string> names;
     for (std::size_t kind = 0; kind < rmap::kOperationKinds; ++kind)
         names.emplace_back(rmap::name(static_cast<rmap::OperationKind>(kind)));
-    std::string chosen(rmap::name(out));
+    std::string chosen(rmap::name(out.operation));
     sweep.name("operation", chosen, names, "operation whose latency is reported", Need::kRequired);
     for (std::size_t kind = 0; kind < names.size(); ++kind)
-        if (names[kind] == chosen) out = static_cast<rmap::OperationKind>(kind);
+        if (names[kind] == chosen) out.operation = static_cast<rmap::OperationKind>(kind);
+    out.operation_position = sweep.value_position("operation");
 }
 
 void read_sweep_section(SectionReader sweep, SweepConfig& out) {
@@ -117,7 +118,7 @@ void read_sweep_section(SectionReader sweep, SweepConfig& out) {
     sweep.text("description", out.description, "one line about the sweep");
     sweep.file("platform", out.platform_file, "file of the machine");
     sweep.file("scenario", out.scenario_file, "file of what happens on it");
-    read_operation(sweep, out.operation);
+    read_operation(sweep, out);
     sweep.texts("set", settings, kSettingsMeaning);
     sweep.finish();
     out.settings = placed(settings);

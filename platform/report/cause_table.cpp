@@ -20,7 +20,7 @@ std::string_view name(Take take) {
 }
 
 /// Who submits to an IOMMU waits until it is done, so the operation tells its descriptors from
-/// others. The range does not: what the unit decodes may be wider than what the driver asked for.
+/// others.
 const std::vector<CauseRule>& cause_table() {
     static const std::vector<CauseRule> rules = {
         {"interrupt",
@@ -52,9 +52,9 @@ const std::vector<CauseRule>& cause_table() {
          Take::kAll,
          "the vCPU serves all requests before it enters its guest again"},
         {"descriptor",
-         Event::kQiSubmit,
+         Event::kQiTail,
          {Event::kIommuDescriptor, {}, {}},
-         "operation type pasid",
+         "operation",
          "",
          Take::kOldest,
          "the IOMMU executes the descriptor that the driver has queued"},

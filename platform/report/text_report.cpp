@@ -77,7 +77,7 @@ private:
                  readable(stats.p50), readable(stats.p90), readable(stats.p99),
                  readable(stats.max));
             if (operation.abandoned)
-                line("  {:<16}{:>9} more were given up: the page was kept", "",
+                line("  {:<16}{:>9} more were given up, and are not in this row", "",
                      grouped(operation.abandoned));
         }
     }

@@ -42,13 +42,14 @@ OomReapResult reap_vmas(Cpu& cpu, KernelState& kernel, Mm& mm) {
 OomReapResult oom_reap_task_mm(Cpu& cpu, KernelState& kernel, Mm& mm) {
     const OperationId call = begin_operation(cpu, OperationKind::kOomReap, 0);
     OomReapResult result;
+    Outcome outcome = Outcome::kAbandoned;
     // Its owner may be the one who needs the memory.
     if (mmap_sem_trylock_read(cpu, mm)) {
         result = reap_vmas(cpu, kernel, mm);
         mmap_sem_unlock_read(cpu, mm);
+        outcome = Outcome::kDone;
     }
-    end_operation(cpu, call, OperationKind::kOomReap,
-                  result.reaped ? Outcome::kDone : Outcome::kAbandoned, result.pages);
+    end_operation(cpu, call, OperationKind::kOomReap, outcome, result.pages);
     return result;
 }
 

@@ -61,23 +61,31 @@ class Vocabulary:
 
 
 def lines_of(path):
-    """The lines of a log behind its first. A run that was killed may have left a partial one."""
-    with open(path, encoding="utf-8") as file:
+    """The lines of a log behind its first, and their numbers. A run that was killed may have left a partial one."""
+    with open(path, encoding="utf-8", errors="replace") as file:
         head = file.readline()
         if '"mmusim"' not in head or '"format":1' not in head:
             raise LogError(f"{path}: not an event log of mmusim (format 1)")
-        for line in file:
+        for number, line in enumerate(file, 2):
             if line.endswith("\n"):
-                yield line
+                yield number, line
+
+
+def event_of(path, number, line):
+    """The event of a line of lines_of()."""
+    try:
+        return Event(json.loads(line))
+    except (ValueError, KeyError, AttributeError):
+        raise LogError(f"{path}:{number}: not an event") from None
 
 
 def operations(path, vocabulary):
     """All finished operations, in the order of their ends."""
     running, opened, finished = {}, collections.defaultdict(list), []
-    for line in lines_of(path):
+    for number, line in lines_of(path):
         if '"ev":"op_' not in line:
             continue
-        event = Event(json.loads(line))
+        event = event_of(path, number, line)
         kind = vocabulary.kinds[event.args["kind"]]
         around = opened[event.agent]
         if event.ev == "op_begin":
@@ -113,14 +121,16 @@ def select(finished, kind, operation=None, page=None):
 
 def events_of(path, operation):
     """Everything that happened from the begin of an operation to its end, at any agent."""
-    number = re.compile(r'"seq":(\d+)')
+    sequence = re.compile(r'"seq":(\d+)')
     found = []
-    for line in lines_of(path):
-        seq = int(number.search(line)[1])
-        if seq > operation.end.seq:
+    for number, line in lines_of(path):
+        seq = sequence.search(line)
+        if not seq:
+            raise LogError(f"{path}:{number}: not an event")
+        if int(seq[1]) > operation.end.seq:
             break
-        if seq >= operation.begin.seq:
-            found.append(Event(json.loads(line)))
+        if int(seq[1]) >= operation.begin.seq:
+            found.append(event_of(path, number, line))
     return found
 
 

@@ -30,7 +30,7 @@ PHASES = {
     "guest": "guest runs",
     "iotlb": "IOTLB, PASID cache",
     "atc": "device TLB (ATC)",
-    "dma": "DMA in flight drains",
+    "dma": "ATC searched, DMA in flight drains",
 }
 
 # The phase from an entry to its return, unless something more special is inside. What is not here is
@@ -59,7 +59,7 @@ BEFORE = {
 }
 # ... and after it, until the next one: what is done, and whether that is waiting for somebody.
 AFTER = {
-    "ipi_send": (None, True), "qi_submit_sync": ("iommu", True), "migrate_page_copy": ("copy", False),
+    "ipi_send": (None, True), "iqt_write": ("iommu", True), "migrate_page_copy": ("copy", False),
     "free_unref_page_list": ("free", False), "mm_page_free_batched": ("free", False),
 }
 # What a batch does for all of its pages at once.
@@ -73,8 +73,11 @@ HARDWARE_AFTER = {
     "atc_invalidated": ("dma", True), "ats_invalidate_completion": None,
 }
 IOTLB_DONE = ("iotlb_invalidated", "pasid_cache_invalidated")
-HARDWARE_BEFORE = {"iotlb_invalidated": "iotlb", "pasid_cache_invalidated": "iotlb",
-                    "iommu_wait_done": "iommu"}
+# ... and what leads up to one, if nothing was waited for before.
+HARDWARE_BEFORE = {
+    "iotlb_invalidated": ("iotlb", False), "pasid_cache_invalidated": ("iotlb", False),
+    "ats_invalidate_done": ("atc", True), "iommu_wait_done": ("iommu", False),
+}
 
 # Moments that no box shows, and what to write at them.
 MARKED = {"kvm_exit": "exit", "kvm_vcpu_flush_tlb": "flush", "kvm_entry": "entry",
@@ -97,6 +100,8 @@ class _Initiator:
 
     def __init__(self, operation):
         self.own, self.batch, self.actor = operation.id, operation.batch, operation.id.split(".")[0]
+        # Unmaps of pages take turns; all others run from begin to end, with whatever lies in them.
+        self.contains = operation.kind != "unmap"
         self.stack = []         # (event name, phase) of the entries of this operation
         self.shared = []        # likewise, of what the batch does for all
         self.boxes = []
@@ -104,6 +109,8 @@ class _Initiator:
     def owner(self, event):
         """Whose time begins with this event."""
         if event.op == self.own:
+            return "own"
+        if self.contains and (not event.op or event.op.split(".")[0] == self.actor):
             return "own"
         if event.op == self.batch and event.ev not in ("op_begin", "op_end"):
             if self.shared or event.ev in SHARED_ENTRY or event.ev in SHARED_POINT:
@@ -207,7 +214,7 @@ def hardware_boxes(events):
         phase, waits = HARDWARE_AFTER.get(event.ev) or (None, False)
         rested = event.ev in IOTLB_DONE and following.ev in IOTLB_DONE
         if not waits and not rested:
-            phase = HARDWARE_BEFORE.get(following.ev, phase)
+            phase, waits = HARDWARE_BEFORE.get(following.ev, (phase, waits))
         if phase:
             add_box(boxes, Box(event.t, following.t, phase, waits))
     return boxes

@@ -55,10 +55,12 @@ def submit(log, time, kind, device):
     """One queued invalidation, waited for; returns the time of its end."""
     area = {"pasid": 1, "start": "0x1000", "end": "0x2000"}
     log.at(time, "core0", "qi_submit_sync", sequence=kind, type=kind, **area)
+    log.at(time + 150, "core0", "iqt_write", sequence=kind)
     log.at(time + 420, "iommu0", "iommu_descriptor", index=0, type=kind, **area)
     done = time + 620
     if device:
         log.at(time + 480, "iommu0", "ats_invalidate_request", device=3, **area)
+        log.at(time + 600, "iommu0", "iommu_descriptor", index=1, type=5, pasid=0, start="0x0", end="0x0")
         log.at(time + 900, "accel0", "atc_invalidated", None, device=3, **area)
         log.at(time + 1500, "accel0", "ats_invalidate_completion", None, device=3, in_flight=2, **area)
         log.at(time + 1920, "iommu0", "ats_invalidate_done", device=3, **area)
@@ -223,7 +225,8 @@ class MadeUp(Picture):
         self.assertEqual(parts["kick", False], 100_000)
         self.assertEqual(parts["kick", True], 1_330_000)
         self.assertEqual(parts["kvm", False], (460 + 60) * 1000)
-        self.assertEqual(parts["iommu", True], (820 + 2160) * 1000)
+        self.assertEqual(parts["iommu", True], (670 + 2010) * 1000)
+        self.assertEqual(parts["iommu", False], 2 * 150_000)
         self.assertNotIn(("batch", True), parts)
 
     def test_with_few_lanes_hardware_and_who_was_waited_for_remain(self):
@@ -271,7 +274,7 @@ class Matching(Picture):
     def test_a_line_that_was_not_finished_is_not_read(self):
         cut = self.path("line.jsonl")
         pathlib.Path(cut).write_text('{"mmusim":"0.1.0","format":1}\n{"t":1}\n{"t":')
-        self.assertEqual(list(unmap_log.lines_of(cut)), ['{"t":1}\n'])
+        self.assertEqual(list(unmap_log.lines_of(cut)), [(2, '{"t":1}\n')])
 
 
 class Tables(Picture):
@@ -287,7 +290,7 @@ class Tables(Picture):
 
     def test_every_phase_has_a_name_and_a_colour(self):
         used = {*unmap_phases.ENTRY.values(), *unmap_phases.BEFORE.values(),
-                *unmap_phases.HARDWARE_BEFORE.values()}
+                *(phase for phase, _ in unmap_phases.HARDWARE_BEFORE.values())}
         self.assertLessEqual(used, set(unmap_phases.PHASES))
         import draw_unmap
         self.assertEqual(set(draw_unmap.COLOURS), set(unmap_phases.PHASES))
@@ -328,6 +331,13 @@ class Runs(Picture):
         for tick in picture.axis.ticks():
             self.assertFalse(begin < tick < end)
 
+    def test_a_call_contains_its_pages(self):
+        picture = self.picture(self.run_of("reclaim-file"), kind="shrink_page_list", page=40)
+        self.assert_sound(picture)
+        parts = {phase for phase, _, _ in picture.parts}
+        self.assertLessEqual({"walk", "pte", "flush", "ipi", "free"}, parts)
+        self.assertNotIn("batch", parts)
+
     def test_a_whole_munmap(self):
         picture = self.picture(self.run_of("munmap"), kind="munmap")
         self.assert_sound(picture)
@@ -354,7 +364,7 @@ class Runs(Picture):
     def test_the_rules_find_what_the_timeline_shows(self):
         timeline = self.path("timeline.json")
         log = self.run_of("migrate", "--timeline", timeline)
-        events = [unmap_log.Event(json.loads(line)) for line in unmap_log.lines_of(log)]
+        events = [unmap_log.event_of(log, *line) for line in unmap_log.lines_of(log)]
         ours = sorted((rule["name"], cause.t, cause.agent, effect.t, effect.agent) for
                       rule, cause, effect in unmap_log.Causes(self.vocabulary.causes).arrows(events))
         with open(timeline, encoding="utf-8") as file:
@@ -390,7 +400,13 @@ class Script(Picture):
     def test_mistakes_are_one_line_and_exit_code_2(self):
         broken = self.path("broken.jsonl")
         pathlib.Path(broken).write_text("hello\n")
-        for arguments, words in (([broken], "not an event log"), ([self.path("none")], "No such file"),
+        binary, torn = self.path("binary.jsonl"), self.path("torn.jsonl")
+        head = '{"mmusim":"0.1.0","format":1}\n'
+        pathlib.Path(binary).write_bytes(bytes(range(256)))
+        pathlib.Path(torn).write_text(head + '{"t":1,"ev":"op_begin"\n')
+        for arguments, words in (([broken], "not an event log"), ([binary], "not an event log"),
+                                 ([torn], "torn.jsonl:2: not an event"),
+                                 ([self.path("none")], "No such file"),
                                  ([self.made_up, "--operation", "7.7"], "no operation 7.7"),
                                  ([self.made_up, "--kind", "munmap"], "no munmap was finished"),
                                  ([self.made_up, "-o", "x.pdf"], "FILE.png or FILE.svg")):

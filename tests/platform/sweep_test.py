@@ -326,6 +326,14 @@ set = {settings}
         self.assertEqual(drawn.stderr, f"plot_sweep.py: {self.out}/sweep.json: No such file or "
                          "directory\n")
 
+    def test_an_operation_that_never_happens_is_not_reported(self):
+        path = self.sweep(LISTS, operation="oom_reap")
+        done = self.run_sweep(path, "--quiet")
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, f"mmusim: {path}:5:13: 'sweep.operation' is 'oom_reap', which no "
+                         "point finished; valid are 'reclaim', 'shrink_page_list', 'unmap'\n")
+        self.assert_no_report()
+
     def test_wrong_sweeps_are_one_line_and_leave_nothing(self):
         by_key = '[axis.a]\nkey = "{}"\nvalues = {}\n'
         wrong = {

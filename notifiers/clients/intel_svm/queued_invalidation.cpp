@@ -126,6 +126,7 @@ void QueuedInvalidation::submit_locked(Cpu& cpu, const QiDescriptor& descriptor)
     Completion own(cpu.time());
     Completion& done = waits() ? own : unawaited(cpu);
     cpu.iommu().write_queue_tail(free_head_ * QiDescriptor::kBytes, done, Part::kIommuSubmit);
+    cpu.emit(Event::kQiTail, {sequence});
     if (waits()) {
         q_lock_.unlock(cpu);
         cpu.time().await(done, Part::kIommuWait);

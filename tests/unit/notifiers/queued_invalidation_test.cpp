@@ -108,15 +108,15 @@ TEST_CASE("queued invalidation: events tell what the hardware takes out of the d
     bench.submit(QiDescriptor::pasid_cache(kPasid));
     CHECK(bench.machine.trace().lines({"sequence", "type", "pasid", "start", "end"}) ==
           Lines{"qi_submit_sync sequence=1 type=6 pasid=74565 start=0x1000 end=0x2000",
-                "qi_submit_sync_ret sequence=1",
+                "iqt_write sequence=1", "qi_submit_sync_ret sequence=1",
                 "qi_submit_sync sequence=2 type=6 pasid=74565 start=0x4000 end=0x8000",
-                "qi_submit_sync_ret sequence=2",
+                "iqt_write sequence=2", "qi_submit_sync_ret sequence=2",
                 "qi_submit_sync sequence=3 type=6 pasid=74565 start=0x0 end=0xffffffffffffffff",
-                "qi_submit_sync_ret sequence=3",
+                "iqt_write sequence=3", "qi_submit_sync_ret sequence=3",
                 "qi_submit_sync sequence=4 type=8 pasid=74565 start=0x4000 end=0x8000",
-                "qi_submit_sync_ret sequence=4",
+                "iqt_write sequence=4", "qi_submit_sync_ret sequence=4",
                 "qi_submit_sync sequence=5 type=7 pasid=74565 start=0x0 end=0xffffffffffffffff",
-                "qi_submit_sync_ret sequence=5"});
+                "iqt_write sequence=5", "qi_submit_sync_ret sequence=5"});
 }
 
 TEST_CASE("queued invalidation: interrupts are off until the slots are reclaimed",
@@ -160,8 +160,9 @@ TEST_CASE("queued invalidation: others submit while one waits and both get their
     CHECK(bench.types() == std::vector<QiType>{QiType::kPasidIotlb, QiType::kInvalidationWait,
                                                QiType::kPasidDeviceTlb, QiType::kInvalidationWait});
     CHECK(bench.machine.trace().lines({"sequence"}) ==
-          Lines{"qi_submit_sync sequence=1", "qi_submit_sync sequence=2",
-                "qi_submit_sync_ret sequence=2", "qi_submit_sync_ret sequence=1"});
+          Lines{"qi_submit_sync sequence=1", "iqt_write sequence=1", "qi_submit_sync sequence=2",
+                "iqt_write sequence=2", "qi_submit_sync_ret sequence=2",
+                "qi_submit_sync_ret sequence=1"});
     // All eight slots are free again: nobody spins, wherever the ring begins.
     for (unsigned i = 0; i < 5; ++i) bench.submit(kIotlb);
     CHECK(bench.charged(Part::kLock) == bench.machine.plain_costs().memory_access * 4 * 6);

@@ -79,7 +79,8 @@ TEST_CASE("intel svm: the IOTLB is done before the device TLB is asked", "[unit]
     const std::string what = " start=0x1000 end=0x2000";
     CHECK(bench.machine.trace().lines({"client", "mm", "sequence", "type", "start", "end"}) ==
           Lines{"client_invalidate" + where, "qi_submit_sync sequence=1 type=6" + what,
-                "qi_submit_sync_ret sequence=1", "qi_submit_sync sequence=2 type=8" + what,
+                "iqt_write sequence=1", "qi_submit_sync_ret sequence=1",
+                "qi_submit_sync sequence=2 type=8" + what, "iqt_write sequence=2",
                 "qi_submit_sync_ret sequence=2", "client_invalidate_ret" + where});
     // Each of them is awaited: the second tail write comes after the first answer.
     const auto& writes = bench.machine.iommu().tail_writes;

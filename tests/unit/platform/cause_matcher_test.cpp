@@ -147,15 +147,15 @@ TEST_CASE("causes: one flush of a vCPU serves all requests to it", "[unit][repor
 TEST_CASE("causes: descriptors and waits belong to the operation that submitted them",
           "[unit][report]") {
     EventStream stream;
-    stream.at(10).in(kOperation).emit(Event::kQiSubmit, {7, 6, 1, 0x1000, 0x2000});
-    stream.at(20).on(1).in(kOther).emit(Event::kQiSubmit, {8, 6, 1, 0x1000, 0x2000});
+    stream.at(10).in(kOperation).emit(Event::kQiTail, {7});
+    stream.at(20).on(1).in(kOther).emit(Event::kQiTail, {8});
     stream.at(30).on(9).emit(Event::kIommuDescriptor, {2, 6, 1, 0, 0x4000});
     stream.at(40).in(kOperation).emit(Event::kIommuDescriptor, {0, 6, 1, 0, 0x4000});
     stream.at(50).emit(Event::kIommuWaitDone, {1, 0x80});
     stream.at(60).on(1).in(kOther).emit(Event::kQiSubmitRet, {8});
     stream.at(70).on(0).in(kOperation).emit(Event::kQiSubmitRet, {7});
-    CHECK(arrows(stream, true) == Arrows{"qi_submit_sync@1+20 > iommu_descriptor@9+30",
-                                         "qi_submit_sync@0+10 > iommu_descriptor@9+40",
+    CHECK(arrows(stream, true) == Arrows{"iqt_write@1+20 > iommu_descriptor@9+30",
+                                         "iqt_write@0+10 > iommu_descriptor@9+40",
                                          "iommu_wait_done@9+50 > qi_submit_sync_ret@0+70"});
 }
 

@@ -185,6 +185,12 @@ TEST_CASE("command line: values that are none", "[unit][cli]") {
                   "'; expected auto, or a time from 1ps to 1000000us, such as 1ns\n");
 }
 
+TEST_CASE("command line: nothing is not the name of a file", "[unit][cli]") {
+    for (const std::string option : {"--events", "--timeline", "--out", "--timing"})
+        CHECK_THAT(error({"run", "laptop", "munmap", option, ""}),
+                   Catch::StartsWith("mmusim: " + option + " is empty; expected "));
+}
+
 TEST_CASE("command line: jobs and shards that are none", "[unit][cli]") {
     for (const std::string bad : {"0", "-1", "x", "2x", "1025"})
         CHECK(error({"sweep", "sockets", "--jobs=" + bad}) ==

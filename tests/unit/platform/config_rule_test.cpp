@@ -88,7 +88,7 @@ TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config
     fixture.scenario_file = shipped("scenarios/guest-reclaim");
     CHECK_NOTHROW(fixture.load());
     CHECK(fixture.error({"guest.main.vm=gest"}) ==
-          "--set:1:12: no vm is called 'gest'; nearest is 'guest'");
+          "--set:1:12: no VM is called 'gest'; nearest is 'guest'");
     CHECK(fixture.error({"guest.main.process=mian"}) ==
           "--set:1:12: no process is called 'mian'; nearest is 'main'");
     CHECK(fixture.error({"process.main.count=2"}) ==
@@ -108,6 +108,10 @@ TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config
           "--set:1:12: guest 'main' halts after its first touch; expected one operation only, and "
           "no munmap");
     CHECK_NOTHROW(fixture.load({"guest.main.vm=none", "guest.main.enabled=false"}));
+    CHECK(fixture.scenario_error(
+              "[guest.a]\nvm = \"guest\"\nprocess = \"main\"\n"
+              "access.ns = 20\n[guest.b]\nvm = \"guest\"\nprocess = \"main\"\naccess.ns = 20\n") ==
+          "s.toml:7:1: guests 'a' and 'b' both run in VM 'guest'; expected one of them");
 }
 
 TEST_CASE("scenario rules: a device has one stream", "[unit][config]") {
@@ -119,6 +123,12 @@ TEST_CASE("scenario rules: a device has one stream", "[unit][config]") {
     fixture.platform_file = shipped("platforms/capture-vm");
     CHECK(fixture.error() ==
           "scenarios/svm-munmap.toml:31:1: no device is called 'nic0'; there are none");
+    fixture.platform_file = shipped("platforms/skylake-sp-2s");
+    CHECK(
+        fixture.scenario_error("[dma.a]\ndevice = \"nic0\"\nprocess = \"main\"\n"
+                               "gap.ns = 9\nfault_pause.ns = 9\n[dma.b]\ndevice = "
+                               "\"nic0\"\nprocess = \"main\"\ngap.ns = 9\nfault_pause.ns = 9\n") ==
+        "s.toml:8:1: DMA streams 'a' and 'b' both use device 'nic0'; expected one of them");
 }
 
 TEST_CASE("scenario rules: every thread has its own CPU of the machine", "[unit][config]") {

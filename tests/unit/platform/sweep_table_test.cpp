@@ -85,7 +85,7 @@ TEST_CASE("sweep csv: every value of a point is as exact as in its results", "[u
     CHECK(first["violations"] == "0");
     CHECK(first["part_rmap_walk_ns"] == "9.333");
     CHECK(first["part_idle_ns"] == "0.0");
-    CHECK(first["counter_ipi_sent"] == "1234");
+    CHECK(first["counter_flush_ipi_sent"] == "1234");
     CHECK(first.count("counter_flush_rounds") == 0);
     double parts = 0;
     for (const auto& part : rmap::kPartTable)
@@ -112,7 +112,7 @@ TEST_CASE("sweep csv: what was not measured is empty and counters are there", "[
         CHECK(second[name].empty());
     CHECK(second["flush_rounds"] == "2");
     CHECK(second["violations"] == "3");
-    CHECK(second["counter_ipi_sent"] == "1234");
+    CHECK(second["counter_flush_ipi_sent"] == "1234");
 }
 
 TEST_CASE("sweep csv: commas and quotes are quoted", "[unit][sweep]") {

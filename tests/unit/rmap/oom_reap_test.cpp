@@ -100,6 +100,8 @@ TEST_CASE("oom reaper: a VMA that a client refuses stays and has no end", "[unit
           "tlb_finish_mmu_ret mmap_sem_unlock");
     CHECK(bench.values(Event::kMnStartRet, "ret") == std::vector<std::uint64_t>{1, 0});
     CHECK(bench.pte(mm, 0).present());
+    CHECK(bench.machine.account(0).finished().back().outcome == Outcome::kDone);
+    CHECK(bench.machine.account(0).finished().back().pages == 2);
     CHECK(busy.refused_starts() == 1);
     CHECK(busy.active_sections(mm.context.id) == 0);
     // Hazard HZ5: the client that agreed never learns that nothing came of it.
