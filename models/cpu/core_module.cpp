@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/cpu/core_module.hpp"
 
-#include <algorithm>
-
 #include "models/tlm/guarded_process.hpp"
 #include "rmap/types/check.hpp"
 #include "rmap/types/pte.hpp"
-#include "rmap/types/time_rule.hpp"
 
 namespace mmusim::models {
 
@@ -21,7 +18,6 @@ using rmap::Word;
 
 namespace {
 
-constexpr std::size_t kJudgeAt = 1024;      ///< accesses collected before the observer is called
 constexpr std::uint64_t kPcidMask = 0xfff;  ///< of CR3 (Intel SDM vol. 3, 4.5)
 
 }  // namespace
@@ -31,17 +27,15 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
     : sc_module(name),
       config_(config),
       software_(software),
-      observer_(observer),
       account_(config.id),
       time_(config.id, config.lookahead, account_,
             {[this](const rmap::TakenInterrupt& interrupt) {
                  ++stats_.interrupts;
                  software_.handle_interrupt(*this, interrupt);
              },
-             [this] {
-                 if (unjudged_.size() >= kJudgeAt) settle(kernel_now());
-             }}),
-      cache_(config.cache) {
+             [this] { observed_.settle_many(); }}),
+      cache_(config.cache),
+      observed_(config.id, observer) {
     deliver_socket.register_b_transport(this, &CoreModule::deliver);
     SC_HAS_PROCESS(CoreModule);
     SC_THREAD(run_software_thread);
@@ -82,7 +76,8 @@ Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost) 
         return request.fault;
     }
     time_.advance(cost, kPart);
-    if (observer_) observe_access(address, kind, request.translation);
+    if (observed_.on())
+        observed_.write(time_.local_now(), address, kind, request.translation, mm_, guest_.vm);
     return Fault::kNone;
 }
 
@@ -92,32 +87,6 @@ Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
     const Fault fault = access_in<Mode::kHost>(address, kind, cost);
     ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
     return fault;
-}
-
-void CoreModule::observe_access(rmap::VirtAddr address, Access kind, const Translation& used) {
-    AccessRecord record;
-    record.time = time_.local_now();
-    record.filled = used.read_at;
-    record.page = rmap::page_of(address);
-    record.frame = used.large ? used.frame + (record.page.value & 511) : used.frame;
-    record.generation = used.generation;
-    record.access = kind;
-    record.mm = mm_;
-    record.vm = guest_.vm;
-    if (broken(rmap::TimeRule::kObserversJudgeLate)) {
-        observer_->judge(config_.id, &record, &record + 1);
-        return;
-    }
-    unjudged_.push_back(record);
-}
-
-void CoreModule::settle(Instant now) {
-    if (!observer_) return;
-    const auto end = std::partition_point(unjudged_.begin(), unjudged_.end(),
-                                          [&](const AccessRecord& r) { return r.time < now; });
-    if (end == unjudged_.begin()) return;
-    observer_->judge(config_.id, unjudged_.data(), unjudged_.data() + (end - unjudged_.begin()));
-    unjudged_.erase(unjudged_.begin(), end);
 }
 
 // ---- guest mode ----

@@ -11,7 +11,7 @@
 #include "models/cpu/core_software.hpp"
 #include "models/cpu/guest_access.hpp"
 #include "models/mem/data_cache.hpp"
-#include "models/observe/access_record.hpp"
+#include "models/observe/access_writer.hpp"
 #include "models/tlm/doorbell_extension.hpp"
 #include "models/tlm/interrupt_extension.hpp"
 #include "models/tlm/memory_accesses.hpp"
@@ -108,7 +108,7 @@ public:
     std::exception_ptr failure() const { return failure_; }
 
     /// Gives the observer every access that kernel time has passed.
-    void settle(rmap::Instant now);
+    void settle(rmap::Instant now) { observed_.settle(now); }
 
 private:
     void run_software_thread();
@@ -118,11 +118,9 @@ private:
     /// Translation and access; compiled once for each mode, since the host's is the hot path.
     template <Mode mode>
     rmap::Fault access_in(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
-    void observe_access(rmap::VirtAddr address, rmap::Access kind, const Translation& used);
 
     const Config config_;
     CoreSoftware& software_;
-    AccessObserver* const observer_;
     rmap::Accountant account_;
     ThreadTime time_;
     DataCache cache_;
@@ -136,7 +134,7 @@ private:
     MemoryAccesses accesses_{name()};
     PayloadPool<InterruptExtension> interrupts_;
     PayloadPool<DoorbellExtension> doorbells_;
-    std::vector<AccessRecord> unjudged_;
+    AccessWriter observed_;
     std::exception_ptr failure_;
     CoreStats stats_;
 };

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/device/dma_device_module.hpp"
 
-#include <algorithm>
-
 #include "models/tlm/guarded_process.hpp"
 #include "rmap/types/time_rule.hpp"
 
@@ -16,32 +14,22 @@ using rmap::Part;
 using rmap::Pasid;
 using rmap::VirtAddr;
 
-namespace {
-
-constexpr std::size_t kJudgeAt = 1024;  ///< accesses collected before the observer is called
-
-}  // namespace
-
 DmaDeviceModule::DmaDeviceModule(const sc_core::sc_module_name& name, const Config& config,
                                  DeviceProgram& program, AccessObserver* observer,
                                  const EventObservers& observers)
     : sc_module(name),
       config_(config),
       program_(program),
-      observer_(observer),
       account_(config.engine),
-      time_(config.engine, config.lookahead, account_,
-            {{},
-             [this] {
-                 if (unjudged_.size() >= kJudgeAt) settle(kernel_now());
-             }}),
+      time_(config.engine, config.lookahead, account_, {{}, [this] { observed_.settle_many(); }}),
       engine_events_(config.engine, observers),
       atc_(config.device.atc),
+      observed_(config.engine, observer),
       atc_events_(config.atc, observers) {
     invalidate_socket.register_b_transport(this, &DmaDeviceModule::receive_invalidation);
     SC_HAS_PROCESS(DmaDeviceModule);
     SC_METHOD(serve_invalidations_method);
-    sensitive << arrival_event_;
+    sensitive << inbox_.arrival_event();
     dont_initialize();
     SC_THREAD(run_program_thread);
 }
@@ -153,28 +141,10 @@ void DmaDeviceModule::start(Pasid pasid, VirtAddr address, Access kind,
     const Instant end = start + config_.device.transfer;
     in_flight_.forget(kernel_now());
     in_flight_.add(pasid, address, start, end);
-    if (!observer_) return;
-    AccessRecord record;
-    record.time = end;
-    record.filled = translation.read_at;
-    record.page = rmap::page_of(address);
-    record.frame =
-        translation.large ? translation.frame + (record.page.value & 511) : translation.frame;
-    record.generation = translation.generation;
-    record.access = kind;
+    if (!observed_.on()) return;
     const auto label = labels_.find(pasid);
-    record.mm = label == labels_.end() ? 0 : label->second;
-    unjudged_.push_back(record);
-}
-
-void DmaDeviceModule::settle(Instant now) {
-    if (!observer_) return;
-    const auto end = std::partition_point(unjudged_.begin(), unjudged_.end(),
-                                          [&](const AccessRecord& r) { return r.time < now; });
-    if (end == unjudged_.begin()) return;
-    observer_->judge(config_.engine, unjudged_.data(),
-                     unjudged_.data() + (end - unjudged_.begin()));
-    unjudged_.erase(unjudged_.begin(), end);
+    const rmap::MmId mm = label == labels_.end() ? 0 : label->second;
+    observed_.write(end, address, kind, translation, mm, 0);
 }
 
 // ---- the home: invalidate requests ----
@@ -184,19 +154,16 @@ void DmaDeviceModule::receive_invalidation(tlm::tlm_generic_payload& trans, sc_c
     if (message.key.time <= decided_) late_.add(decided_ - message.key.time + rmap::picoseconds(1));
     arriving_.post(message.key, message.invalidation);
     inbox_.post(message.key, {message.invalidation, {}});
-    arrival_event_.notify(to_sc_time(rmap::time_until(kernel_now(), message.key.time)));
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
 void DmaDeviceModule::serve_invalidations_method() {
-    while (inbox_.next_at() <= kernel_now()) {
-        const auto item = inbox_.take();
+    inbox_.serve([&](const auto& item) {
         if (item.value.in_flight)
             emit(Event::kAtsInvalidateCompletion, item.value.request, *item.value.in_flight);
         else
             invalidate(item.value.request);
-    }
-    if (!inbox_.empty()) arrival_event_.notify(to_sc_time(inbox_.next_at() - kernel_now()));
+    });
 }
 
 /// The engine's local time has come as far as the arrival, so that all accesses are known that

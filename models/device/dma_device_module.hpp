@@ -13,10 +13,11 @@
 #include "models/device/dma_device_config.hpp"
 #include "models/device/in_flight_list.hpp"
 #include "models/iommu/iotlb_array.hpp"
-#include "models/observe/access_record.hpp"
+#include "models/observe/access_writer.hpp"
 #include "models/observe/event_writer.hpp"
 #include "models/tlm/device_tlb_invalidation_extension.hpp"
 #include "models/tlm/dma_translation_extension.hpp"
+#include "models/tlm/home_inbox.hpp"
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/protocols.hpp"
 #include "models/tlm/thread_time.hpp"
@@ -88,7 +89,7 @@ public:
     std::exception_ptr failure() const { return failure_; }
 
     /// Gives the observer every access that kernel time has passed.
-    void settle(rmap::Instant now);
+    void settle(rmap::Instant now) { observed_.settle(now); }
 
 private:
     /// A request that has arrived, or the completion of one that is to be sent.
@@ -132,7 +133,6 @@ private:
 
     const Config config_;
     DeviceProgram& program_;
-    AccessObserver* const observer_;
     rmap::Accountant account_;
     ThreadTime time_;
     // ---- the engine's ----
@@ -145,11 +145,10 @@ private:
     rmap::Instant decided_{};                ///< latest time at which the ATC was looked at
     std::map<rmap::Pasid, rmap::MmId> labels_;
     PayloadPool<DmaTranslationExtension> pool_;
-    std::vector<AccessRecord> unjudged_;
+    AccessWriter observed_;
     // ---- the home's ----
     EventWriter atc_events_;
-    Inbox<Invalidation> inbox_;
-    sc_core::sc_event arrival_event_;
+    HomeInbox<Invalidation> inbox_;
     std::uint64_t sequence_ = 0;
 
     DmaDeviceStats stats_;

@@ -19,24 +19,21 @@ InterruptFabricModule::InterruptFabricModule(const sc_core::sc_module_name& name
 /// Posts the write; it takes effect at the fabric at its key's time, not in the order of the calls.
 void InterruptFabricModule::b_transport(int, tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
     const auto& message = extension_of<InterruptExtension>(trans, name());
-    queue_.post(message.key, {message.vector, message.operation, message.targets});
-    arrival_event_.notify(to_sc_time(rmap::time_until(kernel_now(), message.key.time)));
+    inbox_.post(message.key, {message.vector, message.operation, message.targets});
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
 void InterruptFabricModule::give_slots_thread() {
     for (;;) {
-        wait(arrival_event_);
-        while (queue_.next_at() <= kernel_now()) {
-            const auto item = queue_.take();
+        wait(inbox_.arrival_event());
+        inbox_.serve([&](const auto& item) {
             ++stats_.messages;
             item.value.targets.for_each([&](rmap::CpuId target) {
                 const Instant slot = rmap::max(item.key.time, free_at_);
                 free_at_ = slot + config_.slot;
                 deliver(item.key, item.value, target, slot);
             });
-        }
-        if (!queue_.empty()) arrival_event_.notify(to_sc_time(queue_.next_at() - kernel_now()));
+        });
     }
 }
 

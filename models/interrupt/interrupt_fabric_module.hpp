@@ -7,7 +7,7 @@
 
 #include "models/interrupt/interrupt_config.hpp"
 #include "models/mem/memory_config.hpp"
-#include "models/tlm/inbox.hpp"
+#include "models/tlm/home_inbox.hpp"
 #include "models/tlm/interrupt_extension.hpp"
 #include "models/tlm/pooled_payload.hpp"
 
@@ -50,9 +50,8 @@ private:
 
     const InterruptConfig config_;
     const Topology topology_;
-    Inbox<Message> queue_;
+    HomeInbox<Message> inbox_;
     rmap::Instant free_at_{};
-    sc_core::sc_event arrival_event_;
     PayloadPool<InterruptExtension> pool_;
     InterruptFabricStats stats_;
 };

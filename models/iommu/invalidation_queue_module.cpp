@@ -22,22 +22,6 @@ namespace {
 /// Cores keep these as well; the queue's are the line that it fetches from, and the status.
 constexpr CacheCapacity kFetchBuffer{8, 16};
 
-VirtRange range_of(const QiDescriptor& descriptor) {
-    switch (descriptor.type()) {
-        case QiType::kPasidIotlb:
-            if (descriptor.granularity() == QiDescriptor::Granularity::kPages)
-                return rmap::aligned_pages(descriptor.address(), descriptor.address_mask());
-            return rmap::kAllAddresses;
-        case QiType::kPasidDeviceTlb:
-            return rmap::AtsRange::decode(descriptor.high);
-        case QiType::kPasidCache:
-            return rmap::kAllAddresses;
-        case QiType::kInvalidationWait:
-            return {};
-    }
-    return {};
-}
-
 }  // namespace
 
 class InvalidationQueueModule::Stages {
@@ -82,7 +66,7 @@ InvalidationQueueModule::InvalidationQueueModule(const sc_core::sc_module_name& 
     core_sockets.register_b_transport(this, &InvalidationQueueModule::receive_doorbell);
     SC_HAS_PROCESS(InvalidationQueueModule);
     SC_METHOD(take_doorbells_method);
-    sensitive << arrival_event_;
+    sensitive << inbox_.arrival_event();
     dont_initialize();
     SC_THREAD(execute_thread);
 }
@@ -93,13 +77,11 @@ void InvalidationQueueModule::receive_doorbell(int, tlm::tlm_generic_payload& tr
                                                sc_core::sc_time&) {
     const auto& message = extension_of<DoorbellExtension>(trans, name());
     inbox_.post(message.key, message.doorbell);
-    arrival_event_.notify(to_sc_time(rmap::time_until(kernel_now(), message.key.time)));
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
 void InvalidationQueueModule::take_doorbells_method() {
-    while (inbox_.next_at() <= kernel_now()) arrived_.push_back(inbox_.take().value);
-    if (!inbox_.empty()) arrival_event_.notify(to_sc_time(inbox_.next_at() - kernel_now()));
+    inbox_.serve([this](const auto& item) { arrived_.push_back(item.value); });
     if (!arrived_.empty() && bell_ && !bell_->known()) bell_->complete(kernel_now());
 }
 
@@ -148,7 +130,7 @@ void InvalidationQueueModule::execute(const Doorbell& doorbell) {
     while (head_ != doorbell.tail) {
         const auto descriptor = fetch(doorbell);
         stages.until(Part::kIommuQueue, time_.local_now());
-        const VirtRange range = range_of(descriptor);
+        const VirtRange range = descriptor.range();
         const bool wait = descriptor.type() == QiType::kInvalidationWait;  // has no PASID
         const std::uint64_t next = (head_ + QiDescriptor::kBytes) % size;
         ++stats_.descriptors;
@@ -191,7 +173,7 @@ void InvalidationQueueModule::invalidate_caches(const QiDescriptor& descriptor,
         iotlb ? IommuInvalidation::Kind::kIotlb : IommuInvalidation::Kind::kPasidCache;
     invalidation.operation = doorbell.operation;
     invalidation.pasid = descriptor.pasid();
-    invalidation.range = range_of(descriptor);
+    invalidation.range = descriptor.range();
     invalidation.done = &done;
     const auto cost = iotlb ? config_.iommu.iotlb_invalidate : config_.iommu.pasid_cache_invalidate;
     caches_.post_invalidation(time_.next_key(time_.local_now() + cost), invalidation);
@@ -208,7 +190,7 @@ void InvalidationQueueModule::invalidate_device(const QiDescriptor& descriptor,
     ++stats_.device_tlb;
     auto& sent = outstanding_.emplace_back(time_);
     sent.source = device->source;
-    sent.invalidation = {doorbell.operation, descriptor.pasid(), range_of(descriptor),
+    sent.invalidation = {doorbell.operation, descriptor.pasid(), descriptor.range(),
                          &sent.completion};
     const auto& range = sent.invalidation.range;
     events_.emit(time_.local_now(), doorbell.operation, Event::kAtsInvalidateRequest,

@@ -15,6 +15,7 @@
 #include "models/observe/event_writer.hpp"
 #include "models/tlm/device_tlb_invalidation_extension.hpp"
 #include "models/tlm/doorbell_extension.hpp"
+#include "models/tlm/home_inbox.hpp"
 #include "models/tlm/protocols.hpp"
 #include "models/tlm/unit_memory.hpp"
 #include "rmap/types/vtd.hpp"
@@ -120,8 +121,7 @@ private:
     EventWriter events_;
     rmap::PhysAddr base_{};
     std::uint64_t head_ = 0;
-    Inbox<Doorbell> inbox_;
-    sc_core::sc_event arrival_event_;
+    HomeInbox<Doorbell> inbox_;
     std::deque<Doorbell> arrived_;
     std::optional<rmap::Completion> bell_;  ///< while the thread has nothing to do
     std::list<Outstanding> outstanding_;    ///< in the order of their descriptors

@@ -48,12 +48,12 @@ IommuModule::IommuModule(const sc_core::sc_module_name& name, const Config& conf
             IommuWalkerModule::Config{config.first_walker + n, config.lookahead,
                                       config.iommu.walker, config.iommu.iotlb.fill},
             [this, n](const EffectKey& key, const DmaWalkResult& result) {
-                post(key, WalkReport{n, result});
+                inbox_.post(key, WalkReport{n, result});
             }));
     device_sockets.register_b_transport(this, &IommuModule::receive_request);
     SC_HAS_PROCESS(IommuModule);
     SC_METHOD(serve_method);
-    sensitive << arrival_event_;
+    sensitive << inbox_.arrival_event();
     dont_initialize();
 }
 
@@ -82,25 +82,18 @@ void IommuModule::receive_request(int, tlm::tlm_generic_payload& trans, sc_core:
     const auto& message = extension_of<DmaTranslationExtension>(trans, name());
     EffectKey key = message.key;
     key.time += config_.iommu.iotlb.lookup;
-    post(key, message.request);
+    inbox_.post(key, message.request);
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
 void IommuModule::post_invalidation(const EffectKey& key, const IommuInvalidation& invalidation) {
-    post(key, invalidation);
-}
-
-void IommuModule::post(const EffectKey& key, Message message) {
-    arrival_event_.notify(to_sc_time(rmap::time_until(kernel_now(), key.time)));
-    inbox_.post(key, std::move(message));
+    inbox_.post(key, invalidation);
 }
 
 void IommuModule::serve_method() {
-    while (inbox_.next_at() <= kernel_now()) {
-        const auto item = inbox_.take();
+    inbox_.serve([this](const auto& item) {
         std::visit([this](const auto& message) { serve(message); }, item.value);
-    }
-    if (!inbox_.empty()) arrival_event_.notify(to_sc_time(inbox_.next_at() - kernel_now()));
+    });
 }
 
 // ---- translation ----
@@ -244,7 +237,7 @@ void IommuModule::drain(Draining&& draining) {
     if (draining.until <= kernel_now())
         serve(drained);
     else
-        post({draining.until, config_.home, ++sequence_}, drained);
+        inbox_.post({draining.until, config_.home, ++sequence_}, drained);
 }
 
 void IommuModule::serve(const Drained& drained) {

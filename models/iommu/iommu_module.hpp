@@ -13,6 +13,7 @@
 #include "models/iommu/invalidation_queue_module.hpp"
 #include "models/iommu/iommu_walker_module.hpp"
 #include "models/iommu/iotlb_array.hpp"
+#include "models/tlm/home_inbox.hpp"
 #include "models/walker/walk_cache.hpp"
 
 namespace mmusim::models {
@@ -116,7 +117,6 @@ private:
 
     void receive_request(int id, tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     void post_invalidation(const EffectKey& key, const IommuInvalidation& invalidation) override;
-    void post(const EffectKey& key, Message message);
     void serve_method();
 
     void serve(const DmaRequest& request);
@@ -139,8 +139,7 @@ private:
     FaultRecorder faults_;
     EventWriter events_;
     std::vector<std::unique_ptr<IommuWalkerModule>> walkers_;
-    Inbox<Message> inbox_;
-    sc_core::sc_event arrival_event_;
+    HomeInbox<Message> inbox_;
     std::uint64_t sequence_ = 0;
     std::deque<DmaRequest> waiting_;          ///< for a walker, in the order of their arrival
     std::vector<std::optional<Walk>> walks_;  ///< by walker; none: it is idle

@@ -21,6 +21,32 @@ enum class QiType : std::uint64_t {
     kPasidDeviceTlb = 0x8,
 };
 
+/// The range that an invalidation of 2^order pages at `address` covers.
+constexpr VirtRange aligned_pages(VirtAddr address, unsigned order) {
+    if (order >= 64 - kPageShift) return kAllAddresses;
+    const std::uint64_t size = kPageSize << order;
+    const VirtAddr start{address.value & ~(size - 1)};
+    return {start, start + size};
+}
+
+/// Untranslated address and size of an ATS invalidate request (PCI Express 5.0, 10.3.2).
+struct AtsRange {
+    static constexpr std::uint64_t kSize = 1ull << 11;
+
+    static constexpr std::uint64_t encode(VirtAddr address, unsigned order) {
+        if (order == 0) return page_start(address).value;
+        if (order >= 64 - kPageShift) return (~0ull >> 1 & ~(kPageSize - 1)) | kSize;
+        const std::uint64_t size = kPageSize << order;
+        return (address.value & ~(size - 1)) | ((size >> 1) - kPageSize) | kSize;
+    }
+    static constexpr VirtRange decode(std::uint64_t encoded) {
+        if (!(encoded & kSize)) return aligned_pages({encoded}, 0);
+        unsigned order = 1;
+        while (order < 52 && (encoded >> (kPageShift + order - 1) & 1)) ++order;
+        return aligned_pages({encoded}, order);
+    }
+};
+
 /// One descriptor of 128 bits as it lies in the queue.
 struct QiDescriptor {
     static constexpr std::uint64_t kBytes = 16;
@@ -65,6 +91,22 @@ struct QiDescriptor {
     constexpr SourceId device() const { return static_cast<SourceId>(low >> 16 & 0xffff); }
     constexpr unsigned address_mask() const { return static_cast<unsigned>(high & 0x3f); }
     constexpr VirtAddr address() const { return page_start(VirtAddr{high}); }
+    /// The addresses that the hardware takes out of it; those of a wait are empty.
+    constexpr VirtRange range() const {
+        switch (type()) {
+            case QiType::kPasidIotlb:
+                if (granularity() == Granularity::kPages)
+                    return aligned_pages(address(), address_mask());
+                return kAllAddresses;
+            case QiType::kPasidDeviceTlb:
+                return AtsRange::decode(high);
+            case QiType::kPasidCache:
+                return kAllAddresses;
+            case QiType::kInvalidationWait:
+                return {};
+        }
+        return {};
+    }
     constexpr PhysAddr status_address() const { return {high & ~3ull}; }
     constexpr std::uint32_t status_data() const { return static_cast<std::uint32_t>(low >> 32); }
 
@@ -73,32 +115,6 @@ private:
         return static_cast<std::uint64_t>(type) | static_cast<std::uint64_t>(granularity) << 4;
     }
     static constexpr std::uint64_t pasid_field(Pasid pasid) { return std::uint64_t{pasid} << 32; }
-};
-
-/// The range that an invalidation of 2^order pages at `address` covers.
-constexpr VirtRange aligned_pages(VirtAddr address, unsigned order) {
-    if (order >= 64 - kPageShift) return kAllAddresses;
-    const std::uint64_t size = kPageSize << order;
-    const VirtAddr start{address.value & ~(size - 1)};
-    return {start, start + size};
-}
-
-/// Untranslated address and size of an ATS invalidate request (PCI Express 5.0, 10.3.2).
-struct AtsRange {
-    static constexpr std::uint64_t kSize = 1ull << 11;
-
-    static constexpr std::uint64_t encode(VirtAddr address, unsigned order) {
-        if (order == 0) return page_start(address).value;
-        if (order >= 64 - kPageShift) return (~0ull >> 1 & ~(kPageSize - 1)) | kSize;
-        const std::uint64_t size = kPageSize << order;
-        return (address.value & ~(size - 1)) | ((size >> 1) - kPageSize) | kSize;
-    }
-    static constexpr VirtRange decode(std::uint64_t encoded) {
-        if (!(encoded & kSize)) return aligned_pages({encoded}, 0);
-        unsigned order = 1;
-        while (order < 52 && (encoded >> (kPageShift + order - 1) & 1)) ++order;
-        return aligned_pages({encoded}, order);
-    }
 };
 
 /// Scalable-mode tables. Every entry's first word has its present bit in bit 0.

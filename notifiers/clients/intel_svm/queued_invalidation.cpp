@@ -5,33 +5,15 @@
 
 namespace mmusim::notifiers {
 
-using rmap::AtsRange;
 using rmap::Completion;
 using rmap::Cpu;
 using rmap::Event;
 using rmap::Part;
 using rmap::PhysAddr;
 using rmap::QiDescriptor;
-using rmap::QiType;
 using rmap::VirtRange;
 
 namespace {
-
-/// The addresses that the hardware takes out of a descriptor.
-VirtRange range_of(const QiDescriptor& descriptor) {
-    switch (descriptor.type()) {
-        case QiType::kPasidIotlb:
-            if (descriptor.granularity() == QiDescriptor::Granularity::kPages)
-                return aligned_pages(descriptor.address(), descriptor.address_mask());
-            break;
-        case QiType::kPasidDeviceTlb:
-            return AtsRange::decode(descriptor.high);
-        case QiType::kPasidCache:
-        case QiType::kInvalidationWait:
-            break;
-    }
-    return rmap::kAllAddresses;
-}
 
 std::uint64_t checked_entries(std::uint64_t entries) {
     MMUSIM_CHECK(entries >= 4 && (entries & (entries - 1)) == 0 &&
@@ -108,7 +90,7 @@ void QueuedInvalidation::qi_submit_sync(Cpu& cpu, const QiDescriptor& descriptor
 /// Drops q_lock.
 void QueuedInvalidation::submit_locked(Cpu& cpu, const QiDescriptor& descriptor) {
     const std::uint64_t sequence = ++sequence_;
-    const VirtRange range = range_of(descriptor);
+    const VirtRange range = descriptor.range();
     cpu.emit(Event::kQiSubmit, {sequence, static_cast<std::uint64_t>(descriptor.type()),
                                 descriptor.pasid(), range.start.value, range.end.value});
 
