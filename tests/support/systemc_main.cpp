@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the cases that may elaborate SystemC modules. A SystemC warning fails the running case:
 // most of them (duplicate names, ignored notifications) mean that the model is not what it seems.
-#define CATCH_CONFIG_RUNNER
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <string>
 #include <systemc>
+
+#include "tests/support/catch_session.hpp"
 
 namespace {
 
@@ -44,7 +45,6 @@ void fail_on_warning(const sc_core::sc_report& report, const sc_core::sc_actions
 
 int sc_main(int argc, char* argv[]) {
     sc_core::sc_report_handler::set_handler(fail_on_warning);
-    // Catch returns the number of listed cases; 256 of them would wrap to "no tests".
-    const int result = std::min(Catch::Session().run(argc, argv), 255);
+    const int result = mmusim::test::run_cases(argc, argv);
     return result == 0 && warned_outside_cases ? 1 : result;
 }
