@@ -5,6 +5,7 @@
 
 #include "rmap/types/pte.hpp"
 #include "tests/support/child_run.hpp"
+#include "tests/support/exact_runs.hpp"
 #include "tests/support/print_types.hpp"
 #include "tests/support/test_machine.hpp"
 
@@ -132,12 +133,10 @@ std::string run_random(std::uint64_t seed, std::optional<Duration> quantum) {
 }  // namespace
 
 TEST_CASE("time: random programs see the same at every exact quantum", "[component][time]") {
-    const char* size = std::getenv("MMUSIM_TEST_SIZE");
-    const unsigned runs = size && std::string(size) == "small" ? 5 : 60;
-    for (std::uint64_t seed = 1; seed <= runs; ++seed) {
+    for (std::uint64_t seed = 1; seed <= test_size(60, 5); ++seed) {
         CAPTURE(seed);
         const auto automatic = run_in_child([&] { return run_random(seed, std::nullopt); });
-        CHECK(automatic.find("late 0") != std::string::npos);
+        CHECK(is_exact(automatic));
         CHECK(run_in_child([&] { return run_random(seed, nanoseconds(1)); }) == automatic);
         CHECK(run_in_child([&] { return run_random(seed, rmap::picoseconds(1)); }) == automatic);
         CHECK(run_in_child([&] { return run_random(seed, rmap::picoseconds(1777)); }) == automatic);
@@ -146,20 +145,11 @@ TEST_CASE("time: random programs see the same at every exact quantum", "[compone
 
 TEST_CASE("time: no late effect means the same bytes also beyond the exact quantum",
           "[component][time]") {
-    unsigned late = 0;
-    unsigned different = 0;
-    for (std::uint64_t seed = 1; seed <= 30; ++seed) {
-        CAPTURE(seed);
-        const auto exact = run_in_child([&] { return run_random(seed, nanoseconds(1)); });
-        const auto coarse = run_in_child([&] { return run_random(seed, nanoseconds(300)); });
-        if (coarse.find("late 0") != std::string::npos)
-            CHECK(coarse == exact);
-        else
-            ++late;
-        different += coarse != exact;
-    }
-    CHECK(late > 0);
-    CHECK(different > 0);
+    const auto coarse = compare_coarse(
+        30, [](std::uint64_t seed) { return run_random(seed, nanoseconds(1)); },
+        [](std::uint64_t seed) { return run_random(seed, nanoseconds(300)); });
+    CHECK(coarse.late > 0);
+    CHECK(coarse.different > 0);
 }
 
 }  // namespace mmusim::test

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "tests/support/child_run.hpp"
+#include "tests/support/exact_runs.hpp"
 #include "tests/support/print_types.hpp"
 #include "tests/support/test_guest.hpp"
 
@@ -435,11 +436,6 @@ std::string run_child(const Run& run) {
     return run_in_child([&] { return run_random(run); });
 }
 
-unsigned seeds(unsigned full) {
-    const char* size = std::getenv("MMUSIM_TEST_SIZE");
-    return size && std::string(size) == "small" ? 3 : full;
-}
-
 Duration automatic(std::uint64_t seed) {
     std::mt19937_64 draw(seed);
     return platform::lookahead_of(random_platform(draw)).automatic();
@@ -449,10 +445,10 @@ Duration automatic(std::uint64_t seed) {
 
 TEST_CASE("guest time: random guests see the same at every exact quantum and creation order",
           "[component][guest][time]") {
-    for (std::uint64_t seed = 1; seed <= seeds(100); ++seed) {
+    for (std::uint64_t seed = 1; seed <= test_size(100, 3); ++seed) {
         CAPTURE(seed);
         const auto exact = run_child({seed, std::nullopt, {}});
-        CHECK(exact.find("late 0") != std::string::npos);
+        CHECK(is_exact(exact));
         for (const auto quantum :
              {picoseconds(1), nanoseconds(1), picoseconds(1777), Duration{automatic(seed).ps / 3}})
             CHECK(run_child({seed, quantum, {}}) == exact);
@@ -463,20 +459,16 @@ TEST_CASE("guest time: random guests see the same at every exact quantum and cre
 
 TEST_CASE("guest time: no late effect means the same bytes also beyond the exact quantum",
           "[component][guest][time]") {
-    unsigned late = 0;
-    unsigned different = 0;
-    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        CAPTURE(seed);
-        const auto exact = run_child({seed, nanoseconds(1), {}});
-        const auto coarse = run_child({seed, automatic(seed) * 4, {}});
-        if (coarse.find("late 0") != std::string::npos)
-            CHECK(coarse == exact);
-        else
-            ++late;
-        different += coarse != exact;
-    }
-    CHECK(late > 0);
-    CHECK(different > 0);
+    const auto coarse = compare_coarse(
+        20,
+        [](std::uint64_t seed) {
+            return run_random({seed, nanoseconds(1), {}});
+        },
+        [](std::uint64_t seed) {
+            return run_random({seed, automatic(seed) * 4, {}});
+        });
+    CHECK(coarse.late > 0);
+    CHECK(coarse.different > 0);
 }
 
 }  // namespace mmusim::test

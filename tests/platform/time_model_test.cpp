@@ -8,6 +8,7 @@
 #include "platform/build/platform.hpp"
 #include "tests/support/hammer.hpp"
 #include "tests/support/print_types.hpp"
+#include "tests/support/test_size.hpp"
 
 namespace mmusim::test {
 
@@ -17,11 +18,6 @@ using rmap::picoseconds;
 using rmap::TimeRule;
 
 namespace {
-
-bool small_size() {
-    const char* size = std::getenv("MMUSIM_TEST_SIZE");
-    return size && std::string(size) == "small";
-}
 
 Duration automatic(const Hammer& hammer) {
     return platform::lookahead_of(hammer.platform).automatic();
@@ -127,7 +123,7 @@ TEST_CASE("time model: random machines give the same bytes at every exact quantu
           "[platform][time]") {
     const char* first = std::getenv("MMUSIM_TEST_SEED");
     const std::uint64_t start = first ? std::strtoull(first, nullptr, 0) : 1;
-    for (std::uint64_t seed = start; seed < start + (small_size() ? 8 : 50); ++seed) {
+    for (std::uint64_t seed = start; seed < start + test_size(50, 8); ++seed) {
         CAPTURE(seed);  // MMUSIM_TEST_SEED=<seed> replays it
         const Hammer hammer = random_hammer(seed);
         const auto exact = run(hammer, std::nullopt);
@@ -141,7 +137,7 @@ TEST_CASE("time model: random machines give the same bytes at every exact quantu
 
 TEST_CASE("time model: no late effect means the same bytes at any quantum", "[platform][time]") {
     unsigned late = 0;
-    for (std::uint64_t seed = 1; seed <= (small_size() ? 5u : 25u); ++seed) {
+    for (std::uint64_t seed = 1; seed <= test_size(25, 5); ++seed) {
         CAPTURE(seed);
         const Hammer hammer = random_hammer(seed);
         const auto coarse = run(hammer, automatic(hammer) * (2 + seed % 7));

@@ -26,6 +26,18 @@ Translation to(std::uint64_t frame) {
     return translation;
 }
 
+Translation global_to(std::uint64_t frame) {
+    Translation translation = to(frame);
+    translation.global = true;
+    return translation;
+}
+
+Translation large_to(std::uint64_t frame) {
+    Translation translation = to(frame);
+    translation.large = true;
+    return translation;
+}
+
 bool hits(TlbArray& tlb, std::uint64_t page, rmap::Pcid pcid = 1, Access access = Access::kRead,
           rmap::VmId vm = 0) {
     return tlb.lookup(PageNumber{page}, {pcid, vm}, access) != nullptr;
@@ -59,9 +71,7 @@ TEST_CASE("tlb array: contexts share no entry and global entries answer for all"
     TlbArray tlb(kConfig);
     tlb.insert(PageNumber{0}, {1, 0}, to(10));
     CHECK_FALSE(hits(tlb, 0, 2));
-    Translation global = to(11);
-    global.global = true;
-    tlb.insert(PageNumber{1}, {1, 0}, global);
+    tlb.insert(PageNumber{1}, {1, 0}, global_to(11));
     CHECK(hits(tlb, 1, 2));
     tlb.invalidate({TlbOperation::Kind::kCr3Write, 2, {}, {}});
     CHECK(hits(tlb, 1, 2));
@@ -88,9 +98,7 @@ TEST_CASE("tlb array: a store needs a writable entry that is known to be dirty",
 
 TEST_CASE("tlb array: invalidating any page of a large one drops it whole", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    Translation large = to(512);
-    large.large = true;
-    tlb.insert(PageNumber{512}, {1, 0}, large);
+    tlb.insert(PageNumber{512}, {1, 0}, large_to(512));
     CHECK(hits(tlb, 512 + 300));
     CHECK(tlb.invalidate(
               {TlbOperation::Kind::kInvlpg, 1, rmap::address_of(PageNumber{512 + 77}), {}}) == 1);
@@ -109,9 +117,7 @@ TEST_CASE("tlb array: guests and the host share no entry", "[unit][tlb]") {
 
 TEST_CASE("tlb array: a global entry of a guest answers in that guest only", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    Translation global = to(10);
-    global.global = true;
-    tlb.insert(PageNumber{0}, {1, 7}, global);
+    tlb.insert(PageNumber{0}, {1, 7}, global_to(10));
     CHECK(hits(tlb, 0, 2, Access::kRead, 7));
     CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 0));
     CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 8));
@@ -119,13 +125,9 @@ TEST_CASE("tlb array: a global entry of a guest answers in that guest only", "[u
 
 TEST_CASE("tlb array: invalidations of the host leave guests alone", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    Translation global = to(10);
-    global.global = true;
-    Translation large = to(512);
-    large.large = true;
     tlb.insert(PageNumber{0}, {1, 7}, to(11));
-    tlb.insert(PageNumber{1}, {1, 7}, global);
-    tlb.insert(PageNumber{512}, {1, 7}, large);
+    tlb.insert(PageNumber{1}, {1, 7}, global_to(10));
+    tlb.insert(PageNumber{512}, {1, 7}, large_to(512));
     using Kind = TlbOperation::Kind;
     for (const auto kind : {Kind::kInvlpg, Kind::kInvpcidAddress, Kind::kCr3Write,
                             Kind::kCr3WriteNoFlush, Kind::kAll})
@@ -138,13 +140,9 @@ TEST_CASE("tlb array: invalidations of the host leave guests alone", "[unit][tlb
 
 TEST_CASE("tlb array: INVEPT drops everything of its guest and nothing else", "[unit][tlb]") {
     TlbArray tlb(kConfig);
-    Translation global = to(10);
-    global.global = true;
-    Translation large = to(512);
-    large.large = true;
     tlb.insert(PageNumber{0}, {1, 7}, to(11));
-    tlb.insert(PageNumber{1}, {2, 7}, global);
-    tlb.insert(PageNumber{512}, {3, 7}, large);
+    tlb.insert(PageNumber{1}, {2, 7}, global_to(10));
+    tlb.insert(PageNumber{512}, {3, 7}, large_to(512));
     tlb.insert(PageNumber{2}, {1, 8}, to(12));
     tlb.insert(PageNumber{3}, {1, 0}, to(13));
     CHECK(tlb.invalidate({TlbOperation::Kind::kInvept, 0, {}, {}, 7}) == 3);

@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
-#include "platform/oracle/diagnosis.hpp"
-#include "tests/support/event_stream.hpp"
+#include "tests/unit/platform/diagnosis_bench.hpp"
 
 namespace mmusim::platform {
 namespace {
 
 using rmap::Event;
-using rmap::Instant;
 
-constexpr std::uint64_t kMm = 2, kVa = 0x100000003000, kPfn = 0x1a2b, kGen = 4, kPasid = 9;
-constexpr std::uint64_t kClient = 7, kDevice = 0x100, kEnd = kVa + 0x1000;
-constexpr rmap::ActorId kReclaimer = 0, kIommu = 40, kDma = 41, kAtc = 42;
+constexpr std::uint64_t kPasid = 9, kClient = 7, kDevice = 0x100;
+constexpr rmap::ActorId kReclaimer = 0, kIommu = 40, kAtc = 42;
 
 /// What led to a device reading pfn 0x1a2b at 1300 ns, though core 0 had freed it at 1250 ns.
 struct Story : test::EventStream {
-    Story() { at(1000).in(rmap::operation_id(0, 17)); }
+    Story() { at(1000).in(kUnmap); }
     Story& clear(std::uint64_t mm = kMm) {
         on(kReclaimer).emit(Event::kPtepClearFlush, {mm, kVa, 0, 0x67, kPfn, kGen});
         return *this;
@@ -43,31 +40,13 @@ struct Story : test::EventStream {
 };
 
 StaleUse stale_use(std::uint64_t filled_ns = 500) {
-    StaleUse use;
-    use.agent = kDma;
+    StaleUse use = stale_use_by(kDma, filled_ns);
     use.device_tlb = kAtc;
-    use.access.time = Instant{1'300'000};
-    use.access.filled = Instant{filled_ns * 1000};
-    use.access.page = rmap::page_of(rmap::VirtAddr{kVa});
-    use.access.frame = {kPfn};
-    use.access.generation = kGen;
-    use.access.mm = kMm;
-    use.end = {kGen, FrameEndKind::kFreed, Instant{1'250'000}, rmap::operation_id(0, 3)};
     return use;
 }
 
 Diagnosis diagnosis(const Story& story, const StaleUse& use = stale_use()) {
-    FlushHistory flushes;
-    SecondaryHistory secondary;
-    for (const auto& record : story.records()) {
-        const auto& wanted = SecondaryHistory::events();
-        if (record.event == Event::kPtepClearFlush)
-            flushes.on_record(record);
-        else if (std::find(wanted.begin(), wanted.end(), record.event) != wanted.end())
-            secondary.on_record(record);
-    }
-    return diagnose(use, {flushes, secondary},
-                    [](rmap::ActorId a) { return a == kDma ? "dma0" : "actor"; });
+    return diagnose_after(story, use);
 }
 std::string missing(const Story& story, const StaleUse& use = stale_use()) {
     return diagnosis(story, use).missing;

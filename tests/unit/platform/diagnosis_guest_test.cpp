@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
-#include "platform/oracle/diagnosis.hpp"
-#include "tests/support/event_stream.hpp"
+#include "tests/unit/platform/diagnosis_bench.hpp"
 
 namespace mmusim::platform {
 namespace {
 
 using rmap::Event;
-using rmap::Instant;
 
-constexpr std::uint64_t kMm = 2, kVa = 0x100000003000, kPfn = 0x1a2b, kGen = 4, kVm = 1;
-constexpr std::uint64_t kClient = 7, kVcpu = 5, kEnd = kVa + 0x1000;
-constexpr rmap::ActorId kReclaimer = 0, kCore = 3;
-const rmap::OperationId kUnmap = rmap::operation_id(0, 17);
+constexpr std::uint64_t kVm = 1, kClient = 7, kVcpu = 5;
+constexpr rmap::ActorId kReclaimer = 0;
 
 /// What led to a guest on core 3 reading pfn 0x1a2b at 1300 ns, though core 0 had freed it at 1250.
 struct Story : test::EventStream {
@@ -59,31 +55,13 @@ struct Story : test::EventStream {
 Story running() { return Story().time(400).lookup().make().enter().time(1000); }
 
 StaleUse stale_use(std::uint64_t filled_ns = 500) {
-    StaleUse use;
-    use.agent = kCore;
-    use.access.time = Instant{1'300'000};
-    use.access.filled = Instant{filled_ns * 1000};
-    use.access.page = rmap::page_of(rmap::VirtAddr{kVa});
-    use.access.frame = {kPfn};
-    use.access.generation = kGen;
-    use.access.mm = kMm;
+    StaleUse use = stale_use_by(kCore, filled_ns);
     use.access.vm = kVm;
-    use.end = {kGen, FrameEndKind::kFreed, Instant{1'250'000}, rmap::operation_id(0, 3)};
     return use;
 }
 
 Diagnosis diagnosis(const Story& story, const StaleUse& use = stale_use()) {
-    FlushHistory flushes;
-    SecondaryHistory secondary;
-    for (const auto& record : story.records()) {
-        const auto wants = [&](const std::vector<Event>& events) {
-            return std::find(events.begin(), events.end(), record.event) != events.end();
-        };
-        if (wants(FlushHistory::events())) flushes.on_record(record);
-        if (wants(SecondaryHistory::events())) secondary.on_record(record);
-    }
-    return diagnose(use, {flushes, secondary},
-                    [](rmap::ActorId a) { return "core" + std::to_string(a); });
+    return diagnose_after(story, use);
 }
 std::string missing(const Story& story, const StaleUse& use = stale_use()) {
     return diagnosis(story, use).missing;

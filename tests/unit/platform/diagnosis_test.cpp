@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "platform/oracle/diagnosis.hpp"
-
 #include <catch2/catch.hpp>
 
-#include "tests/support/event_stream.hpp"
+#include "tests/unit/platform/diagnosis_bench.hpp"
 
 namespace mmusim::platform {
 namespace {
 
 using rmap::Event;
-using rmap::Instant;
 
-constexpr std::uint64_t kMm = 2, kVa = 0x100000003000, kPfn = 0x1a2b, kGen = 4;
 constexpr std::uint64_t kTop = ~std::uint64_t{0};
-constexpr rmap::ActorId kInitiator = 0, kVictim = 3;
-const rmap::OperationId kUnmap = rmap::operation_id(0, 17), kFree = rmap::operation_id(0, 3);
+constexpr rmap::ActorId kInitiator = 0, kVictim = kCore;
 
 /// What led to core 3 reading pfn 0x1a2b at 1300 ns, though core 0 had freed it at 1250 ns.
 struct Story : test::EventStream {
@@ -51,25 +46,10 @@ struct Story : test::EventStream {
     Story& time(std::uint64_t ns) { return at(ns), *this; }
 };
 
-StaleUse stale_use(std::uint64_t filled_ns = 500) {
-    StaleUse use;
-    use.agent = kVictim;
-    use.access.time = Instant{1'300'000};
-    use.access.filled = Instant{filled_ns * 1000};
-    use.access.page = rmap::page_of(rmap::VirtAddr{kVa});
-    use.access.frame = {kPfn};
-    use.access.generation = kGen;
-    use.access.mm = kMm;
-    use.end = {kGen, FrameEndKind::kFreed, Instant{1'250'000}, kFree};
-    return use;
-}
+StaleUse stale_use(std::uint64_t filled_ns = 500) { return stale_use_by(kCore, filled_ns); }
 
 Diagnosis diagnosis(const Story& story, const StaleUse& use = stale_use()) {
-    FlushHistory flushes;
-    const SecondaryHistory secondary;
-    story.play(flushes);
-    return diagnose(use, {flushes, secondary},
-                    [](rmap::ActorId a) { return "core" + std::to_string(a); });
+    return diagnose_after(story, use);
 }
 std::string missing(const Story& story, const StaleUse& use = stale_use()) {
     return diagnosis(story, use).missing;

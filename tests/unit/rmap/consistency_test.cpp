@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 #include <random>
+#include <string>
 
 #include "rmap/mm/page_release.hpp"
 #include "tests/unit/rmap/kernel_bench.hpp"
@@ -19,6 +20,17 @@ constexpr std::uint64_t kPages = 24;  // of the anonymous mapping, of a shared a
 struct Entries {
     std::map<std::uint64_t, std::uint64_t> mapped;   ///< by frame
     std::map<std::uint64_t, std::uint64_t> swapped;  ///< by slot
+};
+
+struct Findings {
+    std::string text;  ///< a line each; empty where all books agree
+
+    void compare(const std::string& what, std::uint64_t of, std::uint64_t booked,
+                 std::uint64_t counted) {
+        if (booked == counted) return;
+        text += what + " " + std::to_string(of) + ": " + std::to_string(booked) + ", counted " +
+                std::to_string(counted) + "\n";
+    }
 };
 
 class Machine {
@@ -63,46 +75,56 @@ public:
         }
     }
 
-    void check() {
+    /// What does not agree now, a line each.
+    std::string disagreements() {
+        Findings found;
         Entries all;
-        for (Mm* mm : mms_) check_counters(*mm, all);
+        for (Mm* mm : mms_) compare_counters(*mm, all, found);
         for (const auto& [frame, count] : all.mapped) {
             Page& page = bench_.kernel.state().pages.pfn_to_page({frame});
             const bool cached =
                 page.test(cpu(0), PageFlag::kSwapCache) || !page.mapping(cpu(0)).anon();
-            CHECK(page.mapcount(cpu(0)) == count);
-            CHECK(page.refcount(cpu(0)) == count + (cached ? 1 : 0));
-            CHECK(page.test(cpu(0), PageFlag::kLru));
+            found.compare("map count of frame", frame, page.mapcount(cpu(0)), count);
+            found.compare("references of frame", frame, page.refcount(cpu(0)),
+                          count + (cached ? 1 : 0));
+            found.compare("LRU flag of frame", frame, page.test(cpu(0), PageFlag::kLru), true);
         }
         for (const auto& [slot, count] : all.swapped)
-            CHECK(bench_.kernel.state().swap.swap_count(cpu(0), {0, slot}) == count);
+            found.compare("count of swap slot", slot,
+                          bench_.kernel.state().swap.swap_count(cpu(0), {0, slot}), count);
+        return found.text;
     }
 
-    /// All mappings go: what is left is the page caches and the tables' roots.
-    void finish() {
+    /// Unmaps everything and says what does not agree then: the page caches and the tables' roots
+    /// are all that may be left.
+    std::string disagreements_at_end() {
+        Findings found;
         auto& state = bench_.kernel.state();
         for (Mm* mm : mms_) bench_.kernel.munmap(cpu(0), *mm, bench_.range(3 * kPages));
         std::uint64_t cached = 0;
         for (const auto& file : state.files)
             for (std::uint64_t index = 0; index < kPages; ++index)
                 cached += bench_.machine.memory()[file.second->slot(index)].value != 0;
-        CHECK(state.swap.used() == 0);
-        CHECK(state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1) + cached + mms_.size() ==
-              2 * KernelBench::Config{}.frames_per_node);
+        found.compare("used swap slots of device", 0, state.swap.used(), 0);
+        found.compare("free frames of nodes up to", 1,
+                      state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1),
+                      2 * KernelBench::Config{}.frames_per_node - cached - mms_.size());
         std::uint64_t on_lists = 0;
         for (NodeId nid = 0; nid < 2; ++nid)
             for (unsigned list = 0; list < kLruLists; ++list)
                 on_lists += state.lru.size(nid, 0, static_cast<LruList>(list));
-        CHECK(on_lists == cached);
+        found.compare("pages on LRU lists up to", kLruLists, on_lists, cached);
         for (const auto& mm : mms_) {
-            CHECK(bench_.kernel.status(cpu(0), *mm).vm_size == 0);
-            CHECK(bench_.client.active_sections(mm->context.id) == 0);
+            const auto id = mm->context.id;
+            found.compare("size of mm", id, bench_.kernel.status(cpu(0), *mm).vm_size, 0);
+            found.compare("open sections of mm", id, bench_.client.active_sections(id), 0);
         }
         for (CpuId id = 0; id < 3; ++id) {
             const FlushBatch& batch = cpu(id).current->tlb_ubc;
-            CHECK_FALSE(batch.flush_required);
-            CHECK(batch.cpumask.empty());
+            found.compare("pending flush of CPU", id, batch.flush_required, false);
+            found.compare("batch without CPUs on CPU", id, batch.cpumask.empty(), true);
         }
+        return found.text;
     }
 
 private:
@@ -131,7 +153,7 @@ private:
                                  below(2) ? MoveShared::kYes : MoveShared::kNo);
     }
 
-    void check_counters(Mm& mm, Entries& all) {
+    void compare_counters(Mm& mm, Entries& all, Findings& found) {
         MmStatus seen;
         for (std::uint64_t index = 0; index < 3 * kPages; ++index) {
             const Pte pte = bench_.pte(mm, index);
@@ -143,8 +165,9 @@ private:
             Page& page = bench_.kernel.state().pages.pfn_to_page(pte.frame());
             ++(page.mapping(cpu(0)).anon() ? seen.rss_anon : seen.rss_file);
             ++all.mapped[pte.frame().value];
-            CHECK(bench_.kernel.read_pte(cpu(0), mm, bench_.page(index))->generation ==
-                  page.generation);
+            found.compare("generation in the entry of frame", pte.frame().value,
+                          bench_.kernel.read_pte(cpu(0), mm, bench_.page(index))->generation,
+                          page.generation);
         }
         // A running task counts its last faults for itself.
         for (CpuId id = 0; id < 3; ++id) {
@@ -157,9 +180,10 @@ private:
         const auto counter = [&](MmCounter which) {
             return bench_.machine.memory()[mm.rss_word(which)].value;
         };
-        CHECK(counter(MmCounter::kAnonPages) == seen.rss_anon);
-        CHECK(counter(MmCounter::kFilePages) == seen.rss_file);
-        CHECK(counter(MmCounter::kSwapEnts) == seen.vm_swap);
+        const auto id = mm.context.id;
+        found.compare("MM_ANONPAGES of mm", id, counter(MmCounter::kAnonPages), seen.rss_anon);
+        found.compare("MM_FILEPAGES of mm", id, counter(MmCounter::kFilePages), seen.rss_file);
+        found.compare("MM_SWAPENTS of mm", id, counter(MmCounter::kSwapEnts), seen.vm_swap);
     }
 
     std::mt19937_64 random_;
@@ -175,9 +199,9 @@ TEST_CASE("engine: all books agree after any sequence of operations", "[unit][rm
         Machine machine(seed);
         for (unsigned round = 0; round < 10; ++round) {
             for (unsigned i = 0; i < 40; ++i) machine.step();
-            machine.check();
+            CHECK(machine.disagreements() == "");
         }
-        machine.finish();
+        CHECK(machine.disagreements_at_end() == "");
     }
 }
 
@@ -194,8 +218,8 @@ TEST_CASE("engine: all books agree whatever is wrong with notifier sections", "[
             Machine machine(seed, fault);
             for (unsigned round = 0; round < 10; ++round) {
                 for (unsigned i = 0; i < 40; ++i) machine.step();
-                machine.check();
+                CHECK(machine.disagreements() == "");
             }
-            machine.finish();
+            CHECK(machine.disagreements_at_end() == "");
         }
 }
