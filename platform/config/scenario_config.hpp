@@ -37,28 +37,26 @@ struct ProcessConfig {
     WatchedBy watched_by = WatchedBy::kNobody;  ///< a plain notifier client on its mm
 };
 
-/// A guest on a VM of the platform, whose memory is all regions of a process. Its vCPUs are threads
-/// of that process and use the regions as other threads do, in guest mode.
-struct GuestConfig {
+/// Who uses all regions of a process besides its threads, as they do: a guest or a device.
+struct MemoryUserConfig {
     std::string name;
     bool enabled = true;  ///< false: as if it were not there
-    std::string vm;       ///< name of a VmConfig
     std::string process;  ///< name of a ProcessConfig with count 1
     AccessPattern pattern = AccessPattern::kUniform;
     unsigned write_percent = 0;
+};
+
+/// A guest on a VM of the platform, whose memory the regions are. Its vCPUs are threads of that
+/// process, in guest mode.
+struct GuestConfig : MemoryUserConfig {
+    std::string vm;  ///< name of a VmConfig
     rmap::Duration access{};
     bool halted = false;  ///< touches the regions once and halts
 };
 
-/// What a device does: DMA in the address space of a process (shared virtual addressing), in all
-/// its regions, as its threads do.
-struct DmaConfig {
-    std::string name;
-    bool enabled = true;  ///< false: as if it were not there
-    std::string device;   ///< name of a DmaDeviceConfig
-    std::string process;  ///< name of a ProcessConfig with count 1
-    AccessPattern pattern = AccessPattern::kUniform;
-    unsigned write_percent = 0;
+/// What a device does: DMA in the address space of a process (shared virtual addressing).
+struct DmaConfig : MemoryUserConfig {
+    std::string device;            ///< name of a DmaDeviceConfig
     rmap::Duration gap{};          ///< from the start of one access to that of the next, at least
     rmap::Duration fault_pause{};  ///< before it goes on after an access that was not allowed
 };

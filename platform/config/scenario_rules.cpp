@@ -89,26 +89,30 @@ private:
         }
     }
 
-    /// The process whose memory a guest or a device uses.
-    void check_user_of(std::string_view kind, const std::string& name, const std::string& process) {
-        require_name(kind, name, "process", process, names(scenario_.processes));
-        const unsigned count = find(scenario_.processes, process)->count;
+    /// A guest or a device uses the memory of one process and has its VM or device, named by the
+    /// key, for itself.
+    template <class User, class Place>
+    void check_memory_user(std::string_view kind, const std::vector<User>& users, const User& user,
+                           std::string_view key, std::string User::*place,
+                           const std::vector<Place>& places) {
+        require_name(kind, user.name, "process", user.process, names(scenario_.processes));
+        const unsigned count = find(scenario_.processes, user.process)->count;
         if (count != 1)
-            throw ConfigError(at(kind, name, "process"),
+            throw ConfigError(at(kind, user.name, "process"),
                               fmt::format("'{}.{}' uses the memory of process '{}', of which there "
                                           "are {}; expected one",
-                                          kind, name, process, count));
+                                          kind, user.name, user.process, count));
+        require_name(kind, user.name, key, user.*place, names(places));
+        for (const auto& other : users)
+            if (&other < &user && other.*place == user.*place)
+                throw ConfigError(at(kind, user.name, key),
+                                  fmt::format("'{0}.{1}' and '{0}.{2}' both use {3} '{4}'; "
+                                              "expected one of them",
+                                              kind, other.name, user.name, key, user.*place));
     }
 
     void check_guest(const GuestConfig& guest) {
-        check_user_of("guest", guest.name, guest.process);
-        require_name("guest", guest.name, "vm", guest.vm, names(platform_.vms));
-        for (const auto& other : scenario_.guests)
-            if (&other < &guest && other.vm == guest.vm)
-                throw ConfigError(at("guest", guest.name, "vm"),
-                                  fmt::format("guests '{}' and '{}' both run in VM '{}'; "
-                                              "expected one of them",
-                                              other.name, guest.name, guest.vm));
+        check_memory_user("guest", scenario_.guests, guest, "vm", &GuestConfig::vm, platform_.vms);
         const auto& vm = *find(platform_.vms, guest.vm);
         const unsigned cores = platform_.topology.cores();
         if (vm.first_cpu + vm.vcpus > cores)
@@ -139,14 +143,8 @@ private:
     }
 
     void check_dma(const DmaConfig& dma) {
-        check_user_of("dma", dma.name, dma.process);
-        require_name("dma", dma.name, "device", dma.device, names(platform_.devices));
-        for (const auto& other : scenario_.dmas)
-            if (&other < &dma && other.device == dma.device)
-                throw ConfigError(at("dma", dma.name, "device"),
-                                  fmt::format("DMA streams '{}' and '{}' both use device '{}'; "
-                                              "expected one of them",
-                                              other.name, dma.name, dma.device));
+        check_memory_user("dma", scenario_.dmas, dma, "device", &DmaConfig::device,
+                          platform_.devices);
     }
 
     void check_region(const RegionConfig& region) {

@@ -68,15 +68,19 @@ RegionConfig read_region(SectionReader region, const std::string& name) {
     return out;
 }
 
+void read_memory_user(SectionReader& user, const std::string& name, MemoryUserConfig& out) {
+    out.name = name;
+    user.flag("enabled", out.enabled, "false: as if it were not there");
+    user.text("process", out.process, "name of a process", Need::kRequired);
+    user.choice("pattern", out.pattern, kPatterns, "order of the accesses");
+    user.count("write_percent", out.write_percent, {0, 100}, "writes among the accesses",
+               Need::kOptional);
+}
+
 GuestConfig read_guest(SectionReader guest, const std::string& name) {
     GuestConfig out;
-    out.name = name;
-    guest.flag("enabled", out.enabled, "false: as if it were not there");
+    read_memory_user(guest, name, out);
     guest.text("vm", out.vm, "name of a VM of the platform", Need::kRequired);
-    guest.text("process", out.process, "name of a process", Need::kRequired);
-    guest.choice("pattern", out.pattern, kPatterns, "order of the accesses");
-    guest.count("write_percent", out.write_percent, {0, 100}, "writes among the accesses",
-                Need::kOptional);
     guest.time("access", out.access, Zero::kForbidden, "one access besides its translation");
     guest.flag("halted", out.halted, "it touches its memory once and halts");
     guest.finish();
@@ -85,13 +89,8 @@ GuestConfig read_guest(SectionReader guest, const std::string& name) {
 
 DmaConfig read_dma(SectionReader dma, const std::string& name) {
     DmaConfig out;
-    out.name = name;
-    dma.flag("enabled", out.enabled, "false: as if it were not there");
+    read_memory_user(dma, name, out);
     dma.text("device", out.device, "name of a device of the platform", Need::kRequired);
-    dma.text("process", out.process, "name of a process", Need::kRequired);
-    dma.choice("pattern", out.pattern, kPatterns, "order of the accesses");
-    dma.count("write_percent", out.write_percent, {0, 100}, "writes among the accesses",
-              Need::kOptional);
     dma.time("gap", out.gap, Zero::kForbidden, "from the start of an access to the next one");
     dma.time("fault_pause", out.fault_pause, Zero::kForbidden,
              "after an access that was not allowed");

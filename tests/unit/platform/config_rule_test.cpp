@@ -111,7 +111,7 @@ TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config
     CHECK(fixture.scenario_error(
               "[guest.a]\nvm = \"guest\"\nprocess = \"main\"\n"
               "access.ns = 20\n[guest.b]\nvm = \"guest\"\nprocess = \"main\"\naccess.ns = 20\n") ==
-          "s.toml:7:1: guests 'a' and 'b' both run in VM 'guest'; expected one of them");
+          "s.toml:7:1: 'guest.a' and 'guest.b' both use vm 'guest'; expected one of them");
 }
 
 TEST_CASE("scenario rules: a device has one stream", "[unit][config]") {
@@ -128,7 +128,7 @@ TEST_CASE("scenario rules: a device has one stream", "[unit][config]") {
         fixture.scenario_error("[dma.a]\ndevice = \"nic0\"\nprocess = \"main\"\n"
                                "gap.ns = 9\nfault_pause.ns = 9\n[dma.b]\ndevice = "
                                "\"nic0\"\nprocess = \"main\"\ngap.ns = 9\nfault_pause.ns = 9\n") ==
-        "s.toml:8:1: DMA streams 'a' and 'b' both use device 'nic0'; expected one of them");
+        "s.toml:8:1: 'dma.a' and 'dma.b' both use device 'nic0'; expected one of them");
 }
 
 TEST_CASE("scenario rules: every thread has its own CPU of the machine", "[unit][config]") {
