@@ -10,7 +10,8 @@ class DeviceProgram {
 public:
     virtual ~DeviceProgram() = default;
 
-    /// Runs from reset until the device has no more work.
+    /// Runs on the device's thread, with interrupts off, from reset until the device has no more
+    /// work; time passes in what it calls.
     virtual void run(DmaDeviceModule& device) = 0;
 };
 

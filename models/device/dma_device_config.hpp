@@ -8,11 +8,12 @@
 
 namespace mmusim::models {
 
-/// A device behind the IOMMU that works in the address spaces of processes.
+/// A device behind the IOMMU that works in the address spaces of processes. C is
+/// MemoryConfig::visibility().
 struct DmaDeviceConfig {
     std::string name;
     rmap::SourceId source = 0;
-    unsigned socket = 0;
+    unsigned socket = 0;         ///< whose distances its memory accesses have
     bool ats = true;             ///< has an ATC; else every access is translated by the IOMMU
     TlbConfig atc;               ///< the ATC
     unsigned max_in_flight = 1;  ///< accesses at the same time

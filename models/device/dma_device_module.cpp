@@ -2,6 +2,7 @@
 #include "models/device/dma_device_module.hpp"
 
 #include "models/tlm/guarded_process.hpp"
+#include "rmap/types/check.hpp"
 #include "rmap/types/time_rule.hpp"
 
 namespace mmusim::models {
@@ -44,6 +45,7 @@ void DmaDeviceModule::run_program_thread() {
     failure_ = run_guarded([&] {
         time_.set_interrupts(rmap::Interrupts::kOff);
         program_.run(*this);
+        at_work_ = false;
         time_.halt(Part::kIdle);
     });
 }
@@ -151,8 +153,10 @@ void DmaDeviceModule::start(Pasid pasid, VirtAddr address, Access kind,
 
 void DmaDeviceModule::receive_invalidation(tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
     const auto& message = extension_of<DeviceTlbInvalidationExtension>(trans, name());
+    MMUSIM_CHECK(message.invalidation.source == config_.device.source,
+                 "invalidations reach the device that they are meant for");
     if (message.key.time <= decided_) late_.add(decided_ - message.key.time + rmap::picoseconds(1));
-    arriving_.post(message.key, message.invalidation);
+    if (at_work_) arriving_.post(message.key, message.invalidation);
     inbox_.post(message.key, {message.invalidation, {}});
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }

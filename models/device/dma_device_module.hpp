@@ -31,7 +31,7 @@ enum class DmaResult { kStarted, kFault };
 struct DmaDeviceStats {
     std::uint64_t accesses = 0;
     std::uint64_t faults = 0;
-    std::uint64_t requests = 0;       ///< translation requests, or untranslated ones
+    std::uint64_t requests = 0;       ///< to the IOMMU: for translations, or untranslated
     std::uint64_t stale_answers = 0;  ///< answers that an invalidation overtook; asked again
     std::uint64_t invalidations = 0;
 };
@@ -45,8 +45,10 @@ struct DmaDeviceStats {
 /// link, data, limits on outstanding invalidations.
 class DmaDeviceModule final : public sc_core::sc_module {
 public:
+    /// To IommuModule::device_sockets.
     tlm_utils::simple_initiator_socket<DmaDeviceModule, 32, AtsProtocol> iommu_socket{
         "iommu_socket"};
+    /// From InvalidationQueueModule::device_sockets, also of a device without an ATC.
     tlm_utils::passthrough_target_socket<DmaDeviceModule, 32, DeviceTlbProtocol> invalidate_socket{
         "invalidate_socket"};
 
@@ -57,9 +59,9 @@ public:
     struct Config {
         DmaDeviceConfig device;
         Lookahead lookahead;
-        rmap::ActorId engine = 0;
-        rmap::ActorId atc = 0;
-        rmap::InjectedFault fault = rmap::InjectedFault::kNone;
+        rmap::ActorId engine = 0;  ///< like every actor: unique, with a row in
+        rmap::ActorId atc = 0;     ///< Topology::agent_sockets if it reaches memory
+        rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< obeys kCompleteBeforeDma
     };
 
     /// `program` and `observer` (may be null) outlive the device.
@@ -141,6 +143,7 @@ private:
     IotlbArray atc_;
     InFlightList in_flight_;
     Inbox<DeviceTlbInvalidation> arriving_;  ///< not yet applied to the ATC
+    bool at_work_ = true;                    ///< looks at the ATC again, and so at what arrives
     std::vector<Applied> applied_;           ///< by the latest look at what arrived
     rmap::Instant decided_{};                ///< latest time at which the ATC was looked at
     std::map<rmap::Pasid, rmap::MmId> labels_;

@@ -26,6 +26,15 @@ enum class FaultReason : std::uint8_t {
     kNoWritePermission = 0x85,
 };
 
+/// Of a translation request, such a fault is in the answer to the device, which could ask for the
+/// page, and is not reported to software (recoverable faults, Intel VT-d, 7). The others are of the
+/// tables that say what the device may do at all.
+constexpr bool is_recoverable(FaultReason reason) {
+    return reason == FaultReason::kDirectoryNotPresent || reason == FaultReason::kPasidNotPresent ||
+           reason == FaultReason::kFirstLevelNotPresent ||
+           reason == FaultReason::kNoWritePermission;
+}
+
 struct FaultRecord {
     rmap::SourceId source = 0;
     rmap::Pasid pasid = 0;

@@ -17,34 +17,25 @@ using rmap::QiDescriptor;
 using rmap::QiType;
 using rmap::VirtRange;
 
-namespace {
-
-/// Cores keep these as well; the queue's are the line that it fetches from, and the status.
-constexpr CacheCapacity kFetchBuffer{8, 16};
-
-}  // namespace
-
 class InvalidationQueueModule::Stages {
 public:
     explicit Stages(Completion* completion) : completion_(completion) {}
 
-    /// Stretches of one part in a row are one stage. A completion has room for a few: what comes
-    /// after that goes to the last one.
+    /// Stretches of one part in a row are one stage. What comes after as many as a completion can
+    /// tell apart goes to the last one.
     void until(Part part, Instant time) {
-        if (!stages_.empty() && (stages_.back().part == part || stages_.size() == kRoom))
+        if (!stages_.empty() &&
+            (stages_.back().part == part || stages_.size() == Completion::kStages))
             stages_.back().until = time;
         else
             stages_.push_back({part, time});
     }
     void complete(Instant at) {
-        if (!completion_) return;
         for (const auto& stage : stages_) completion_->stage(stage.part, stage.until);
         completion_->complete(at);
-        completion_ = nullptr;
     }
 
 private:
-    static constexpr std::size_t kRoom = 4;
     struct Stage {
         Part part;
         Instant until;
@@ -61,7 +52,7 @@ InvalidationQueueModule::InvalidationQueueModule(const sc_core::sc_module_name& 
       caches_(caches),
       account_(config.actor),
       time_(config.actor, config.lookahead, account_, {}),
-      memory_(this->name(), time_, kFetchBuffer),
+      memory_(this->name(), time_, {config.iommu.queue_lines, config.iommu.queue_lines}),
       events_(config.actor, observers) {
     core_sockets.register_b_transport(this, &InvalidationQueueModule::receive_doorbell);
     SC_HAS_PROCESS(InvalidationQueueModule);
@@ -69,6 +60,11 @@ InvalidationQueueModule::InvalidationQueueModule(const sc_core::sc_module_name& 
     sensitive << inbox_.arrival_event();
     dont_initialize();
     SC_THREAD(execute_thread);
+}
+
+void InvalidationQueueModule::end_of_elaboration() {
+    MMUSIM_CHECK(static_cast<std::size_t>(device_sockets.size()) == config_.devices.size(),
+                 "device_sockets are bound to all devices of the configuration");
 }
 
 // ---- the tail register: a home ----
@@ -126,13 +122,14 @@ void InvalidationQueueModule::execute(const Doorbell& doorbell) {
     ++stats_.doorbells;
     Stages stages(doorbell.write_back);
     stages.until(Part::kIommuQueue, time_.local_now());
-    Instant visible{};
     while (head_ != doorbell.tail) {
         const auto descriptor = fetch(doorbell);
-        stages.until(Part::kIommuQueue, time_.local_now());
+        // While devices are at work, fetching costs nobody anything.
+        stages.until(outstanding_.empty() ? Part::kIommuQueue : Part::kAtc, time_.local_now());
         const VirtRange range = descriptor.range();
         const bool wait = descriptor.type() == QiType::kInvalidationWait;  // has no PASID
         const std::uint64_t next = (head_ + QiDescriptor::kBytes) % size;
+        MMUSIM_CHECK(wait || next != doorbell.tail, "a submission ends with a wait descriptor");
         ++stats_.descriptors;
         events_.emit(time_.local_now(), doorbell.operation, Event::kIommuDescriptor,
                      {index(), static_cast<std::uint64_t>(descriptor.type()),
@@ -152,16 +149,15 @@ void InvalidationQueueModule::execute(const Doorbell& doorbell) {
                     await_devices();
                     stages.until(Part::kAtc, time_.local_now());
                 }
-                visible = write_status(descriptor, doorbell) + time_.visibility();
-                if (next == doorbell.tail) stages.complete(visible);
+                if (const Instant stored = write_status(descriptor, doorbell);
+                    next == doorbell.tail)
+                    stages.complete(stored + time_.visibility());
                 break;
             default:
                 MMUSIM_CHECK(false, "the queue holds descriptors of known types");
         }
         head_ = next;
     }
-    // The last wait descriptor was not the last of all: its status may be visible long since.
-    stages.complete(rmap::max(visible, time_.local_now() + time_.visibility()));
 }
 
 void InvalidationQueueModule::invalidate_caches(const QiDescriptor& descriptor,
@@ -187,14 +183,10 @@ void InvalidationQueueModule::invalidate_device(const QiDescriptor& descriptor,
         return d.source == descriptor.device();
     });
     MMUSIM_CHECK(device != devices.end(), "a device TLB invalidation names a device of the unit");
-    ++stats_.device_tlb;
     auto& sent = outstanding_.emplace_back(time_);
-    sent.source = device->source;
-    sent.invalidation = {doorbell.operation, descriptor.pasid(), descriptor.range(),
+    sent.invalidation = {doorbell.operation, device->source, descriptor.pasid(), descriptor.range(),
                          &sent.completion};
-    const auto& range = sent.invalidation.range;
-    events_.emit(time_.local_now(), doorbell.operation, Event::kAtsInvalidateRequest,
-                 {sent.source, sent.invalidation.pasid, range.start.value, range.end.value});
+    emit(Event::kAtsInvalidateRequest, sent.invalidation);
     PayloadPool<DeviceTlbInvalidationExtension>::Loan loan(pool_);
     loan.extension().key = time_.next_key(time_.local_now() + device->link);
     loan.extension().invalidation = sent.invalidation;
@@ -207,11 +199,15 @@ void InvalidationQueueModule::invalidate_device(const QiDescriptor& descriptor,
 void InvalidationQueueModule::await_devices() {
     for (auto& sent : outstanding_) {
         time_.await(sent.completion, Part::kAtc);
-        const auto& range = sent.invalidation.range;
-        events_.emit(time_.local_now(), sent.invalidation.operation, Event::kAtsInvalidateDone,
-                     {sent.source, sent.invalidation.pasid, range.start.value, range.end.value});
+        emit(Event::kAtsInvalidateDone, sent.invalidation);
     }
     outstanding_.clear();
+}
+
+void InvalidationQueueModule::emit(Event event, const DeviceTlbInvalidation& invalidation) {
+    events_.emit(time_.local_now(), invalidation.operation, event,
+                 {invalidation.source, invalidation.pasid, invalidation.range.start.value,
+                  invalidation.range.end.value});
 }
 
 /// Returns when the store was serialised.

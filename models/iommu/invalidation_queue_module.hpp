@@ -22,7 +22,7 @@
 
 namespace mmusim::models {
 
-/// What the queue demands of the unit's caches.
+/// What the queue demands of the unit's caches: one invalidation at a time.
 struct IommuInvalidation {
     enum class Kind { kIotlb, kPasidCache };
 
@@ -37,8 +37,9 @@ class IommuCaches {
 public:
     virtual ~IommuCaches() = default;
 
-    /// The invalidation takes effect at the key's time and is done when everything in flight that
-    /// began before has drained.
+    /// Called by the queue's thread. The invalidation takes effect at the key's time, at least a
+    /// tick ahead, and is done when every walk and every access that began before it and may use
+    /// what it is about is over.
     virtual void post_invalidation(const EffectKey& key, const IommuInvalidation& invalidation) = 0;
 };
 
@@ -51,7 +52,6 @@ struct IommuDevice {
 struct InvalidationQueueStats {
     std::uint64_t doorbells = 0;
     std::uint64_t descriptors = 0;
-    std::uint64_t device_tlb = 0;  ///< of them, those sent to devices
     std::uint64_t waits = 0;
 };
 
@@ -62,10 +62,11 @@ struct InvalidationQueueStats {
 /// Does not model: queue errors, interrupts of wait descriptors, other descriptor types.
 class InvalidationQueueModule final : public sc_core::sc_module {
 public:
-    /// Cores.
+    /// Cores, in any order: from CoreModule::doorbell_socket.
     tlm_utils::multi_passthrough_target_socket<InvalidationQueueModule, 32, DoorbellProtocol>
         core_sockets{"core_sockets"};
-    /// Devices, in the order of Config::devices.
+    /// To DmaDeviceModule::invalidate_socket, in the order of Config::devices, which is checked.
+    /// Devices without an ATC are bound as well.
     tlm_utils::multi_passthrough_initiator_socket<InvalidationQueueModule, 32, DeviceTlbProtocol>
         device_sockets{"device_sockets"};
     tlm_utils::simple_initiator_socket<InvalidationQueueModule> memory_socket{"memory_socket"};
@@ -94,6 +95,7 @@ private:
 
     void receive_doorbell(int id, tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     void take_doorbells_method();
+    void end_of_elaboration() override;
     void execute_thread();
     Doorbell next_doorbell();
     void execute(const Doorbell& doorbell);
@@ -101,6 +103,7 @@ private:
     void invalidate_caches(const rmap::QiDescriptor& descriptor, const Doorbell& doorbell);
     void invalidate_device(const rmap::QiDescriptor& descriptor, const Doorbell& doorbell);
     void await_devices();
+    void emit(rmap::Event event, const DeviceTlbInvalidation& invalidation);
     rmap::Instant write_status(const rmap::QiDescriptor& descriptor, const Doorbell& doorbell);
     std::uint64_t read(rmap::PhysAddr address, const Doorbell& doorbell);
     std::uint64_t index() const { return head_ / rmap::QiDescriptor::kBytes; }
@@ -108,7 +111,6 @@ private:
     /// A device TLB invalidation that is not known to be complete.
     struct Outstanding {
         explicit Outstanding(ThreadTime& time) : completion(time) {}
-        rmap::SourceId source = 0;
         DeviceTlbInvalidation invalidation;
         rmap::Completion completion;
     };

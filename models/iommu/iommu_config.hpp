@@ -6,15 +6,16 @@
 
 namespace mmusim::models {
 
-/// A remapping unit like those of Intel VT-d in scalable mode.
+/// A remapping unit like those of Intel VT-d in scalable mode. C is MemoryConfig::visibility().
 struct IommuConfig {
-    unsigned socket = 0;
+    unsigned socket = 0;           ///< whose distances its memory accesses have
     TlbConfig iotlb;               ///< lookup and fill are the unit's own time per request
     TlbGeometry walk_cache;        ///< level-2 entries of first-level tables; no entries: none
     TlbGeometry pasid_cache;       ///< PASID-table entries, by device and PASID
-    WalkerConfig walker;           ///< first-level walks
+    WalkerConfig walker;           ///< `level` is of first-level tables only
     unsigned walkers = 1;          ///< requests that are walked for at the same time
     unsigned queue_entries = 256;  ///< descriptors of the invalidation queue, a power of two
+    unsigned queue_lines = 16;     ///< that the queue keeps: of descriptors and of status words
     unsigned fault_records = 8;    ///< fault recording registers
 
     rmap::Duration doorbell_write{};          ///< tail-register write, on the core

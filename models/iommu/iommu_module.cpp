@@ -19,10 +19,7 @@ using rmap::VirtRange;
 namespace {
 
 /// A walk may turn out to be of a 2 MiB page, and it goes through the table of that region.
-VirtRange region_of(VirtAddr address) {
-    constexpr unsigned kLargeOrder = 9;
-    return rmap::aligned_pages(address, kLargeOrder);
-}
+VirtRange region_of(VirtAddr address) { return rmap::aligned_pages(address, rmap::kLargeOrder); }
 
 bool concerns(const IommuInvalidation& invalidation, rmap::Pasid pasid, const VirtRange& pages) {
     return invalidation.pasid == pasid && invalidation.range.overlaps(pages);
@@ -103,10 +100,12 @@ void IommuModule::serve(const DmaRequest& request) {
     const bool untranslated = request.kind == DmaRequest::Kind::kUntranslated;
     ++(untranslated ? stats_.untranslated : stats_.translation_requests);
     const auto* known = pasid_cache_.lookup(request.source, request.pasid);
-    const auto* hit = iotlb_.lookup(rmap::page_of(request.address), request.pasid, request.access);
-    if (hit && known && (untranslated || known->device_tlb)) {
-        answer(request, FaultReason::kNone, *hit);
-        return;
+    if (known && (untranslated || known->device_tlb)) {
+        const auto page = rmap::page_of(request.address);
+        if (const auto* hit = iotlb_.lookup(page, request.pasid, request.access)) {
+            answer(request, FaultReason::kNone, *hit);
+            return;
+        }
     }
     waiting_.push_back(request);
     start_walks();
@@ -130,49 +129,42 @@ void IommuModule::start_walks() {
 }
 
 void IommuModule::serve(const WalkReport& report) {
-    const Walk walk = std::move(*walks_[report.walker]);
+    const Walk walk = *walks_[report.walker];
     walks_[report.walker].reset();
     fill(walk, report.result);
     const Instant end = answer(walk.request, report.result.reason, report.result.translation);
-
-    std::vector<Draining> drained;
-    for (auto& waiting : draining_) {
-        if (!waiting.walkers[report.walker]) continue;
-        waiting.walkers[report.walker] = false;
-        waiting.until = rmap::max(waiting.until, end);
+    if (walk.overtaken) {
+        --draining_->walks;
+        draining_->until = rmap::max(draining_->until, end);
+        end_invalidation_when_drained();
     }
-    const auto none_left = [](const Draining& d) {
-        return std::find(d.walkers.begin(), d.walkers.end(), true) == d.walkers.end();
-    };
-    const auto done = std::stable_partition(draining_.begin(), draining_.end(),
-                                            [&](const Draining& d) { return !none_left(d); });
-    std::move(done, draining_.end(), std::back_inserter(drained));
-    draining_.erase(done, draining_.end());
-    for (auto& d : drained) drain(std::move(d));
     start_walks();
+}
+
+/// Whether what a walk has read may be what the invalidation under way is about.
+bool IommuModule::doubtful(const Walk& walk, IommuInvalidation::Kind kind, const VirtRange& pages,
+                           Instant oldest_read) const {
+    return walk.overtaken && draining_->invalidation.kind == kind &&
+           draining_->invalidation.range.overlaps(pages) && oldest_read <= draining_->effect;
 }
 
 /// Caches what the walk has found, except what an invalidation on its way has made doubtful.
 void IommuModule::fill(const Walk& walk, const DmaWalkResult& result) {
     using Kind = IommuInvalidation::Kind;
-    const auto overtaken = [&](Kind kind, const VirtRange& pages, Instant oldest_read) {
-        return std::any_of(walk.overtaken.begin(), walk.overtaken.end(), [&](const Overtaken& o) {
-            return o.kind == kind && o.range.overlaps(pages) && oldest_read <= o.at;
-        });
-    };
     const DmaRequest& request = walk.request;
     if (const auto& entry = result.pasid_entry)
-        if (!overtaken(Kind::kPasidCache, rmap::kAllAddresses, entry->oldest_read))
+        if (!doubtful(walk, Kind::kPasidCache, rmap::kAllAddresses, entry->oldest_read))
             pasid_cache_.insert(request.source, request.pasid, *entry);
     if (const auto& table = result.page_table)
-        if (!overtaken(Kind::kIotlb, region_of(request.address), table->oldest_read))
+        if (!doubtful(walk, Kind::kIotlb, region_of(request.address), table->oldest_read))
             walk_cache_.insert(request.pasid, request.address, *table);
     if (result.reason != FaultReason::kNone) return;
     const auto page = rmap::page_of(request.address);
-    if (overtaken(Kind::kIotlb, pages_of(page, result.translation), result.translation.oldest_read))
+    const Translation& translation = result.translation;
+    if (doubtful(walk, Kind::kIotlb, pages_of(page, translation), translation.oldest_read))
         ++stats_.discarded;
     else
-        iotlb_.insert(page, request.pasid, result.translation);
+        iotlb_.insert(page, request.pasid, translation);
 }
 
 /// Returns when the request is over as far as the IOMMU is concerned.
@@ -182,11 +174,9 @@ Instant IommuModule::answer(const DmaRequest& request, FaultReason reason,
     const bool permitted = reason == FaultReason::kNone;
     *request.answer = {permitted, translation, now};
     request.answered->complete(now + link_of(request.source));
-    if (request.kind == DmaRequest::Kind::kTranslation) return now;
-    if (!permitted) {
-        record_fault(request, reason);
-        return now;
-    }
+    const bool translation_only = request.kind == DmaRequest::Kind::kTranslation;
+    if (!permitted && !(translation_only && is_recoverable(reason))) record_fault(request, reason);
+    if (!permitted || translation_only) return now;
     transfers_.erase(std::remove_if(transfers_.begin(), transfers_.end(),
                                     [&](const Transfer& t) { return t.end <= now; }),
                      transfers_.end());
@@ -207,49 +197,48 @@ void IommuModule::record_fault(const DmaRequest& request, FaultReason reason) {
 // ---- invalidation ----
 
 void IommuModule::serve(const IommuInvalidation& invalidation) {
+    MMUSIM_CHECK(!draining_, "the queue awaits an invalidation before it starts another");
     const Instant now = kernel_now();
-    const bool iotlb = invalidation.kind == IommuInvalidation::Kind::kIotlb;
-    Draining draining{invalidation, 0, std::vector<bool>(walkers_.size()), now};
-    if (iotlb) {
-        draining.entries = iotlb_.invalidate(invalidation.pasid, invalidation.range, now);
+    draining_ = Draining{invalidation, now, 0, 0, now};
+    if (invalidation.kind == IommuInvalidation::Kind::kIotlb) {
+        draining_->entries = iotlb_.invalidate(invalidation.pasid, invalidation.range, now);
         walk_cache_.invalidate(invalidation.pasid, invalidation.range, now);
-        for (const auto& transfer : transfers_)
-            if (concerns(invalidation, transfer.pasid, transfer.pages))
-                draining.until = rmap::max(draining.until, transfer.end);
     } else {
-        draining.entries = pasid_cache_.invalidate(invalidation.pasid, now);
+        draining_->entries = pasid_cache_.invalidate(invalidation.pasid, now);
     }
-    for (std::size_t n = 0; n < walks_.size(); ++n) {
-        if (!walks_[n]) continue;
-        const DmaRequest& request = walks_[n]->request;
+    for (const auto& transfer : transfers_)
+        if (concerns(invalidation, transfer.pasid, transfer.pages))
+            draining_->until = rmap::max(draining_->until, transfer.end);
+    for (auto& walk : walks_) {
+        if (!walk) continue;
+        const DmaRequest& request = walk->request;
         if (!concerns(invalidation, request.pasid, region_of(request.address))) continue;
-        walks_[n]->overtaken.push_back({now, invalidation.kind, invalidation.range});
-        draining.walkers[n] = true;
+        walk->overtaken = true;
+        ++draining_->walks;
     }
-    if (std::find(draining.walkers.begin(), draining.walkers.end(), true) == draining.walkers.end())
-        drain(std::move(draining));
-    else
-        draining_.push_back(std::move(draining));
+    end_invalidation_when_drained();
 }
 
-void IommuModule::drain(Draining&& draining) {
-    const Drained drained{draining.invalidation, draining.entries};
-    if (draining.until <= kernel_now())
-        serve(drained);
+/// Accesses that the last walks have answered may be under way still.
+void IommuModule::end_invalidation_when_drained() {
+    if (draining_->walks > 0) return;
+    if (draining_->until <= kernel_now())
+        serve(Drained{});
     else
-        inbox_.post({draining.until, config_.home, ++sequence_}, drained);
+        inbox_.post({draining_->until, config_.home, ++sequence_}, Drained{});
 }
 
-void IommuModule::serve(const Drained& drained) {
-    const auto& invalidation = drained.invalidation;
+void IommuModule::serve(const Drained&) {
+    const auto& invalidation = draining_->invalidation;
     if (invalidation.kind == IommuInvalidation::Kind::kIotlb)
         events_.emit(kernel_now(), invalidation.operation, Event::kIotlbInvalidated,
                      {invalidation.pasid, invalidation.range.start.value,
-                      invalidation.range.end.value, drained.entries});
+                      invalidation.range.end.value, draining_->entries});
     else
         events_.emit(kernel_now(), invalidation.operation, Event::kPasidCacheInvalidated,
-                     {invalidation.pasid, drained.entries});
+                     {invalidation.pasid, draining_->entries});
     invalidation.done->complete(kernel_now());
+    draining_.reset();
 }
 
 }  // namespace mmusim::models

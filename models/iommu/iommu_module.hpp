@@ -24,7 +24,7 @@ struct IommuStats {
     std::uint64_t walks = 0;
     std::uint64_t queued = 0;     ///< requests that found every walker busy
     std::uint64_t discarded = 0;  ///< walks whose result an invalidation kept out of the IOTLB
-    std::uint64_t faults = 0;     ///< untranslated requests that were refused
+    std::uint64_t faults = 0;  ///< that were reported, whether there was room for a record or not
 };
 
 /// Models: a remapping unit of Intel VT-d in scalable mode (rev. 3.0): first-level translation of
@@ -39,7 +39,7 @@ struct IommuStats {
 class IommuModule final : public sc_core::sc_module, private IommuCaches {
 public:
     InvalidationQueueModule queue;
-    /// Devices, in any order.
+    /// From DmaDeviceModule::iommu_socket, in any order.
     tlm_utils::multi_passthrough_target_socket<IommuModule, 32, AtsProtocol> device_sockets{
         "device_sockets"};
 
@@ -47,6 +47,7 @@ public:
         IommuConfig iommu;
         Lookahead lookahead;
         std::vector<IommuDevice> devices;  ///< in the order in which queue.device_sockets are bound
+        // Unique among all actors; queue and walkers have rows in Topology::agent_sockets.
         rmap::ActorId home = 0;
         rmap::ActorId queue = 0;
         rmap::ActorId first_walker = 0;  ///< walker n is actor first_walker + n
@@ -85,28 +86,22 @@ private:
         std::size_t walker = 0;
         DmaWalkResult result;
     };
-    /// An invalidation that waits for what was in flight when it took effect.
-    struct Draining {
-        IommuInvalidation invalidation;
-        std::uint64_t entries = 0;  ///< dropped
-        std::vector<bool> walkers;  ///< whose walks it waits for
-        rmap::Instant until{};      ///< end of the accesses known so far
-    };
-    struct Drained {
-        IommuInvalidation invalidation;
-        std::uint64_t entries = 0;
-    };
+    /// The invalidation under way is over.
+    struct Drained {};
     using Message = std::variant<DmaRequest, WalkReport, IommuInvalidation, Drained>;
 
-    /// An invalidation that took effect while a walk that it concerns was under way.
-    struct Overtaken {
-        rmap::Instant at;
-        IommuInvalidation::Kind kind{};
-        rmap::VirtRange range;
+    /// An invalidation that has taken effect and waits for what was in flight then. There is one at
+    /// a time.
+    struct Draining {
+        IommuInvalidation invalidation;
+        rmap::Instant effect;
+        std::uint64_t entries = 0;  ///< dropped
+        unsigned walks = 0;         ///< that it waits for
+        rmap::Instant until{};      ///< end of the accesses known so far
     };
     struct Walk {
         DmaRequest request;
-        std::vector<Overtaken> overtaken;
+        bool overtaken = false;  ///< the invalidation under way waits for it
     };
     /// An untranslated access under way.
     struct Transfer {
@@ -125,11 +120,13 @@ private:
     void serve(const Drained& drained);
 
     void start_walks();
+    bool doubtful(const Walk& walk, IommuInvalidation::Kind kind, const rmap::VirtRange& pages,
+                  rmap::Instant oldest_read) const;
     void fill(const Walk& walk, const DmaWalkResult& result);
     rmap::Instant answer(const DmaRequest& request, FaultReason reason,
                          const Translation& translation);
     void record_fault(const DmaRequest& request, FaultReason reason);
-    void drain(Draining&& draining);
+    void end_invalidation_when_drained();
     rmap::Duration link_of(rmap::SourceId source) const;
 
     const Config config_;
@@ -143,7 +140,7 @@ private:
     std::uint64_t sequence_ = 0;
     std::deque<DmaRequest> waiting_;          ///< for a walker, in the order of their arrival
     std::vector<std::optional<Walk>> walks_;  ///< by walker; none: it is idle
-    std::vector<Draining> draining_;
+    std::optional<Draining> draining_;
     std::vector<Transfer> transfers_;
     IommuStats stats_;
 };

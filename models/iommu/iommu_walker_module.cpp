@@ -17,7 +17,7 @@ using rmap::VtdTables;
 IommuWalkerModule::IommuWalkerModule(const sc_core::sc_module_name& name, const Config& config,
                                      Report report)
     : sc_module(name),
-      page_walker("page_walker", config.walker),
+      page_walker("page_walker", {{}, config.walker.level}),
       config_(config),
       report_(std::move(report)),
       account_(config.actor),
@@ -79,6 +79,7 @@ FaultReason IommuWalkerModule::find_pasid_entry(const DmaRequest& request, Pasid
 DmaWalkResult IommuWalkerModule::translate(const DmaWalk& walk) {
     const DmaRequest& request = walk.request;
     DmaWalkResult result;
+    time_.advance(config_.walker.start, Part::kUser);
     PasidEntry entry;
     if (walk.pasid_entry)
         entry = *walk.pasid_entry;

@@ -12,7 +12,9 @@ using rmap::VirtRange;
 const Translation* IotlbArray::lookup(PageNumber page, Pasid pasid, Access access) {
     ++stats_.lookups;
     const Translation* found = small_.find(page.value, {page.value, pasid});
-    if (!found) found = large_.find(page.value >> kLargeShift, {page.value >> kLargeShift, pasid});
+    if (!found)
+        found =
+            large_.find(page.value >> rmap::kLargeOrder, {page.value >> rmap::kLargeOrder, pasid});
     const bool usable = found && (access == Access::kRead || (found->writable && found->dirty));
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
@@ -20,7 +22,8 @@ const Translation* IotlbArray::lookup(PageNumber page, Pasid pasid, Access acces
 
 void IotlbArray::insert(PageNumber page, Pasid pasid, const Translation& translation) {
     if (translation.large)
-        large_.insert(page.value >> kLargeShift, {page.value >> kLargeShift, pasid}, translation);
+        large_.insert(page.value >> rmap::kLargeOrder, {page.value >> rmap::kLargeOrder, pasid},
+                      translation);
     else
         small_.insert(page.value, {page.value, pasid}, translation);
 }
@@ -41,7 +44,8 @@ std::uint64_t IotlbArray::invalidate(Pasid pasid, const VirtRange& range, Instan
         return erased;
     };
     const std::uint64_t erased =
-        drop(small_, first, last) + drop(large_, first >> kLargeShift, last >> kLargeShift);
+        drop(small_, first, last) +
+        drop(large_, first >> rmap::kLargeOrder, last >> rmap::kLargeOrder);
     stats_.invalidated += erased;
     return erased;
 }

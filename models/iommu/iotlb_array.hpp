@@ -15,9 +15,7 @@ namespace mmusim::models {
 
 /// The pages that a translation of `page` is for.
 inline rmap::VirtRange pages_of(rmap::PageNumber page, const Translation& translation) {
-    const std::uint64_t size = rmap::kPageSize << (translation.large ? 9 : 0);
-    const rmap::VirtAddr start{rmap::address_of(page).value & ~(size - 1)};
-    return {start, start + size};
+    return rmap::aligned_pages(rmap::address_of(page), translation.large ? rmap::kLargeOrder : 0);
 }
 
 /// Translations tagged by PASID, 4 KiB and 2 MiB pages in arrays of their own: the IOTLB of an
@@ -48,8 +46,6 @@ private:
         }
     };
     using Array = SetAssociative<Key, Translation>;
-
-    static constexpr unsigned kLargeShift = 9;  ///< 512 small pages
 
     Array small_;
     Array large_;

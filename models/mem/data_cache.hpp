@@ -19,7 +19,12 @@ public:
     };
 
     explicit DataCache(const CacheCapacity& capacity)
-        : l1_(capacity.l1_lines, kL1Ways), l2_(capacity.l2_lines, kL2Ways) {}
+        : l1_(capacity.l1_lines, kL1Ways),
+          l2_(capacity.l2_lines, kL2Ways),
+          keeps_lines_(capacity.l2_lines != 0) {}
+
+    /// Whether a line may stay here after its use; if not, no write has to invalidate it.
+    bool keeps_lines() const { return keeps_lines_; }
 
     /// Looks the line up and makes it most recently used, up to date until `seen_until`.
     Held use(rmap::LineNumber line, rmap::Instant seen_until) {
@@ -43,6 +48,7 @@ private:
     SetAssociative<rmap::LineNumber, rmap::Instant> l1_;
     SetAssociative<rmap::LineNumber, rmap::Instant> l2_;
     SetAssociative<rmap::LineNumber, rmap::Instant> seen_{kSeenLines, 16};
+    const bool keeps_lines_;
 };
 
 }  // namespace mmusim::models

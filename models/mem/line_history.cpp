@@ -30,7 +30,7 @@ void LineHistory::append(unsigned word, Instant time, ActorId actor, const Word&
     ops_.push_back({time, actor, word, value});
 }
 
-void LineHistory::add_reader(Instant time, ActorId actor, Instant settled) {
+void LineHistory::note_read(Instant time, ActorId actor) {
     if (newest_read.actor == actor) {
         newest_read.time = rmap::max(newest_read.time, time);
     } else if (time >= newest_read.time) {
@@ -39,7 +39,9 @@ void LineHistory::add_reader(Instant time, ActorId actor, Instant settled) {
     } else {
         other_read = {rmap::max(other_read.time, time), actor};
     }
+}
 
+void LineHistory::add_sharer(Instant time, ActorId actor, Instant settled) {
     constexpr std::size_t kFoldAt = 16;
     if (reads_.size() >= kFoldAt)
         reads_.erase(std::remove_if(reads_.begin(), reads_.end(),

@@ -54,11 +54,14 @@ public:
     /// Set-up, before time begins.
     void set_base(unsigned word, const rmap::Word& value) { base_[word] = value; }
 
-    /// A load at `time`. `settled` as above.
-    void add_reader(rmap::Instant time, rmap::ActorId actor, rmap::Instant settled);
+    /// A load at `time`.
+    void note_read(rmap::Instant time, rmap::ActorId actor);
 
-    /// Readers other than `writer` since the last store by the owner that the owner knows of at
-    /// `now`; forgets them. Each reader is given to `f` at most once, in no particular order.
+    /// The line stays with the reader of a load at `time`. `settled` as above.
+    void add_sharer(rmap::Instant time, rmap::ActorId actor, rmap::Instant settled);
+
+    /// Sharers other than `writer` since the last store by the owner that the owner knows of at
+    /// `now`; forgets them. Each is given to `f` at most once, in no particular order.
     template <class F>
     void take_sharers(rmap::ActorId writer, rmap::Instant now, rmap::Duration visibility, F&& f) {
         for (const auto actor : old_readers_)

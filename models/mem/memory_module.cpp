@@ -103,7 +103,8 @@ void MemoryModule::load(CoherenceExtension& access, PhysAddr address) {
                               : line.visible_until(reader, now, visibility_);
     access.word = line.value(word_of(address), until);
     access.read_at = now;
-    line.add_reader(now, reader, settled());
+    line.note_read(now, reader);
+    if (access.cache->keeps_lines()) line.add_sharer(now, reader, settled());
 
     const auto held = access.cache->use(rmap::line_of(address), until);
     const auto writer = line.foreign_write(reader, held.seen_until, until);
@@ -138,7 +139,8 @@ Word MemoryModule::write(LineHistory& line, PhysAddr address, Instant at, ActorI
 bool MemoryModule::lock_as_owner(CoherenceExtension& access, LineHistory& line, PhysAddr address) {
     ThreadTime& time = *access.time;
     const Instant now = time.local_now();
-    if (line.owner != time.actor() || line.busy_until > now || now <= line.last_serialised)
+    if (line.owner != time.actor() || !access.cache->keeps_lines() || line.busy_until > now ||
+        now <= line.last_serialised)
         return false;
     if (!broken(TimeRule::kOwnerFastPath))
         for (const Instant arrival : line.arrivals)

@@ -28,9 +28,10 @@ struct MemoryStats {
 /// bandwidth of DRAM and of the mesh, several lookaheads by distance (time-model rule 6).
 class MemoryModule final : public sc_core::sc_module {
 public:
-    /// Cores and walkers. Payload: 8 aligned bytes; TLM_READ_COMMAND for a load,
-    /// TLM_WRITE_COMMAND for a locked instruction (the operation is in the extension). May wait
-    /// through the initiator's time; on return the annotated delay is local time - kernel time.
+    /// Cores, walkers, invalidation queues and devices. Payload: 8 aligned bytes; TLM_READ_COMMAND
+    /// for a load, TLM_WRITE_COMMAND for a locked instruction (the operation is in the extension).
+    /// May wait through the initiator's time; on return the annotated delay is local time - kernel
+    /// time.
     tlm_utils::multi_passthrough_target_socket<MemoryModule> initiator_sockets{"initiator_sockets"};
 
     MemoryModule(const sc_core::sc_module_name& name, const MemoryConfig& config,

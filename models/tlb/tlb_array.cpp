@@ -18,7 +18,7 @@ const Translation* TlbArray::find(Array& array, std::uint64_t page, TlbTag tag) 
 const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) {
     ++stats_.lookups;
     const Translation* found = find(small_, page.value, tag);
-    if (!found) found = find(large_, page.value >> kLargeShift, tag);
+    if (!found) found = find(large_, page.value >> rmap::kLargeOrder, tag);
     const bool usable = found && (access == Access::kRead || (found->writable && found->dirty));
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
@@ -27,7 +27,8 @@ const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) 
 void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translation) {
     if (translation.global) tag = {kGlobal, tag.vm()};
     if (translation.large)
-        large_.insert(page.value >> kLargeShift, {page.value >> kLargeShift, tag}, translation);
+        large_.insert(page.value >> rmap::kLargeOrder, {page.value >> rmap::kLargeOrder, tag},
+                      translation);
     else
         small_.insert(page.value, {page.value, tag}, translation);
 }
@@ -39,7 +40,7 @@ std::uint64_t TlbArray::invalidate_page(PageNumber page, Pcid pcid, Globals glob
             return key.page == number && key.tag.vm() == 0 && (key.tag.pcid() == pcid || global);
         };
     };
-    const std::uint64_t large = page.value >> kLargeShift;
+    const std::uint64_t large = page.value >> rmap::kLargeOrder;
     return small_.erase_in_set(page.value, in(page.value)) + large_.erase_in_set(large, in(large));
 }
 

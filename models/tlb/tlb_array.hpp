@@ -66,7 +66,6 @@ private:
     using Array = SetAssociative<Key, Translation>;
 
     static constexpr rmap::Pcid kGlobal = 0xffff;  ///< PCIDs have 12 bits
-    static constexpr unsigned kLargeShift = 9;     ///< 512 small pages
 
     static const Translation* find(Array& array, std::uint64_t page, TlbTag tag);
     enum class Globals { kKept, kDropped };

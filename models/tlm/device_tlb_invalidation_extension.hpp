@@ -12,6 +12,7 @@ namespace mmusim::models {
 /// An ATS invalidate request (PCI Express 5.0, 10.3).
 struct DeviceTlbInvalidation {
     rmap::OperationId operation = 0;
+    rmap::SourceId source = 0;  ///< the device that it is meant for
     rmap::Pasid pasid = 0;
     rmap::VirtRange range;
     rmap::Completion* completion = nullptr;  ///< of the IOMMU: the device's answer is back

@@ -16,11 +16,11 @@ class ThreadTime;
 
 /// Side-band of one translation request; the payload's address is the virtual address.
 ///   operation   in   that caused the access
-///   access      in   written by the core
+///   access      in   written by who asks: a core, or a walker of an IOMMU
 ///   pcid, root  in   CR3: the core's or, of a guest, the guest's own, with a root in its memory
 ///   vm          in   the guest whose virtual address it is; 0 = none, and no second stage
 ///   ept_root    in   root of the second stage; used with `vm` only
-///   time, cache in   the core's local time and lines: a walk reads memory in its name
+///   time, cache in   its local time and lines: a walk reads memory in its name
 ///   part        in   what the time of a walk's reads goes to
 ///   known_table in   the page table, from a paging-structure cache: the walk is of its entry only
 ///   translation out  written by whoever answers; meaningful only without a fault

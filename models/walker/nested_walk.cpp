@@ -7,13 +7,12 @@ using rmap::Access;
 using rmap::EptEntry;
 using rmap::FrameNumber;
 using rmap::Instant;
+using rmap::kLargePages;
 using rmap::PageNumber;
 using rmap::PhysAddr;
 using rmap::Word;
 
 namespace {
-
-constexpr std::uint64_t kSmallPerLarge = 512;
 
 bool allows(EptEntry entry, Access access) {
     return entry.raw() & (access == Access::kWrite ? EptEntry::kWrite : EptEntry::kRead);
@@ -77,23 +76,23 @@ std::optional<Translation> walk_second_stage(PhysAddr root, rmap::GuestPhysAddr 
 }
 
 PhysAddr physical(rmap::GuestPhysAddr address, const Translation& leaf) {
-    const std::uint64_t size = leaf.large ? kSmallPerLarge * rmap::kPageSize : rmap::kPageSize;
+    const std::uint64_t size = leaf.large ? rmap::kLargeSize : rmap::kPageSize;
     return rmap::address_of(leaf.frame) + address.value % size;
 }
 
 FrameNumber guest_frame(PageNumber page, const Translation& first) {
-    return first.large ? first.frame + page.value % kSmallPerLarge : first.frame;
+    return first.large ? first.frame + page.value % kLargePages : first.frame;
 }
 
 Translation combine(PageNumber page, const Translation& first, const Translation& second) {
     Translation both = second;
     both.large = first.large && second.large;
     if (second.large && !both.large)
-        both.frame = second.frame + guest_frame(page, first).value % kSmallPerLarge;
+        both.frame = second.frame + guest_frame(page, first).value % kLargePages;
     both.writable = first.writable && second.writable;
     both.dirty = first.dirty && second.dirty;
     both.global = first.global;
-    both.oldest_read = rmap::min(first.oldest_read, second.read_at);
+    both.oldest_read = first.oldest_read;
     return both;
 }
 

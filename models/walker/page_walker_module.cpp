@@ -39,6 +39,7 @@ Word PageWalkerModule::access(PhysAddr at, const rmap::PhysMemPort::Apply* apply
         *memory_socket.operator->(), {request.operation, request.time, request.cache, request.part},
         at, apply, delay);
     read_at_ = result.at;
+    if (!oldest_read_) oldest_read_ = result.at;
     return result.word;
 }
 
@@ -47,6 +48,7 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
     FrameNumber table = rmap::frame_of(request.root);
     unsigned level = rmap::kPageTableLevels;
     request.page_table = request.known_table;
+    oldest_read_.reset();
     if (request.known_table) {
         table = request.known_table->frame;
         level = 1;
@@ -62,7 +64,6 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
         delay += to_sc_time(config_.level);
         const Word word = access(at, nullptr, request, delay);
         ++stats_.reads;
-        if (level == rmap::kPageTableLevels) oldest_read_ = read_at_;
         const Pte entry(word.value);
         if (!entry.present()) return Fault::kNotPresent;
         if (level == 1 || (level == 2 && entry.huge())) {
@@ -71,7 +72,7 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
             return final_stage(address, request, delay);
         }
         table = entry.frame();
-        if (level == 2) request.page_table = WalkedTable{table, oldest_read_};
+        if (level == 2) request.page_table = WalkedTable{table, *oldest_read_};
     }
     return Fault::kNotPresent;
 }
@@ -108,7 +109,7 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
     result.large = level == 2;
     result.global = entry.global();
     result.read_at = read_at;
-    result.oldest_read = oldest_read_;
+    result.oldest_read = *oldest_read_;
     return Fault::kNone;
 }
 

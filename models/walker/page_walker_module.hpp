@@ -60,8 +60,8 @@ private:
 
     const WalkerConfig config_;
     MemoryAccesses accesses_{name()};
-    rmap::Instant read_at_{};      ///< when the last entry was read
-    rmap::Instant oldest_read_{};  ///< when the first entry of the walk was read
+    rmap::Instant read_at_{};                   ///< when the last entry was read
+    std::optional<rmap::Instant> oldest_read_;  ///< the first of the walk under way
     WalkerStats stats_;
 };
 

@@ -54,7 +54,7 @@ private:
         }
     };
 
-    static std::uint64_t region(rmap::VirtAddr address) { return address.value >> 21; }
+    static std::uint64_t region(rmap::VirtAddr address) { return address.value / rmap::kLargeSize; }
 
     SetAssociative<Key, WalkedTable> entries_;
     std::uint64_t lookups_ = 0;

@@ -98,10 +98,13 @@ void check_iommu(const PlatformConfig& platform, const EffectiveConfig& effectiv
     check_tlb(iommu.iotlb, "iommu.iotlb", effective);
     check_array(iommu.walk_cache, "iommu.walk_cache", "", effective);
     check_array(iommu.pasid_cache, "iommu.pasid_cache", "", effective);
-    if ((iommu.queue_entries & (iommu.queue_entries - 1)) != 0)
-        throw ConfigError(effective.origin("iommu", "queue_entries"),
-                          fmt::format("'iommu.queue_entries' is {}; expected a power of two",
-                                      iommu.queue_entries));
+    const auto check_power_of_two = [&](const char* key, unsigned value) {
+        if ((value & (value - 1)) != 0)
+            throw ConfigError(effective.origin("iommu", key),
+                              fmt::format("'iommu.{}' is {}; expected a power of two", key, value));
+    };
+    check_power_of_two("queue_entries", iommu.queue_entries);
+    check_power_of_two("queue_lines", iommu.queue_lines);
     if (iommu.iotlb.fill.ps == 0)
         throw ConfigError(
             effective.origin("iommu.iotlb", "fill"),

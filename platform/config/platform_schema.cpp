@@ -108,11 +108,14 @@ models::IommuConfig read_iommu(SectionReader& iommu) {
     iommu.count("walkers", out.walkers, {1, 64}, "walks at the same time");
     iommu.count("queue_entries", out.queue_entries, {4, 256},
                 "descriptors of the invalidation queue");
+    iommu.count("queue_lines", out.queue_lines, {16, 1024},
+                "lines of memory that the queue keeps; a read in them costs coherence.l1",
+                Need::kOptional);
     iommu.count("fault_records", out.fault_records, {1, 256}, "fault recording registers",
                 Need::kOptional);
     iommu.time("walk_start", out.walker.start, Zero::kAllowed, "from the miss to the first read");
     iommu.time("walk_level", out.walker.level, Zero::kAllowed,
-               "per level, besides the memory read");
+               "per level of first-level tables, besides the memory read");
     iommu.time("doorbell_write", out.doorbell_write, Zero::kForbidden,
                "write of the queue's tail register, on the core");
     iommu.time("doorbell", out.doorbell, Zero::kForbidden, "from the core to the unit");

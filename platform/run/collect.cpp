@@ -128,6 +128,7 @@ void collect_secondary(Platform& platform, World& world, RunResult& result) {
         counters["iommu_commands"] = iommu->queue.stats().descriptors;
         counters["iommu_faults"] = iommu->stats().faults;
         counters["iommu_walks"] = iommu->stats().walks;
+        counters["dma_translation_requests"] = iommu->stats().translation_requests;
         const auto& iotlb = iommu->iotlb_stats();
         result.tlbs.push_back(
             {"iommu.iotlb", iotlb.lookups, iotlb.hits, iotlb.misses, iotlb.invalidated});
@@ -137,7 +138,6 @@ void collect_secondary(Platform& platform, World& world, RunResult& result) {
         counters["atc_invalidations"] += device.stats().invalidations;
         counters["dma_accesses"] += device.stats().accesses;
         counters["dma_faults"] += device.stats().faults;
-        counters["dma_translation_requests"] += device.stats().requests;
         const auto& atc = device.atc_stats();
         result.tlbs.push_back({platform.agents().name(platform.agents().devices[n].atc),
                                atc.lookups, atc.hits, atc.misses, atc.invalidated});

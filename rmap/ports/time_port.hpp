@@ -24,6 +24,8 @@ class TimePort;
 /// Belongs to the actor that awaits it and must outlive the wait.
 class Completion {
 public:
+    static constexpr std::size_t kStages = 8;  ///< that one completion can tell apart
+
     explicit Completion(TimePort& owner) : owner_(owner) {}
     Completion(const Completion&) = delete;
     Completion& operator=(const Completion&) = delete;
@@ -61,7 +63,7 @@ private:
 
     TimePort& owner_;
     Instant at_ = kNever;
-    std::array<Stage, 4> stages_{};
+    std::array<Stage, kStages> stages_{};
     std::size_t stage_count_ = 0;
 };
 

@@ -9,6 +9,9 @@ namespace mmusim::rmap {
 
 inline constexpr unsigned kPageShift = 12;
 inline constexpr std::uint64_t kPageSize = 1ull << kPageShift;
+inline constexpr unsigned kLargeOrder = 9;  ///< a 2 MiB page is 2^9 pages of 4 KiB
+inline constexpr std::uint64_t kLargePages = 1ull << kLargeOrder;
+inline constexpr std::uint64_t kLargeSize = kLargePages * kPageSize;
 inline constexpr unsigned kLineShift = 6;
 inline constexpr std::uint64_t kLineSize = 1ull << kLineShift;
 
@@ -54,6 +57,14 @@ struct VirtRange {
     }
 };
 inline constexpr VirtRange kAllAddresses{{0}, {~std::uint64_t{0}}};  ///< TLB_FLUSH_ALL
+
+/// The 2^order naturally aligned pages that `address` is in.
+constexpr VirtRange aligned_pages(VirtAddr address, unsigned order) {
+    if (order >= 64 - kPageShift) return kAllAddresses;
+    const std::uint64_t size = kPageSize << order;
+    const VirtAddr start{address.value & ~(size - 1)};
+    return {start, start + size};
+}
 
 }  // namespace mmusim::rmap
 

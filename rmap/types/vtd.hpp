@@ -21,14 +21,6 @@ enum class QiType : std::uint64_t {
     kPasidDeviceTlb = 0x8,
 };
 
-/// The range that an invalidation of 2^order pages at `address` covers.
-constexpr VirtRange aligned_pages(VirtAddr address, unsigned order) {
-    if (order >= 64 - kPageShift) return kAllAddresses;
-    const std::uint64_t size = kPageSize << order;
-    const VirtAddr start{address.value & ~(size - 1)};
-    return {start, start + size};
-}
-
 /// Untranslated address and size of an ATS invalidate request (PCI Express 5.0, 10.3.2).
 struct AtsRange {
     static constexpr std::uint64_t kSize = 1ull << 11;

@@ -201,6 +201,34 @@ TEST_CASE("iommu: an untranslated access is drained by an invalidation", "[compo
     CHECK(accesses[1].time == end);
 }
 
+TEST_CASE("iommu: a PASID-cache invalidation drains untranslated accesses of the PASID",
+          "[component][iommu]") {
+    DeviceMachine machine(untranslated());
+    map_pages(machine, 1);
+    const auto& link = machine.options().devices[0].link;
+    const Instant effect =
+        machine.first_descriptor(kStart) + machine.options().iommu.pasid_cache_invalidate;
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, kStart);
+        machine.submit_and_wait(core, {QiDescriptor::pasid_cache(kPasid)});
+    });
+    machine.program(0, [&](DmaDeviceModule& device) {
+        read_page(device, 0);
+        // The second one is answered from the IOTLB, a little before the effect.
+        DeviceMachine::sleep_until(
+            device, before(effect, link + machine.options().iommu.iotlb.lookup + nanoseconds(2)));
+        read_page(device, 0);
+    });
+    machine.run();
+    const auto done = machine.events(Event::kPasidCacheInvalidated);
+    const auto& accesses = machine.accesses(machine.engine(0));
+    REQUIRE(done.size() == 1);
+    REQUIRE(accesses.size() == 2);
+    CHECK(machine.iommu().stats().walks == 1);
+    CHECK(accesses[1].time > effect);
+    CHECK(done[0].time == accesses[1].time);
+}
+
 TEST_CASE("iommu: an untranslated access whose walk is in flight is drained to its end",
           "[component][iommu]") {
     DeviceMachine machine(untranslated());

@@ -190,6 +190,33 @@ TEST_CASE("iommu: translation requests need the device TLB bit of the context en
     machine.run();
     CHECK(page_table_reads(machine) == 0);
     CHECK(machine.iommu().stats().walks == 2);
+    // No device can mend that, so software learns of it.
+    const auto& records = machine.iommu().faults().records();
+    REQUIRE(records.size() == 2);
+    CHECK(records[0].reason == models::FaultReason::kDeviceTlbDisabled);
+    CHECK(machine.events(Event::kIommuFault).size() == 2);
+}
+
+TEST_CASE("iommu: a walker keeps no lines, so nobody has to take one from it",
+          "[component][iommu]") {
+    DeviceMachine machine(without_atc());
+    map_pages(machine, 1);
+    const auto entry = machine.cores().entry_of(page(0));
+    Duration owned;
+    machine.program(0, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(device, Instant{} + nanoseconds(2000));
+        read_page(device, 0);
+    });
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        core.exchange(entry, core.load(entry, Part::kUser), Part::kUser);
+        DeviceMachine::sleep_until(core, Instant{} + nanoseconds(9000));
+        const Instant before = core.time().local_now();
+        core.exchange(entry, {}, Part::kUser);
+        owned = core.time().local_now() - before;
+    });
+    machine.run();
+    CHECK(page_table_reads(machine) == 4);
+    CHECK(owned == machine.platform().memory.latency.locked);
 }
 
 TEST_CASE("iommu: a large page is one entry for all its pages", "[component][iommu]") {

@@ -39,7 +39,7 @@ void SecondStageTable::add_tables(PhysMemPort& memory, GuestPhysAddr first, std:
         const auto [it, added] = blocks_.try_emplace(block);
         MMUSIM_CHECK(added || !it->second.large, "a 2 MiB entry leaves no room for other pages");
         if (!added) continue;
-        const PhysAddr entry = level2_entry(memory, {block * kLargeBytes});
+        const PhysAddr entry = level2_entry(memory, {block * rmap::kLargeSize});
         it->second = {entry, false, table_below(memory, entry)};
     }
 }
@@ -56,11 +56,11 @@ void SecondStageTable::map_fixed(PhysMemPort& memory, GuestPhysAddr first, Frame
         const GuestPhysAddr address = first + page * kPageSize;
         const EptEntry entry = EptEntry::leaf(frame + page, true);
         const bool aligned =
-            address.value % kLargeBytes == 0 && (frame + page).value % kLargePages == 0;
-        if (aligned && pages - page >= kLargePages && add_large_block(memory, address)) {
+            address.value % rmap::kLargeSize == 0 && (frame + page).value % rmap::kLargePages == 0;
+        if (aligned && pages - page >= rmap::kLargePages && add_large_block(memory, address)) {
             memory.store(leaf(address).entry, {entry.with(EptEntry::kLargePage).raw(), 0},
                          Part::kSecondStage);
-            page += kLargePages;
+            page += rmap::kLargePages;
             continue;
         }
         add_tables(memory, address, 1);
@@ -75,7 +75,7 @@ SecondStageTable::Leaf SecondStageTable::leaf(GuestPhysAddr address) const {
     const auto it = blocks_.find(block_of(address));
     MMUSIM_CHECK(it != blocks_.end(), "the tables of all memory of a VM are made at set-up");
     const Block& block = it->second;
-    if (block.large) return {block.entry, {it->first * kLargeBytes}, kLargePages};
+    if (block.large) return {block.entry, {it->first * rmap::kLargeSize}, rmap::kLargePages};
     const GuestPhysAddr page{address.value & ~(kPageSize - 1)};
     return {rmap::entry_address(block.table, page, 1), page, 1};
 }

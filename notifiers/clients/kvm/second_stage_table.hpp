@@ -18,8 +18,6 @@ namespace mmusim::notifiers {
 /// sets accessed and dirty bits at any time. Time passes: Part::kSecondStage.
 class SecondStageTable {
 public:
-    static constexpr std::uint64_t kLargePages = 512;  ///< pages that a 2 MiB entry maps
-
     /// Place of a leaf, and what it maps.
     struct Leaf {
         rmap::PhysAddr entry{};
@@ -59,8 +57,6 @@ public:
     static void clear_accessed(rmap::Cpu& cpu, const Leaf& leaf);
 
 private:
-    static constexpr std::uint64_t kLargeBytes = kLargePages * rmap::kPageSize;
-
     /// 2 MiB of guest-physical addresses.
     struct Block {
         rmap::PhysAddr entry{};  ///< of level 2
@@ -69,7 +65,7 @@ private:
     };
 
     static std::uint64_t block_of(rmap::GuestPhysAddr address) {
-        return address.value / kLargeBytes;
+        return address.value / rmap::kLargeSize;
     }
     rmap::PhysAddr level2_entry(rmap::PhysMemPort& memory, rmap::GuestPhysAddr address);
     rmap::FrameNumber table_below(rmap::PhysMemPort& memory, rmap::PhysAddr entry);

@@ -71,7 +71,7 @@ TEST_CASE("line history: a copy is stale from the first foreign write after it w
 
 TEST_CASE("line history: an owner learns of a reader C after the read", "[unit][memory]") {
     LineHistory line;
-    line.add_reader(at(100), 2, at(0));
+    line.add_sharer(at(100), 2, at(0));
     unsigned sharers = 0;
     const auto count = [&](rmap::ActorId) { ++sharers; };
     line.take_sharers(1, at(119), kC, count);
@@ -85,7 +85,7 @@ TEST_CASE("line history: an owner learns of a reader C after the read", "[unit][
 TEST_CASE("line history: many readers are remembered without a cap", "[unit][memory]") {
     LineHistory line;
     for (rmap::ActorId reader = 0; reader < 100; ++reader)
-        line.add_reader(at(100 + reader), reader, at(reader > 40 ? 100 + reader - 30 : 0));
+        line.add_sharer(at(100 + reader), reader, at(reader > 40 ? 100 + reader - 30 : 0));
     std::vector<bool> told(100, false);
     line.take_sharers(0, at(1000), kC, [&](rmap::ActorId reader) { told[reader] = true; });
     CHECK(std::count(told.begin(), told.end(), true) == 99);
