@@ -44,6 +44,8 @@ public:
 
     /// Time may pass in `memory`.
     Next next(rmap::PhysMemPort& memory);
+    /// Whether all operations are over, whatever is left to do. Time may pass in `memory`.
+    bool is_pointless(rmap::PhysMemPort& memory) { return rendezvous_.all_finished(memory); }
     const AccessStream::Access& access() const { return access_; }
 
     /// Has answered `requests` requests in all.

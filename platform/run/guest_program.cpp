@@ -11,6 +11,7 @@ using rmap::GuestExit;
 namespace {
 
 constexpr rmap::Duration kPollStep = rmap::nanoseconds(10);  ///< one round of a polling loop
+constexpr unsigned kTriesPerLook = 64;  ///< of one access, before it looks whether all is over
 
 }  // namespace
 
@@ -33,11 +34,14 @@ bool GuestProgram::poll() {
 GuestExit GuestProgram::run() {
     GuestExit exit;
     for (;;) {
+        // After a start that a client refused, KVM may keep the page from the guest for good.
+        if (pending_ && ++tries_ % kTriesPerLook == 0 && plan_.is_pointless(core_)) return exit;
         if (!pending_) {
             const auto next = is_over() ? AccessPlan::Next::kFinished : plan_.next(core_);
             if (next == AccessPlan::Next::kFinished) return exit;
             if (next == AccessPlan::Next::kAccess) {
                 pending_ = plan_.access();
+                tries_ = 0;
             } else {
                 if (poll()) continue;
                 exit.reason = GuestExit::Reason::kExternalInterrupt;

@@ -37,6 +37,7 @@ private:
     const Behaviour behaviour_;
     AccessPlan plan_;
     std::optional<AccessStream::Access> pending_;  ///< that has to be made again
+    unsigned tries_ = 0;                           ///< of it
 };
 
 }  // namespace mmusim::platform

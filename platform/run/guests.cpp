@@ -51,7 +51,8 @@ unsigned Guests::vcpus(const PlatformConfig& platform, const ScenarioConfig& sce
     return vcpus;
 }
 
-void Guests::set_up(const Context& context, std::uint64_t first_client) {
+void Guests::set_up(const SetupContext& context, std::uint64_t first_client,
+                    rmap::CallFunctionPort& calls, rmap::UserPagePort& user_pages) {
     for (const auto& config : context.scenario.guests) {
         Guest& guest = guests_.emplace_back();
         guest.config = &config;
@@ -61,14 +62,13 @@ void Guests::set_up(const Context& context, std::uint64_t first_client) {
         kvm.client = first_client + guests_.size() - 1;
         kvm.mm = guest.process->mm->context.id;
         kvm.fault = context.scenario.injected_fault;
-        guest.kvm = std::make_unique<notifiers::Kvm>(kvm, context.frames, context.calls,
-                                                     context.user_pages);
+        guest.kvm = std::make_unique<notifiers::Kvm>(kvm, context.frames, calls, user_pages);
         guest.client = std::make_unique<notifiers::KvmClient>(*guest.kvm);
         set_up_memory(context, guest);
     }
 }
 
-void Guests::set_up_memory(const Context& context, Guest& guest) {
+void Guests::set_up_memory(const SetupContext& context, Guest& guest) {
     auto& memory = context.machine.memory().backdoor();
     const auto& config = *guest.config;
     const auto regions = context.processes.regions_of(config.process);
@@ -93,9 +93,8 @@ void Guests::set_up_memory(const Context& context, Guest& guest) {
         guest.kvm->create_vcpu(cpu, tables.cr3());
         guest.programs.emplace_back(
             context.machine.core(cpu), context.platform.virtualization,
-            context.processes.memory_use(config.process, config.pattern, config.write_percent,
-                                         thread_seed(context.seed, cpu)),
-            behaviour, context.rendezvous);
+            context.processes.memory_use(config, thread_seed(context.seed, cpu)), behaviour,
+            context.rendezvous);
     }
 }
 

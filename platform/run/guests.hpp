@@ -8,10 +8,8 @@
 #include "notifiers/clients/kvm/guest_page_tables.hpp"
 #include "notifiers/clients/kvm/kvm.hpp"
 #include "notifiers/clients/kvm/kvm_client.hpp"
-#include "platform/build/platform.hpp"
 #include "platform/run/guest_program.hpp"
-#include "platform/run/processes.hpp"
-#include "rmap/ports/frame_allocator.hpp"
+#include "platform/run/setup_context.hpp"
 
 namespace mmusim::platform {
 
@@ -19,18 +17,6 @@ namespace mmusim::platform {
 /// their vCPUs run. A guest's memory is all regions of its process, at the same virtual addresses.
 class Guests {
 public:
-    struct Context {
-        const PlatformConfig& platform;
-        const ScenarioConfig& scenario;
-        std::uint64_t seed = 0;
-        Platform& machine;
-        Processes& processes;
-        rmap::FrameAllocator& frames;
-        rmap::CallFunctionPort& calls;
-        rmap::UserPagePort& user_pages;
-        Rendezvous& rendezvous;
-    };
-
     /// One VM with its client.
     struct Guest {
         const GuestConfig* config = nullptr;
@@ -47,13 +33,14 @@ public:
     static const VmConfig& vm_of(const PlatformConfig& platform, const GuestConfig& guest);
 
     /// Before time begins. Clients have numbers from `first_client` on.
-    void set_up(const Context& context, std::uint64_t first_client);
+    void set_up(const SetupContext& context, std::uint64_t first_client,
+                rmap::CallFunctionPort& calls, rmap::UserPagePort& user_pages);
 
     std::deque<Guest>& all() { return guests_; }
     const std::deque<Guest>& all() const { return guests_; }
 
 private:
-    void set_up_memory(const Context& context, Guest& guest);
+    void set_up_memory(const SetupContext& context, Guest& guest);
 
     std::deque<Guest> guests_;
 };

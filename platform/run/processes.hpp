@@ -55,6 +55,9 @@ public:
     /// only, as is what is not in use.
     MemoryUse memory_use(const std::string& process, AccessPattern pattern, unsigned write_percent,
                          std::uint64_t seed) const;
+    MemoryUse memory_use(const MemoryUserConfig& user, std::uint64_t seed) const {
+        return memory_use(user.process, user.pattern, user.write_percent, seed);
+    }
 
 private:
     void lay_out();

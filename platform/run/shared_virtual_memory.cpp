@@ -18,7 +18,8 @@ std::uint64_t SharedVirtualMemory::frames_for(const PlatformConfig& platform) {
     return platform.iommu ? kQueueFrames + kFramesPerDevice * platform.devices.size() : 0;
 }
 
-void SharedVirtualMemory::set_up(const Context& context, std::uint64_t first_client,
+void SharedVirtualMemory::set_up(const SetupContext& context, std::uint64_t first_client,
+                                 rmap::Cpu& setup_cpu,
                                  const std::vector<std::unique_ptr<DmaProgram>>& programs) {
     if (!context.platform.iommu) return;
     notifiers::QueuedInvalidation::Config config;
@@ -37,20 +38,19 @@ void SharedVirtualMemory::set_up(const Context& context, std::uint64_t first_cli
         const auto number = static_cast<std::size_t>(device - devices.begin());
         Process& process = context.processes.first_of(dma.process);
         Binding& binding = binding_of(context, process, first_client);
-        binding.client->bind_device(context.setup_cpu, *tables_, {device->source, device->ats});
+        binding.client->bind_device(setup_cpu, *tables_, {device->source, device->ats});
         DmaProgram::Stream stream;
         stream.config = &dma;
         stream.pasid = binding.pasid;
         stream.mm = process.mm->context.id;
         MemoryUse use = context.processes.memory_use(
-            dma.process, dma.pattern, dma.write_percent,
-            thread_seed(context.seed, context.machine.agents().devices[number].engine));
+            dma, thread_seed(context.seed, context.machine.agents().devices[number].engine));
         use.follows_unmapping = true;
         programs[number]->assign(stream, std::move(use), context.rendezvous);
     }
 }
 
-SharedVirtualMemory::Binding& SharedVirtualMemory::binding_of(const Context& context,
+SharedVirtualMemory::Binding& SharedVirtualMemory::binding_of(const SetupContext& context,
                                                               Process& process,
                                                               std::uint64_t first_client) {
     for (auto& binding : bindings_)

@@ -8,10 +8,8 @@
 #include "notifiers/clients/intel_svm/queued_invalidation.hpp"
 #include "notifiers/clients/intel_svm/svm_client.hpp"
 #include "notifiers/clients/intel_svm/vtd_tables.hpp"
-#include "platform/build/platform.hpp"
 #include "platform/run/dma_program.hpp"
-#include "platform/run/processes.hpp"
-#include "rmap/ports/frame_allocator.hpp"
+#include "platform/run/setup_context.hpp"
 
 namespace mmusim::platform {
 
@@ -19,17 +17,6 @@ namespace mmusim::platform {
 /// process, one notifier client for it, and a DMA stream per device.
 class SharedVirtualMemory {
 public:
-    struct Context {
-        const PlatformConfig& platform;
-        const ScenarioConfig& scenario;
-        std::uint64_t seed = 0;
-        Platform& machine;
-        Processes& processes;
-        rmap::FrameAllocator& frames;
-        rmap::Cpu& setup_cpu;
-        Rendezvous& rendezvous;
-    };
-
     /// The address space of one process on the devices.
     struct Binding {
         Process* process = nullptr;
@@ -42,13 +29,13 @@ public:
 
     /// Before time begins; does nothing on a machine without IOMMU. Clients have numbers from
     /// `first_client` on; the n-th program is that of the n-th device.
-    void set_up(const Context& context, std::uint64_t first_client,
+    void set_up(const SetupContext& context, std::uint64_t first_client, rmap::Cpu& setup_cpu,
                 const std::vector<std::unique_ptr<DmaProgram>>& programs);
 
     std::deque<Binding>& bindings() { return bindings_; }
 
 private:
-    Binding& binding_of(const Context& context, Process& process, std::uint64_t first_client);
+    Binding& binding_of(const SetupContext& context, Process& process, std::uint64_t first_client);
 
     std::unique_ptr<notifiers::QueuedInvalidation> queue_;
     std::unique_ptr<notifiers::VtdTableBuilder> tables_;

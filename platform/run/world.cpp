@@ -136,10 +136,13 @@ void World::record_regions(const Process& process, notifiers::RecordingClient& r
                 recorder.record_access(cpu, mm, page, sequence);
 }
 
+SetupContext World::setup_context() {
+    return {in_.platform, in_.scenario, in_.options.seed, machine_,
+            processes_,   memory_,      rendezvous_};
+}
+
 void World::set_up_guests() {
-    guests_.set_up({in_.platform, in_.scenario, in_.options.seed, machine_, processes_, memory_,
-                    calls_, kernel_, rendezvous_},
-                   watched_.size());
+    guests_.set_up(setup_context(), watched_.size(), calls_, kernel_);
     for (auto& guest : guests_.all()) {
         register_client(*guest.process, *guest.client);
         for (std::size_t n = 0; n < guest.programs.size(); ++n) {
@@ -160,9 +163,7 @@ void World::set_up_guests() {
 }
 
 void World::set_up_devices() {
-    shared_memory_.set_up({in_.platform, in_.scenario, in_.options.seed, machine_, processes_,
-                           memory_, setup(0), rendezvous_},
-                          watched_.size(), programs_.devices);
+    shared_memory_.set_up(setup_context(), watched_.size(), setup(0), programs_.devices);
     for (auto& binding : shared_memory_.bindings())
         register_client(*binding.process, *binding.client);
 }

@@ -62,6 +62,7 @@ private:
     void set_up_clients();
     void register_client(const Process& process, notifiers::NotifierClient& client);
     void record_regions(const Process& process, notifiers::RecordingClient& recorder);
+    SetupContext setup_context();
     void set_up_guests();
     void set_up_devices();
     void set_up_threads();

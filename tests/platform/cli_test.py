@@ -216,6 +216,15 @@ class Program(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("UNSAFE: ", done.stdout)
 
+    def test_a_guest_that_waits_for_ever_ends_with_the_scenario(self):
+        # The refused start leaves KVM's count raised: no vCPU gets a page of that VM again.
+        done = mmusim("run", "laptop", "everything", "--set", "operation.reclaim.type=oom_reap",
+                      "--set", "process.main.notifier=sleeper", "--quiet")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        # One that only polls is stopped by the interrupts of kicks.
+        done = mmusim("run", "laptop", "guest-reclaim", "--set", "guest.main.pattern=idle", "--quiet")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_interrupt_completes_the_files(self):
         out = self.folder / "out"
         process = subprocess.Popen([PROGRAM, "run", "capture-vm", "reclaim-anon", "--out",
