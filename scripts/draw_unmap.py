@@ -8,18 +8,16 @@ its effect (mmusim list causes). Dark arrows are those that ended a wait. Needs 
 python3-matplotlib).
 """
 import argparse
-import os
 import pathlib
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+import pictures  # noqa: E402
 import unmap_layout  # noqa: E402
 import unmap_log  # noqa: E402
 import unmap_phases  # noqa: E402
-
-DISTRIBUTION_PYTHON = "/usr/bin/python3"
 
 # Okabe and Ito, and tints of them: told apart also by those who do not see all colours.
 COLOURS = {
@@ -35,23 +33,7 @@ DARK = ("flush", "flushed", "kvm", "kick", "iommu", "iotlb", "copy")  # need whi
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}  # behind text
 INCHES, DPI = 16, 100  # 1600 pixels wide
 LANE, BOX = 0.62, 0.34  # inches
-STYLE = {"font.size": 10, "svg.hashsalt": "mmusim", "svg.fonttype": "path", "hatch.linewidth": 0.6}
-
-
-def load_matplotlib():
-    try:
-        import matplotlib
-    except ImportError:
-        # The Debian package is for the distribution's Python, which may not be the first in PATH.
-        if sys.prefix != "/usr" and os.access(DISTRIBUTION_PYTHON, os.X_OK):
-            os.execv(DISTRIBUTION_PYTHON, [DISTRIBUTION_PYTHON, *sys.argv])
-        print("draw_unmap.py: needs matplotlib; this installs it:\n"
-              "  apt-get update && apt-get install -y --no-install-recommends python3-matplotlib",
-              file=sys.stderr)
-        sys.exit(3)
-    matplotlib.use("Agg")
-    matplotlib.rcParams.update(STYLE)
-    return matplotlib
+STYLE = {"hatch.linewidth": 0.6}
 
 
 def microseconds(time):
@@ -235,8 +217,7 @@ def main():
     if pathlib.Path(output).suffix not in (".png", ".svg"):
         print(f"draw_unmap.py: {output}: expected FILE.png or FILE.svg", file=sys.stderr)
         return 2
-    matplotlib = load_matplotlib()
-    import matplotlib.pyplot as plt
+    plt = pictures.load_matplotlib("draw_unmap.py", STYLE)
     try:
         vocabulary = unmap_log.Vocabulary.of(options.mmusim)
         finished = unmap_log.operations(options.events, vocabulary)

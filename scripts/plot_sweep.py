@@ -10,30 +10,24 @@ line; every combination of the others is a column. Needs matplotlib (Debian pack
 import argparse
 import itertools
 import json
-import os
 import pathlib
 import sys
 
-DISTRIBUTION_PYTHON = "/usr/bin/python3"
-
-try:
-    import matplotlib
-except ImportError:
-    # The Debian package is for the Python of the distribution, which may not be the first in PATH.
-    if sys.prefix != "/usr" and os.access(DISTRIBUTION_PYTHON, os.X_OK):
-        os.execv(DISTRIBUTION_PYTHON, [DISTRIBUTION_PYTHON, *sys.argv])
-    sys.exit("plot_sweep.py: needs matplotlib (Debian package python3-matplotlib)")
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib import ticker  # noqa: E402
+ROOT = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "lib"))
+import pictures  # noqa: E402
 
 # Okabe and Ito: told apart also by those who do not see all colours.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = "osD^vPX"
 UNITS = [("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0)]
-STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
          "grid.color": "#dddddd", "grid.linewidth": 0.6, "axes.titlesize": 10.5,
-         "legend.frameon": False, "svg.hashsalt": "mmusim", "svg.fonttype": "path"}
+         "legend.frameon": False}
+
+
+class NothingToDraw(Exception):
+    pass
 
 
 def numbers(axis):
@@ -86,8 +80,8 @@ def exponent_of_two(value):
 
 
 class Figure:
-    def __init__(self, sweep):
-        self.sweep = sweep
+    def __init__(self, sweep, plt):
+        self.sweep, self.plt = sweep, plt
         self.along, self.lines, self.columns = assign(sweep["axes"])
         number = numbers(self.along)
         self.number = number or list(range(len(self.along["points"])))
@@ -102,7 +96,7 @@ class Figure:
         medians = [value for series in self.series.values() for value in series.y(per_page, "p50")
                    if value == value]
         if not medians:
-            sys.exit(f"plot_sweep.py: no point has a finished {sweep['operation']}")
+            raise NothingToDraw(f"no point has a finished {sweep['operation']}")
         self.unit, self.scale = next((name, scale) for name, scale in UNITS
                                      if scale <= max(medians) or scale == 1.0)
 
@@ -118,7 +112,7 @@ class Figure:
 
     def look(self, index):
         if self.lines and numbers(self.lines) and len(self.line_names) > 1:
-            colour = plt.get_cmap("viridis")(0.82 * index / (len(self.line_names) - 1))
+            colour = self.plt.get_cmap("viridis")(0.82 * index / (len(self.line_names) - 1))
         else:
             colour = COLOURS[index % len(COLOURS)]
         # Between names there is nothing, hence no line.
@@ -128,7 +122,7 @@ class Figure:
     def draw(self):
         places = self.column_places()
         width = 2.0 + 4.0 * len(places) + (2.0 if self.lines else 0)
-        figure, panels = plt.subplots(2, len(places), figsize=(max(width, 6.4), 7.0), squeeze=False,
+        figure, panels = self.plt.subplots(2, len(places), figsize=(max(width, 6.4), 7.0), squeeze=False,
                                       sharex=True, sharey="row", layout="constrained")
         for number, column in enumerate(places):
             self.draw_times(panels[0][number], column)
@@ -182,6 +176,7 @@ class Figure:
             panel.legend(loc="best")
 
     def scales(self, panels):
+        from matplotlib import ticker
         for measure, scale, row in ((per_page, self.scale, panels[0]),
                                     (rounds_per_page, 1.0, panels[1])):
             values = [value for series in self.series.values()
@@ -219,15 +214,20 @@ def main():
     except ValueError as error:
         parser.exit(2, f"plot_sweep.py: {source}: {error}\n")
     files = [options.file] if options.file else [options.dir / "sweep.png", options.dir / "sweep.svg"]
-    with plt.rc_context(STYLE):
-        for file in files:
+    plt = pictures.load_matplotlib("plot_sweep.py", STYLE)
+    for file in files:
+        try:
             # Anew for each: the layout still moves with every time that a figure is written.
-            figure = Figure(sweep).draw()
-            try:
-                figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else {})
-            except (OSError, ValueError) as error:
-                parser.exit(2, f"plot_sweep.py: {file}: {error}\n")
-            print(file, file=sys.stderr)
+            figure = Figure(sweep, plt).draw()
+        except NothingToDraw as nothing:
+            parser.exit(2, f"plot_sweep.py: {source}: {nothing}\n")
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            parser.exit(2, f"plot_sweep.py: {source}: of another version of mmusim ({error!r})\n")
+        try:
+            figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else {})
+        except (OSError, ValueError) as error:
+            parser.exit(2, f"plot_sweep.py: {file}: {error}\n")
+        print(file, file=sys.stderr)
 
 
 if __name__ == "__main__":

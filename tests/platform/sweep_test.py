@@ -326,6 +326,16 @@ set = {settings}
         self.assertEqual(drawn.stderr, f"plot_sweep.py: {self.out}/sweep.json: No such file or "
                          "directory\n")
 
+    def test_a_figure_of_another_sweep_json_is_one_line(self):
+        self.out.mkdir()
+        for content, message in (('{"operation": "unmap"}', "of another version of mmusim (KeyError('axes'))"),
+                                 ("{", "Expecting property name enclosed in double quotes: line 1 column "
+                                  "2 (char 1)")):
+            (self.out / "sweep.json").write_text(content)
+            drawn = subprocess.run([PLOT, self.out], capture_output=True, text=True, timeout=120)
+            self.assertEqual(drawn.returncode, 2)
+            self.assertEqual(drawn.stderr, f"plot_sweep.py: {self.out}/sweep.json: {message}\n")
+
     def test_an_operation_that_never_happens_is_not_reported(self):
         path = self.sweep(LISTS, operation="oom_reap")
         done = self.run_sweep(path, "--quiet")
