@@ -13,6 +13,9 @@
 #include "platform/config/toml_reader.hpp"
 
 namespace mmusim::platform {
+
+bool is_unit(std::string_view name) { return name == "ns" || name == "cycles"; }
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -104,8 +107,6 @@ private:
 
     std::vector<fs::path> open_;
 };
-
-bool is_unit(std::string_view name) { return name == "ns" || name == "cycles"; }
 
 /// The table called `segment` in `parent`, made if there is none.
 ConfigNode& enter(ConfigNode& parent, const Setting::Segment& segment) {

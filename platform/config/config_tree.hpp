@@ -21,6 +21,9 @@ std::string resolve_file(const std::string& file, const Position& position);
 /// Letters, digits, '_' and '-': a key that needs no quotes.
 bool is_bare_key(std::string_view name);
 
+/// Whether a key of this name is the number of a quantity: ns or cycles.
+bool is_unit(std::string_view name);
+
 /// One `--set a.b.c=value`.
 struct Setting {
     struct Segment {

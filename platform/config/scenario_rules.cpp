@@ -168,6 +168,8 @@ private:
                             operation.name, operation.pages, region.name, region.pages));
         check_cpu(operation, region);
         check_node(operation);
+        if (operation.type == OperationType::kOomReap)
+            check_unused(operation, "pages", "with other types: a process is reaped as a whole");
         if (operation.type == OperationType::kMunmap) check_munmap(operation);
     }
 
@@ -212,16 +214,18 @@ private:
                                           owner->second.process, region.process));
     }
 
+    void check_unused(const OperationConfig& operation, std::string_view key,
+                      std::string_view expected) {
+        const Position& written = effective_.origin("operation." + operation.name, key);
+        if (!written.file.empty())
+            throw ConfigError(written, fmt::format("operation '{}' does not use '{}'; expected it "
+                                                   "only {}",
+                                                   operation.name, key, expected));
+    }
+
     void check_node(const OperationConfig& operation) {
-        const bool written =
-            !effective_.origin("operation." + operation.name, "to_node").file.empty();
-        if (operation.type != OperationType::kMovePages) {
-            if (!written) return;
-            throw ConfigError(at("operation", operation.name, "to_node"),
-                              fmt::format("operation '{}' moves nothing; expected 'to_node' only "
-                                          "with type = \"move_pages\"",
-                                          operation.name));
-        }
+        if (operation.type != OperationType::kMovePages)
+            return check_unused(operation, "to_node", "with type = \"move_pages\"");
         if (operation.to_node >= platform_.topology.sockets)
             throw ConfigError(
                 at("operation", operation.name, "to_node"),

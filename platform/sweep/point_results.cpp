@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/sweep/point_results.hpp"
 
+#include <algorithm>
+
 #include "platform/config/config_show.hpp"
 
 namespace mmusim::platform {
@@ -24,6 +26,23 @@ bool has(const Json& results, const char* key, const Json& value) {
     return found != results.end() && *found == value;
 }
 
+/// Whether everything is there that a report of the sweep reads.
+bool is_whole(const Json& results) {
+    for (const char* part : {"config", "operations", "counters", "oracle"})
+        if (!results.contains(part)) return false;
+    const Json& operations = results["operations"];
+    const Json& counters = results["counters"];
+    const Json& oracle = results["oracle"];
+    return results["config"].is_object() && operations.is_array() &&
+           std::all_of(operations.begin(), operations.end(),
+                       [](const Json& operation) { return operation.is_object(); }) &&
+           counters.is_object() &&
+           std::all_of(counters.begin(), counters.end(),
+                       [](const Json& counter) { return counter.is_number(); }) &&
+           oracle.is_object() && oracle.contains("violations_found") &&
+           oracle["violations_found"].is_number();
+}
+
 }  // namespace
 
 std::optional<Json> finished_results(std::string_view content, const EffectiveConfig& effective,
@@ -31,10 +50,7 @@ std::optional<Json> finished_results(std::string_view content, const EffectiveCo
     Json results = Json::parse(content, nullptr, false);
     if (!results.is_object() || results.contains("stopped")) return std::nullopt;
     if (!has(results, "mmusim", MMUSIM_VERSION) || !has(results, "seed", seed)) return std::nullopt;
-    for (const char* part : {"config", "operations", "counters", "oracle"})
-        if (!results.contains(part)) return std::nullopt;
-    const Json& oracle = results["oracle"];
-    if (!oracle.is_object() || !has(oracle, "on", true)) return std::nullopt;
+    if (!is_whole(results) || !has(results["oracle"], "on", true)) return std::nullopt;
 
     Json made_with = results["config"];
     Json wanted = config_json(effective);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "platform/config/config_error.hpp"
+#include "platform/config/config_tree.hpp"
 #include "platform/config/sweep_schema.hpp"
 #include "platform/sweep/sweep_table.hpp"
 
@@ -21,8 +22,16 @@ std::string_view key_of(const PlacedSetting& setting) {
     return std::string_view(setting.text).substr(0, setting.text.find('='));
 }
 
+/// A quantity has one value, whatever the unit.
+std::string_view without_unit(std::string_view key) {
+    const auto last = key.rfind('.');
+    return last != key.npos && is_unit(key.substr(last + 1)) ? key.substr(0, last) : key;
+}
+
 /// One is the other, or a section that the other one is in.
 bool overlap(std::string_view a, std::string_view b) {
+    a = without_unit(a);
+    b = without_unit(b);
     if (a.size() > b.size()) std::swap(a, b);
     return b.substr(0, a.size()) == a && (a.size() == b.size() || b[a.size()] == '.');
 }

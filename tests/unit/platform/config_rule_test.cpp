@@ -190,8 +190,12 @@ TEST_CASE("scenario rules: pages and nodes that exist", "[unit][config]") {
     CHECK(fixture.error({"region.heap.pages=512", "operation.reclaim.pages=513"}) ==
           "--set:2:19: operation 'reclaim' takes 513 pages per round; region 'heap' has 512");
     CHECK(fixture.error({"operation.reclaim.to_node=1"}) ==
-          "--set:1:19: operation 'reclaim' moves nothing; expected 'to_node' only with type = "
+          "--set:1:19: operation 'reclaim' does not use 'to_node'; expected it only with type = "
           "\"move_pages\"");
+    CHECK(
+        fixture.error({"operation.reclaim.type=oom_reap", "operation.reclaim.pages=5"}) ==
+        "--set:2:19: operation 'reclaim' does not use 'pages'; expected it only with other types: "
+        "a process is reaped as a whole");
     CHECK(fixture.error({"region.heap.pages=16777216"}) ==
           "--set:1:13: the regions up to 'heap' need 16777216 pages; platform 'skylake-sp-2s' has "
           "2097152");

@@ -53,6 +53,21 @@ TEST_CASE("point results: nothing and half a file are not finished", "[unit][swe
     }
 }
 
+TEST_CASE("point results: what a report could not read is not finished", "[unit][sweep]") {
+    const Point point;
+    const auto with = [&](const char* part, const Json& value) {
+        Json json = point.json();
+        json[part] = value;
+        return json.dump();
+    };
+    CHECK(point.finished(with("counters", {{"flush_rounds", 3}})));
+    CHECK_FALSE(point.finished(with("counters", 3)));
+    CHECK_FALSE(point.finished(with("counters", {{"flush_rounds", "three"}})));
+    CHECK_FALSE(point.finished(with("operations", {1, 2})));
+    CHECK_FALSE(point.finished(with("oracle", {{"on", true}})));
+    CHECK_FALSE(point.finished(with("config", "none")));
+}
+
 TEST_CASE("point results: another version, seed or value is another run", "[unit][sweep]") {
     const Point point;
     CHECK_FALSE(point.finished(point.json().dump(), kSeed + 1));

@@ -68,6 +68,9 @@ TEST_CASE("sweep points: a value has one place that decides it", "[unit][sweep]"
     CHECK(fixture.error(std::string(kHop) +
                         "[axis.b.points]\nx = []\ny = [\"coherence.hop.ns=1\"]\n") ==
           "w.toml:12:7: both axis 'hop' and axis 'b' set 'coherence.hop.ns'; expected one of them");
+    CHECK(fixture.error(kHop, "set = [\"coherence.hop.cycles=3\"]") ==
+          "w.toml:8:8: both 'sweep.set' and axis 'hop' set 'coherence.hop.ns'; expected one of "
+          "them");
     // A name that only begins alike is another key.
     CHECK(fixture.points("[axis.a]\nkey = \"kernel.swap\"\nvalues = [1]\n", {"kernel.swap_slots=1"})
               .size() == 1);
