@@ -149,6 +149,7 @@ TEST_CASE("time: no late effect means the same bytes also beyond the exact quant
         30, [](std::uint64_t seed) { return run_random(seed, nanoseconds(1)); },
         [](std::uint64_t seed) { return run_random(seed, nanoseconds(300)); });
     CHECK(coarse.late > 0);
+    CHECK(coarse.on_time > 0);
     CHECK(coarse.different > 0);
 }
 
