@@ -172,7 +172,7 @@ bool GuestExamination::was_in_guest(Instant time) const {
         if (record.time >= time) break;
         if (record.arguments[1] != vcpu()) continue;
         if (record.event == Event::kKvmEntry) in = true;
-        if (record.event == Event::kKvmExit) in = false;
+        if (record.event == Event::kVmExit) in = false;
     }
     return in;
 }
@@ -185,7 +185,7 @@ std::string GuestExamination::at_vcpu(const EventRecord& flush, const EventRecor
     if (!asked)
         return fmt::format("kvm_flush_remote_tlbs at {} left no request for vCPU {}",
                            text(flush.time), vcpu());
-    const EventRecord* exit = vcpu_next(Event::kKvmExit, asked->time);
+    const EventRecord* exit = vcpu_next(Event::kVmExit, asked->time);
     const bool stayed = was_in_guest(asked->time) && (!exit || exit->time > use().access.time);
     if (!stayed) return not_served(*asked, removed);
     const bool kicked = asked->arguments[3] != 0;

@@ -19,7 +19,7 @@ const std::vector<Event>& SecondaryHistory::events() {
         Event::kKvmFlushRemoteTlbsRet,
         Event::kKvmMakeRequest,
         Event::kKvmEntry,
-        Event::kKvmExit,
+        Event::kVmExit,
         Event::kKvmTlbFlush,
         Event::kIotlbInvalidated,
         Event::kAtcInvalidated,
@@ -49,7 +49,7 @@ void SecondaryHistory::on_record(const EventRecord& record) {
             flushes_.push(record);
             break;
         case Event::kKvmEntry:
-        case Event::kKvmExit:
+        case Event::kVmExit:
         case Event::kKvmTlbFlush:
             vcpus_.try_emplace(record.arguments[0], kKept).first->second.push(record);
             break;

@@ -53,7 +53,7 @@ public:
     const RecentRecords& entries() const { return entries_; }
     /// kKvmFlushRemoteTlbs, kKvmFlushRemoteTlbsRet, kKvmMakeRequest.
     const RecentRecords& flushes() const { return flushes_; }
-    /// kKvmEntry, kKvmExit, kKvmTlbFlush of a VM.
+    /// kKvmEntry, kVmExit, kKvmTlbFlush of a VM.
     const RecentRecords& vcpus(std::uint64_t vm) const;
     /// kIotlbInvalidated, kAtcInvalidated, kAtsInvalidateCompletion.
     const RecentRecords& hardware() const { return hardware_; }

@@ -39,7 +39,7 @@ const std::vector<CauseRule>& cause_table() {
          "the initiator goes on, with v5.0's second turn of its own, when all have acknowledged"},
         {"kick",
          Event::kKvmMakeRequest,
-         {Event::kKvmExit, {}, {}},
+         {Event::kVmExit, {}, {}},
          "vm vcpu",
          "kicked",
          Take::kAll,

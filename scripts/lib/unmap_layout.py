@@ -144,7 +144,7 @@ def vcpu_titles(events):
     """Which CPUs run which vCPU."""
     titles = {}
     for event in events:
-        if "vcpu" in event.args and event.ev in ("kvm_entry", "kvm_exit", "kvm_vcpu_flush_tlb"):
+        if "vcpu" in event.args and event.ev in ("kvm_entry", "vm_exit", "kvm_vcpu_flush_tlb"):
             titles[event.agent] = f"VM {event.args['vm']} vCPU {event.args['vcpu']}"
     return titles
 
@@ -188,7 +188,7 @@ def picture(operation, events, rules, most_lanes=12):
     for agent in others:
         mine = [event for event in events if event.agent == agent]
         if unmap_log.cpu_number(agent) is not None:
-            served = [e for e in mine if e in inside or e.ev in ("kvm_entry", "kvm_exit")]
+            served = [e for e in mine if e in inside or e.ev in ("kvm_entry", "vm_exit")]
             lane = Lane(agent, titles.get(agent, ""), cpu_boxes(served, length))
         else:
             served = [e for e in mine if e in inside]

@@ -80,7 +80,7 @@ HARDWARE_BEFORE = {
 }
 
 # Moments that no box shows, and what to write at them.
-MARKED = {"kvm_exit": "exit", "kvm_vcpu_flush_tlb": "flush", "kvm_entry": "entry",
+MARKED = {"vm_exit": "exit", "kvm_vcpu_flush_tlb": "flush", "kvm_entry": "entry",
            "atc_invalidated": "ATC empty", "iotlb_invalidated": "IOTLB empty",
            "iommu_fault": "fault", "dma_fault": "fault"}
 
@@ -198,7 +198,7 @@ def cpu_boxes(events, end):
         elif event.ev == "call_function_ack" and handler is not None:
             add_box(boxes, Box(handler, event.t, "handler"))
             handler = None
-        elif event.ev == "kvm_exit" and (guest_since is not None or not seen):
+        elif event.ev == "vm_exit" and (guest_since is not None or not seen):
             add_box(boxes, Box(guest_since or 0, event.t, "guest"))
             guest_since, seen = None, True
         elif event.ev == "kvm_entry":

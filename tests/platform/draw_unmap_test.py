@@ -87,7 +87,7 @@ def secondary_mmus(kinds):
     for vcpu in (0, 1):
         log.at(740 + 20 * vcpu, "core0", "kvm_make_request", vm=1, vcpu=vcpu, mode=1, kicked=1)
         exited = 1500 + 40 * vcpu
-        log.at(exited, f"core{vcpu + 4}", "kvm_exit", None, vm=1, vcpu=vcpu, reason=1)
+        log.at(exited, f"core{vcpu + 4}", "vm_exit", None, vm=1, vcpu=vcpu, reason=1)
         log.at(2300 + 40 * vcpu, f"core{vcpu + 4}", "kvm_vcpu_flush_tlb", None, vm=1, vcpu=vcpu)
         log.at(2500 + 40 * vcpu, f"core{vcpu + 4}", "kvm_entry", None, vm=1, vcpu=vcpu)
     kicked = shootdown(log, 800, ["core4", "core5"], 1000, second_turn=False)
@@ -267,7 +267,7 @@ class Matching(Picture):
         request = {"vm": 1, "vcpu": 0, "mode": 0, "kicked": 0}
         self.assertEqual(
             self.arrows((1, "core0", "kvm_make_request", request),
-                        (2, "core4", "kvm_exit", {"vm": 1, "vcpu": 0, "reason": 1}),
+                        (2, "core4", "vm_exit", {"vm": 1, "vcpu": 0, "reason": 1}),
                         (3, "core4", "kvm_vcpu_flush_tlb", {"vm": 1, "vcpu": 0})),
             [("request", "core0", 1, "core4")])
 

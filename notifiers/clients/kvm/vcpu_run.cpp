@@ -72,8 +72,9 @@ bool enter_guest_mode(Cpu& cpu, const KvmVcpu& vcpu) {
     return !request_pending(cpu, vcpu);
 }
 
-/// The part of vcpu_enter_guest() with interrupts off; an interrupt that made the guest leave is
-/// taken on return. Nothing: the guest was not entered.
+/// The part of vcpu_enter_guest() with interrupts off. An interrupt that made the guest leave is
+/// taken on return, before handle_exit() traces the exit; so the exit itself has an event of its
+/// own. Nothing: the guest was not entered.
 std::optional<GuestExit> enter_guest(Cpu& cpu, const Kvm& kvm, KvmVcpu& vcpu,
                                      rmap::GuestPort& guest) {
     const rmap::InterruptsOff irqs_off(cpu.time());
@@ -81,7 +82,7 @@ std::optional<GuestExit> enter_guest(Cpu& cpu, const Kvm& kvm, KvmVcpu& vcpu,
     if (enter_guest_mode(cpu, vcpu)) {
         cpu.emit(Event::kKvmEntry, {kvm.config.vm, vcpu.id});
         exit = guest.enter_guest({kvm.config.vm, kvm.table.root(), vcpu.cr3});
-        cpu.emit(Event::kKvmExit, {kvm.config.vm, vcpu.id, exit_reason(*exit)});
+        cpu.emit(Event::kVmExit, {kvm.config.vm, vcpu.id, exit_reason(*exit)});
         ++vcpu.stats.exits;
     }
     set_mode(cpu, vcpu, VcpuMode::kOutsideGuest);
@@ -90,6 +91,7 @@ std::optional<GuestExit> enter_guest(Cpu& cpu, const Kvm& kvm, KvmVcpu& vcpu,
 
 /// handle_exit(): nothing if the guest goes on.
 std::optional<VcpuStop> handle_exit(Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, const GuestExit& exit) {
+    cpu.emit(Event::kKvmExit, {kvm.config.vm, vcpu.id, exit_reason(exit)});
     cpu.spend(cpu.costs().kvm_exit_handle, Part::kGuest);
     switch (exit.reason) {
         case GuestExit::Reason::kExternalInterrupt:

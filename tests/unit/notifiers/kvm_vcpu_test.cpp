@@ -29,7 +29,9 @@ struct VcpuBench : KvmBench {
     Lines events() { return trace().lines({"vm", "vcpu", "reason", "gpa", "write"}, 1); }
 
     /// From now on an interrupt for CPU 1 makes the guest leave `exit_cost` after its arrival, and
-    /// its handler runs then; afterwards the guest step goes on with interrupts off.
+    /// its handler runs then; afterwards the guest step goes on with interrupts off. Unlike a core
+    /// this does not leave the interrupt pending: in one host thread its sender waits inside the
+    /// guest step.
     void interrupts_leave_guest(Duration exit_cost) {
         machine.interrupts(0).deliver = [this, exit_cost](const RecordingInterrupts::Sent& sent) {
             PlainTime& time = machine.time(1);
@@ -46,7 +48,8 @@ struct VcpuBench : KvmBench {
 TEST_CASE("vcpu: it enters the guest and stops when that halts", "[unit][notifiers]") {
     VcpuBench bench;
     CHECK(bench.run() == VcpuStop::kHalted);
-    CHECK(bench.events() == Lines{"kvm_entry vm=3 vcpu=0", "kvm_exit vm=3 vcpu=0 reason=12"});
+    CHECK(bench.events() == Lines{"kvm_entry vm=3 vcpu=0", "vm_exit vm=3 vcpu=0 reason=12",
+                                  "kvm_exit vm=3 vcpu=0 reason=12"});
     REQUIRE(bench.guest.entries.size() == 1);
     CHECK(bench.guest.entries[0].vm == KvmBench::kVm);
     CHECK(bench.guest.entries[0].ept_root == bench.kvm.table.root());
@@ -89,6 +92,7 @@ TEST_CASE("vcpu: a request is served before the guest is entered", "[unit][notif
     bench.machine.memory()[bench.vcpu().requests()].value = kReqTlbFlush;
     bench.run();
     CHECK(bench.events() == Lines{"kvm_vcpu_flush_tlb vm=3 vcpu=0", "kvm_entry vm=3 vcpu=0",
+                                  "vm_exit vm=3 vcpu=0 reason=12",
                                   "kvm_exit vm=3 vcpu=0 reason=12"});
     REQUIRE(bench.machine.tlb(1).operations.size() == 1);
     CHECK(bench.machine.tlb(1).operations[0].kind == TlbOperation::Kind::kInvept);
@@ -113,6 +117,7 @@ TEST_CASE("vcpu: a request that comes after the bit was cleared is served as wel
     CHECK(pending == 0);  // or this flush would take the new request with it
     CHECK(bench.events() == Lines{"kvm_vcpu_flush_tlb vm=3 vcpu=0",
                                   "kvm_vcpu_flush_tlb vm=3 vcpu=0", "kvm_entry vm=3 vcpu=0",
+                                  "vm_exit vm=3 vcpu=0 reason=12",
                                   "kvm_exit vm=3 vcpu=0 reason=12"});
     CHECK(bench.guest.entries.size() == 1);
     // The vCPU was outside all the time: nobody had to interrupt it.
@@ -132,13 +137,41 @@ TEST_CASE("vcpu: a flush makes it leave the guest and flush before it goes on",
     });
     bench.run();
     CHECK(bench.events() == Lines{"kvm_entry vm=3 vcpu=0", "call_function_single_entry",
-                                  "call_function_ack", "kvm_exit vm=3 vcpu=0 reason=1",
-                                  "kvm_vcpu_flush_tlb vm=3 vcpu=0", "kvm_entry vm=3 vcpu=0",
+                                  "call_function_ack", "vm_exit vm=3 vcpu=0 reason=1",
+                                  "kvm_exit vm=3 vcpu=0 reason=1", "kvm_vcpu_flush_tlb vm=3 vcpu=0",
+                                  "kvm_entry vm=3 vcpu=0", "vm_exit vm=3 vcpu=0 reason=12",
                                   "kvm_exit vm=3 vcpu=0 reason=12"});
     CHECK(bench.charged(Part::kGuestExit) == leaving);
     const auto ack = bench.trace().first(Event::kCallFunctionAck);
     CHECK(bench.trace().first(Event::kKvmFlushRemoteTlbsRet).time > ack.time);
     CHECK(bench.requests() == 0);
+}
+
+TEST_CASE("vcpu: the interrupt that made it leave is served before kvm_exit is traced",
+          "[unit][notifiers]") {
+    VcpuBench bench;
+    bench.guest.steps.push_back([&] {
+        // Pending: it is sent in time to be taken as soon as interrupts go on.
+        bench.machine.time(1).interrupts_on = [&] {
+            bench.machine.time(1).interrupts_on = {};
+            CpuMask target;
+            target.set(1);
+            bench.call_function.call_many(bench.cpu(0), target, [](Cpu&) {}, {});
+        };
+        return external_interrupt();
+    });
+    bench.run();
+    const Lines events = bench.events();
+    CHECK(Lines(events.begin(), events.begin() + 5) ==
+          Lines{"kvm_entry vm=3 vcpu=0", "vm_exit vm=3 vcpu=0 reason=1",
+                "call_function_single_entry", "call_function_ack",
+                "kvm_exit vm=3 vcpu=0 reason=1"});
+    // The guest was left before the interrupt's handler ran, and what the kernel does about the
+    // exit begins after it.
+    const auto exit = bench.trace().first(Event::kVmExit);
+    const auto traced = bench.trace().first(Event::kKvmExit);
+    CHECK(exit.time < bench.trace().first(Event::kCallFunctionSingleEntry).time);
+    CHECK(bench.trace().first(Event::kCallFunctionAck).time <= traced.time);
 }
 
 TEST_CASE("vcpu: with skip-kick the guest runs on with the request unserved", "[unit][notifiers]") {
@@ -166,8 +199,9 @@ TEST_CASE("vcpu: a violation is resolved and the guest entered again", "[unit][n
     });
     CHECK(bench.run() == VcpuStop::kHalted);
     CHECK(mapped);
-    CHECK(bench.events()[1] == "kvm_exit vm=3 vcpu=0 reason=48");
-    CHECK(bench.events()[2] == "kvm_tdp_page_fault vm=3 vcpu=0 gpa=0x40004008 write=1");
+    CHECK(bench.events()[1] == "vm_exit vm=3 vcpu=0 reason=48");
+    CHECK(bench.events()[2] == "kvm_exit vm=3 vcpu=0 reason=48");
+    CHECK(bench.events()[3] == "kvm_tdp_page_fault vm=3 vcpu=0 gpa=0x40004008 write=1");
     CHECK(bench.vcpu().stats.exits == 3);
     CHECK(bench.vcpu().stats.faults == 1);
 }

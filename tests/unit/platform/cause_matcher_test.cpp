@@ -127,10 +127,10 @@ TEST_CASE("causes: a request makes its vCPU leave if it was kicked, and flush in
     EventStream stream;
     stream.in(kOperation).emit(Event::kKvmMakeRequest, {1, 0, 1, 1});
     stream.emit(Event::kKvmMakeRequest, {1, 1, 0, 0});
-    stream.in(0).on(4).emit(Event::kKvmExit, {1, 0, 1}).emit(Event::kKvmTlbFlush, {1, 0});
-    stream.on(5).emit(Event::kKvmExit, {1, 1, 1}).emit(Event::kKvmTlbFlush, {1, 1});
+    stream.in(0).on(4).emit(Event::kVmExit, {1, 0, 1}).emit(Event::kKvmTlbFlush, {1, 0});
+    stream.on(5).emit(Event::kVmExit, {1, 1, 1}).emit(Event::kKvmTlbFlush, {1, 1});
     stream.on(6).emit(Event::kKvmTlbFlush, {2, 0});
-    CHECK(arrows(stream) == Arrows{"kvm_make_request@0 > kvm_exit@4",
+    CHECK(arrows(stream) == Arrows{"kvm_make_request@0 > vm_exit@4",
                                    "kvm_make_request@0 > kvm_vcpu_flush_tlb@4",
                                    "kvm_make_request@0 > kvm_vcpu_flush_tlb@5"});
 }

@@ -18,7 +18,7 @@ struct Story : test::EventStream {
         return on(kCore).emit(Event::kKvmEntry, {kVm, vcpu}), *this;
     }
     Story& leave(std::uint64_t vcpu = kVcpu) {
-        return on(kCore).emit(Event::kKvmExit, {kVm, vcpu, 1}), *this;
+        return on(kCore).emit(Event::kVmExit, {kVm, vcpu, 1}), *this;
     }
     Story& serve() { return on(kCore).emit(Event::kKvmTlbFlush, {kVm, kVcpu}), *this; }
     Story& lookup() {
