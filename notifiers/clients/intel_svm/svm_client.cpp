@@ -58,13 +58,16 @@ void SvmClient::emit(Cpu& cpu, Event event, VirtRange range) const {
     cpu.emit(event, {config_.id, config_.mm, range.start.value, range.end.value});
 }
 
+/// By address whatever the size: the kernel does not ask the unit for its largest address mask.
 SvmClient::Flush SvmClient::flush_of(VirtRange range) const {
     const std::uint64_t pages = pages_of(range);
-    const unsigned address_mask = address_mask_of(pages);
-    if (address_mask > config_.max_address_mask)
-        return {QiDescriptor::pasid_iotlb_all(config_.pasid), AtsRange::encode({}, kEverything)};
-    return {QiDescriptor::pasid_iotlb_pages(config_.pasid, range.start, address_mask),
+    return {QiDescriptor::pasid_iotlb_pages(config_.pasid, range.start, address_mask_of(pages)),
             AtsRange::encode(range.start, device_tlb_order(range.start, pages))};
+}
+
+/// pages == -1, which only the release of the process asks for.
+SvmClient::Flush SvmClient::flush_of_pasid() const {
+    return {QiDescriptor::pasid_iotlb_all(config_.pasid), AtsRange::encode({}, kEverything)};
 }
 
 void SvmClient::flush_device_tlb(Cpu& cpu, const VtdDevice& device, const Flush& flush) {
@@ -73,7 +76,7 @@ void SvmClient::flush_device_tlb(Cpu& cpu, const VtdDevice& device, const Flush&
         cpu, QiDescriptor::pasid_device_tlb(device.source, config_.pasid, flush.device_tlb));
 }
 
-/// A device TLB is filled through the IOTLB, so it comes last.
+/// intel_flush_svm_range_dev(). A device TLB is filled through the IOTLB, so it comes last.
 void SvmClient::flush_svm_range_dev(Cpu& cpu, const VtdDevice& device, const Flush& flush) {
     const bool wrong_order = config_.fault == InjectedFault::kAtcBeforeIotlb;
     if (wrong_order) flush_device_tlb(cpu, device, flush);
@@ -92,7 +95,7 @@ void SvmClient::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
 void SvmClient::release(Cpu& cpu, MmId mm) {
     MMUSIM_CHECK(mm == config_.mm, "a client of this kind watches one process");
     emit(cpu, Event::kClientInvalidate, rmap::kAllAddresses);
-    const Flush flush = flush_of(rmap::kAllAddresses);
+    const Flush flush = flush_of_pasid();
     for (const Bound& bound : devices_) {
         clear_pasid_entry(cpu, bound.pasid_entry);
         queue_.qi_submit_sync(cpu, QiDescriptor::pasid_cache(config_.pasid));

@@ -26,9 +26,6 @@ public:
         rmap::MmId mm = 0;
         rmap::FrameNumber pgd{};
         rmap::Pasid pasid = 0;
-        /// Largest order that an IOTLB invalidation by address can have (CAP_REG.MAMV; 18 is 1 GiB,
-        /// as Skylake reports). A larger range becomes the whole PASID.
-        unsigned max_address_mask = 18;
         rmap::InjectedFault fault = rmap::InjectedFault::kNone;
     };
 
@@ -60,6 +57,7 @@ private:
     };
 
     Flush flush_of(rmap::VirtRange range) const;
+    Flush flush_of_pasid() const;
     void flush_svm_range_dev(rmap::Cpu& cpu, const VtdDevice& device, const Flush& flush);
     void flush_device_tlb(rmap::Cpu& cpu, const VtdDevice& device, const Flush& flush);
     void emit(rmap::Cpu& cpu, rmap::Event event, rmap::VirtRange range) const;

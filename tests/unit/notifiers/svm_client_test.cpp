@@ -154,21 +154,22 @@ TEST_CASE("intel svm: part of a page counts as a page", "[unit][notifiers]") {
                     InvariantError);
 }
 
-TEST_CASE("intel svm: what one descriptor cannot say becomes the whole PASID",
-          "[unit][notifiers]") {
+TEST_CASE("intel svm: a range stays one of pages however large it is", "[unit][notifiers]") {
     Bench bench;
     bench.bind(kAtsDevice);
-    bench.invalidate(0, 1ull << 18);
-    CHECK(iotlb_range(bench.invalidated.at(0)) == pages(0, (1ull << 18) - 1));
-    for (const VirtRange range :
-         {VirtRange{{}, address_of(PageNumber{(1ull << 18) + 1})}, kAllAddresses}) {
-        bench.invalidated.clear();
-        bench.client.invalidate_range(bench.cpu, kMm, range);
+    struct Case {
+        std::uint64_t pages;
+        unsigned address_mask;
+    };
+    // A process has 47 bits of addresses.
+    for (const Case& c : {Case{1ull << 18, 18}, Case{(1ull << 18) + 1, 19}, Case{1ull << 35, 35}}) {
+        CAPTURE(c.pages);
+        bench.invalidate(0, c.pages);
         REQUIRE(bench.invalidated.size() == 2);
-        CHECK(bench.invalidated[0].granularity() == QiDescriptor::Granularity::kPasid);
-        // QI_DEV_EIOTLB_ADDR(-1ULL >> 1) | QI_DEV_EIOTLB_SIZE
-        CHECK(bench.invalidated[1].high == 0x7ffffffffffff800);
-        CHECK(AtsRange::decode(bench.invalidated[1].high) == kAllAddresses);
+        CHECK(bench.invalidated[0].address_mask() == c.address_mask);
+        CHECK(iotlb_range(bench.invalidated[0]) == pages(0, (1ull << c.address_mask) - 1));
+        CHECK(AtsRange::decode(bench.invalidated[1].high) ==
+              pages(0, (1ull << c.address_mask) - 1));
     }
 }
 
@@ -223,6 +224,8 @@ TEST_CASE("intel svm: a release takes the PASID out of the tables and then out o
     CHECK(bench.invalidated[1].type() == QiType::kPasidIotlb);
     CHECK(bench.invalidated[1].granularity() == QiDescriptor::Granularity::kPasid);
     CHECK(bench.invalidated[2].type() == QiType::kPasidDeviceTlb);
+    // QI_DEV_EIOTLB_ADDR(-1ULL >> 1) | QI_DEV_EIOTLB_SIZE
+    CHECK(bench.invalidated[2].high == 0x7ffffffffffff800);
     CHECK(AtsRange::decode(bench.invalidated[2].high) == kAllAddresses);
     CHECK(bench.machine.trace().names().front() == "client_invalidate");
     CHECK(bench.machine.trace().names().back() == "client_invalidate_ret");
