@@ -100,7 +100,7 @@ void Kernel::mark_page_accessed(Cpu& cpu, FrameNumber frame) {
     if (Page* page = page_of_frame(frame)) state_.lru.mark_page_accessed(cpu, *page);
 }
 
-void Kernel::set_page_dirty(Cpu& cpu, FrameNumber frame) {
+void Kernel::set_page_dirty_flag(Cpu& cpu, FrameNumber frame) {
     if (Page* page = page_of_frame(frame)) page->set(cpu, PageFlag::kDirty);
 }
 

@@ -77,7 +77,7 @@ public:
     void mark_page_accessed(Cpu& cpu, FrameNumber frame) override;
     /// SetPageDirty(), as kvm_set_pfn_dirty() does: no event, and nobody writes the page out
     /// sooner.
-    void set_page_dirty(Cpu& cpu, FrameNumber frame) override;
+    void set_page_dirty_flag(Cpu& cpu, FrameNumber frame) override;
 
     // ---- at any time ----
     FaultResult handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access);

@@ -29,9 +29,9 @@ public:
     virtual void put_page(Cpu& cpu, FrameNumber frame) = 0;
 
     /// What a secondary MMU's accessed and dirty bits said of a page that it maps:
-    /// mark_page_accessed() and set_page_dirty().
+    /// mark_page_accessed(), and SetPageDirty(), which unlike set_page_dirty() tells nobody else.
     virtual void mark_page_accessed(Cpu& cpu, FrameNumber frame) = 0;
-    virtual void set_page_dirty(Cpu& cpu, FrameNumber frame) = 0;
+    virtual void set_page_dirty_flag(Cpu& cpu, FrameNumber frame) = 0;
 };
 
 }  // namespace mmusim::rmap

@@ -18,7 +18,7 @@ using Leaf = SecondStageTable::Leaf;
 /// that does not map it any more.
 void track_bits(Cpu& cpu, Kvm& kvm, EptEntry old) {
     if (old.accessed()) kvm.users.mark_page_accessed(cpu, old.frame());
-    if (old.dirty()) kvm.users.set_page_dirty(cpu, old.frame());
+    if (old.dirty()) kvm.users.set_page_dirty_flag(cpu, old.frame());
 }
 
 void emit_clear(Cpu& cpu, const Kvm& kvm, VirtAddr hva, Word old) {
@@ -95,7 +95,7 @@ NeedFlush mmu_set_spte(Cpu& cpu, Kvm& kvm, GuestPhysAddr address, const rmap::Us
         flush = NeedFlush::kYes;
     } else if (old.writable() && !page.writable) {
         // mmu_spte_update(): another vCPU has got the page writable in the meantime.
-        if (old.dirty()) kvm.users.set_page_dirty(cpu, old.frame());
+        if (old.dirty()) kvm.users.set_page_dirty_flag(cpu, old.frame());
         flush = NeedFlush::kYes;
     }
     cpu.emit(Event::kSpteSet, {kvm.config.client, kvm.config.mm, hva.value, entry.raw(),

@@ -44,7 +44,7 @@ public:
     void mark_page_accessed(rmap::Cpu& cpu, rmap::FrameNumber frame) override {
         say(cpu, "accessed", frame);
     }
-    void set_page_dirty(rmap::Cpu& cpu, rmap::FrameNumber frame) override {
+    void set_page_dirty_flag(rmap::Cpu& cpu, rmap::FrameNumber frame) override {
         say(cpu, "dirty", frame);
     }
 

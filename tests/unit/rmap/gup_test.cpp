@@ -212,7 +212,7 @@ TEST_CASE("gup: a page that is not there is faulted in", "[unit][rmap]") {
         CHECK(found->generation == 0);
         // It has no state.
         CHECK_NOTHROW(bench.kernel.mark_page_accessed(bench.cpu(), found->frame));
-        CHECK_NOTHROW(bench.kernel.set_page_dirty(bench.cpu(), found->frame));
+        CHECK_NOTHROW(bench.kernel.set_page_dirty_flag(bench.cpu(), found->frame));
         CHECK_NOTHROW(bench.kernel.put_page(bench.cpu(), found->frame));
     }
     // The lock is free again.
@@ -295,7 +295,7 @@ TEST_CASE("gup: a secondary MMU's bits reach the page", "[unit][rmap]") {
     CHECK(referenced(bench, page));
     bench.kernel.mark_page_accessed(bench.cpu(), page.pfn());
     CHECK(active(bench, page));
-    bench.kernel.set_page_dirty(bench.cpu(), page.pfn());
+    bench.kernel.set_page_dirty_flag(bench.cpu(), page.pfn());
     CHECK(page.test(bench.cpu(), PageFlag::kDirty));
     CHECK(bench.trace().count(Event::kSetPageDirty) == 0);
 }
