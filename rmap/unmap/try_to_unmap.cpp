@@ -77,7 +77,7 @@ bool set_swap_entry(Cpu& cpu, KernelState& kernel, const Unmapping& at, Word old
     const Pte pte = Pte::swap_entry(entry.type, entry.offset);
     set_pte_at(cpu, at.ptep, pte, 0);
     emit_pte_set(cpu, Event::kPteSetSwap, at, pte);
-    section.invalidate();
+    section.mmu_notifier_invalidate_range();
     return true;
 }
 
@@ -92,12 +92,12 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
     // The section is open even if nothing turns out to be mapped here: whether something is, is
     // known only under the page-table lock, where a notifier may not sleep.
     UnmapSection section(cpu, kernel, page, mm, address);
-    section.start();
+    section.mmu_notifier_invalidate_range_start();
 
     PageVmaMappedWalk pvmw{page, vma, address};
     while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
         const Unmapping at{page, vma, mm, pvmw.address, pvmw.slot.ptep};
-        section.entry_locked();
+        section.inject_start_under_lock();
 
         if (!has(flags, TtuFlags::kIgnoreAccess) &&
             ptep_clear_flush_young_notify(cpu, kernel, vma, at.address, at.ptep,
@@ -107,7 +107,7 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
             break;
         }
 
-        section.before_clear(flags);
+        section.inject_invalidate_before_clear(flags);
         const Word old = clear_and_flush(cpu, kernel, at, flags);
         if (pte_of(old).dirty()) set_page_dirty(cpu, page);
         update_hiwater_rss(cpu, mm);
@@ -130,7 +130,7 @@ bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtA
         put_page(cpu, kernel, page);
     }
 
-    section.end();
+    section.mmu_notifier_invalidate_range_end();
     cpu.emit(Event::kTryToUnmapOneRet, {ret ? 1u : 0u});
     return ret;
 }

@@ -15,11 +15,11 @@ UnmapSection::UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Mm& 
       range_{mm.context.id, page_range(address), true} {}
 
 void UnmapSection::send_start() {
-    mmu_notifier_invalidate_range_start(cpu_, kernel_, range_);
+    rmap::mmu_notifier_invalidate_range_start(cpu_, kernel_, range_);
     started_ = true;
 }
 
-void UnmapSection::start() {
+void UnmapSection::mmu_notifier_invalidate_range_start() {
     // The first and the third start it later, the second never.
     if (faulty(InjectedFault::kClearOutsideSection) || faulty(InjectedFault::kEndWithoutStart) ||
         faulty(InjectedFault::kStartUnderLock))
@@ -27,37 +27,38 @@ void UnmapSection::start() {
     send_start();
 }
 
-void UnmapSection::entry_locked() {
+void UnmapSection::inject_start_under_lock() {
     if (faulty(InjectedFault::kStartUnderLock)) send_start();
 }
 
-void UnmapSection::before_clear(TtuFlags flags) {
+void UnmapSection::inject_invalidate_before_clear(TtuFlags flags) {
     cleared_ = true;
-    // Where invalidate() would follow.
+    // Where mmu_notifier_invalidate_range() would follow.
     if (faulty(InjectedFault::kInvalidateBeforeClear) && !has(flags, TtuFlags::kMigration) &&
         page_is_anon(cpu_, page_))
-        mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
+        rmap::mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
 }
 
-void UnmapSection::invalidate() {
+void UnmapSection::mmu_notifier_invalidate_range() {
     if (faulty(InjectedFault::kSkipInvalidateRange) ||
         faulty(InjectedFault::kInvalidateBeforeClear))
         return;
-    mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
+    rmap::mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
     invalidated_ = true;
 }
 
-void UnmapSection::end() {
+void UnmapSection::mmu_notifier_invalidate_range_end() {
     // Too late, but every section that ends has a start.
     if (!started_ && !faulty(InjectedFault::kEndWithoutStart)) send_start();
-    // The short form is right where invalidate() was called (rule N14), so it is a fault elsewhere.
+    // The short form is right where invalidate_range was called (rule N14), so it is a fault
+    // elsewhere.
     if (faulty(InjectedFault::kOnlyEnd) && cleared_ && !invalidated_)
-        mmu_notifier_invalidate_range_only_end(cpu_, kernel_, range_);
+        rmap::mmu_notifier_invalidate_range_only_end(cpu_, kernel_, range_);
     else
-        mmu_notifier_invalidate_range_end(cpu_, kernel_, range_);
+        rmap::mmu_notifier_invalidate_range_end(cpu_, kernel_, range_);
     if (faulty(InjectedFault::kSecondSection)) {
         send_start();
-        mmu_notifier_invalidate_range_end(cpu_, kernel_, range_);
+        rmap::mmu_notifier_invalidate_range_end(cpu_, kernel_, range_);
     }
 }
 

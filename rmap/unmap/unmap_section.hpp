@@ -6,10 +6,10 @@
 
 namespace mmusim::rmap {
 
-/// The notifier calls of try_to_unmap_one() for one mapping, in the order of its members: one
-/// section per VMA, whether or not anything is mapped there (rule N20). The injected faults that
-/// misplace one of these calls act here and nowhere else; without a fault entry_locked() and
-/// before_clear() do nothing. Time passes in the clients.
+/// The notifier calls of try_to_unmap_one() for one mapping, by the kernel's names: one section per
+/// VMA, whether or not anything is mapped there (rule N20). The injected faults that misplace one
+/// of these calls act here and nowhere else; the members inject_*() are where they do so, and
+/// nothing happens there without a fault. Time passes in the clients.
 class UnmapSection {
 public:
     UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Mm& mm, VirtAddr address);
@@ -17,16 +17,16 @@ public:
     UnmapSection& operator=(const UnmapSection&) = delete;
 
     /// Before any page-table lock is taken.
-    void start();
+    void mmu_notifier_invalidate_range_start();
     /// The page-table lock of the mapping was taken.
-    void entry_locked();
+    void inject_start_under_lock();
     /// The entry is about to be cleared; page-table lock held.
-    void before_clear(TtuFlags flags);
+    void inject_invalidate_before_clear(TtuFlags flags);
     /// The cleared entry has its new value and the page may be freed before the section ends:
     /// secondary MMUs must let go now. Page-table lock held.
-    void invalidate();
+    void mmu_notifier_invalidate_range();
     /// No page-table lock is held any more.
-    void end();
+    void mmu_notifier_invalidate_range_end();
 
 private:
     bool faulty(InjectedFault fault) const { return kernel_.config.fault == fault; }
