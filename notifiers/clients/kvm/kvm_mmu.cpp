@@ -36,46 +36,60 @@ bool drop_spte(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf) {
     return true;
 }
 
-NeedFlush unmap_slot(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Memslot::Part& part) {
-    NeedFlush flush = NeedFlush::kNo;
-    kvm.table.for_each_leaf(cpu, part.first, part.pages, [&](const Leaf& leaf) {
-        if (drop_spte(cpu, kvm, slot, leaf)) flush = NeedFlush::kYes;
-    });
-    return flush;
+/// What kvm_handle_hva_range() does with each leaf of the range; the answers are ORed.
+using RmappHandler = bool (*)(Cpu&, Kvm&, const Memslot&, const Leaf&);
+
+/// True: an entry was there, so the caller must flush.
+bool kvm_unmap_rmapp(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf) {
+    return drop_spte(cpu, kvm, slot, leaf);
 }
+
+/// True: young. The entry stays, and so does what TLBs hold of it.
+bool kvm_age_rmapp(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf) {
+    const EptEntry entry = SecondStageTable::read(cpu, leaf);
+    if (!entry.accessed()) return false;
+    SecondStageTable::clear_accessed(cpu, leaf);
+    cpu.emit(Event::kSpteAge,
+             {kvm.config.client, kvm.config.mm, slot.hva_of(leaf.first).value, entry.raw()});
+    return true;
+}
+
+bool for_each_slot_rmap_range(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Memslot::Part& part,
+                              RmappHandler handler) {
+    bool ret = false;
+    kvm.table.for_each_leaf(cpu, part.first, part.pages, [&](const Leaf& leaf) {
+        if (handler(cpu, kvm, slot, leaf)) ret = true;
+    });
+    return ret;
+}
+
+bool kvm_handle_hva_range(Cpu& cpu, Kvm& kvm, rmap::VirtRange range, RmappHandler handler) {
+    bool ret = false;
+    for (const Memslot& slot : kvm.slots)
+        if (for_each_slot_rmap_range(cpu, kvm, slot, slot.backed_by(range), handler)) ret = true;
+    return ret;
+}
+
+NeedFlush need_flush(bool removed) { return removed ? NeedFlush::kYes : NeedFlush::kNo; }
 
 }  // namespace
 
 NeedFlush kvm_unmap_hva_range(Cpu& cpu, Kvm& kvm, rmap::VirtRange range) {
-    NeedFlush flush = NeedFlush::kNo;
-    for (const Memslot& slot : kvm.slots)
-        if (unmap_slot(cpu, kvm, slot, slot.backed_by(range)) == NeedFlush::kYes)
-            flush = NeedFlush::kYes;
-    return flush;
-}
-
-NeedFlush kvm_mmu_zap_all(Cpu& cpu, Kvm& kvm) {
-    NeedFlush flush = NeedFlush::kNo;
-    for (const Memslot& slot : kvm.slots)
-        if (unmap_slot(cpu, kvm, slot, {slot.first, slot.pages}) == NeedFlush::kYes)
-            flush = NeedFlush::kYes;
-    return flush;
+    return need_flush(kvm_handle_hva_range(cpu, kvm, range, kvm_unmap_rmapp));
 }
 
 bool kvm_age_hva(Cpu& cpu, Kvm& kvm, rmap::VirtRange range) {
-    bool young = false;
+    return kvm_handle_hva_range(cpu, kvm, range, kvm_age_rmapp);
+}
+
+/// Fixed slots have no hva and are reached in no other way.
+NeedFlush kvm_mmu_zap_all(Cpu& cpu, Kvm& kvm) {
+    bool removed = false;
     for (const Memslot& slot : kvm.slots) {
-        const Memslot::Part part = slot.backed_by(range);
-        kvm.table.for_each_leaf(cpu, part.first, part.pages, [&](const Leaf& leaf) {
-            const EptEntry entry = SecondStageTable::read(cpu, leaf);
-            if (!entry.accessed()) return;
-            young = true;
-            SecondStageTable::clear_accessed(cpu, leaf);
-            cpu.emit(Event::kSpteAge, {kvm.config.client, kvm.config.mm,
-                                       slot.hva_of(leaf.first).value, entry.raw()});
-        });
+        const Memslot::Part all{slot.first, slot.pages};
+        if (for_each_slot_rmap_range(cpu, kvm, slot, all, kvm_unmap_rmapp)) removed = true;
     }
-    return young;
+    return need_flush(removed);
 }
 
 NeedFlush mmu_set_spte(Cpu& cpu, Kvm& kvm, GuestPhysAddr address, const rmap::UserPage& page) {
