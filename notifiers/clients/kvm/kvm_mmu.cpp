@@ -70,7 +70,23 @@ bool kvm_handle_hva_range(Cpu& cpu, Kvm& kvm, rmap::VirtRange range, RmappHandle
     return ret;
 }
 
-NeedFlush need_flush(bool removed) { return removed ? NeedFlush::kYes : NeedFlush::kNo; }
+/// set_spte(). True: another vCPU had the page writable, and its TLB may still say so.
+bool set_spte(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf,
+              const rmap::UserPage& page) {
+    // The guest is about to use it, so it starts accessed; and dirty if it may be written, which
+    // spares the walker the update.
+    const std::uint64_t used = EptEntry::kAccessed | (page.writable ? EptEntry::kDirty : 0);
+    const EptEntry entry = EptEntry::leaf(page.frame, page.writable).with(used);
+    const EptEntry old{SecondStageTable::exchange(cpu, leaf, entry, page.generation).value};
+    // mmu_spte_update()
+    const bool flush = old.writable() && !page.writable;
+    if (flush && old.dirty()) kvm.users.set_page_dirty_flag(cpu, old.frame());
+    cpu.emit(Event::kSpteSet, {kvm.config.client, kvm.config.mm, slot.hva_of(leaf.first).value,
+                               entry.raw(), page.frame.value, page.generation});
+    return flush;
+}
+
+NeedFlush need_flush(bool flush) { return flush ? NeedFlush::kYes : NeedFlush::kNo; }
 
 }  // namespace
 
@@ -93,28 +109,12 @@ NeedFlush kvm_mmu_zap_all(Cpu& cpu, Kvm& kvm) {
 }
 
 NeedFlush mmu_set_spte(Cpu& cpu, Kvm& kvm, GuestPhysAddr address, const rmap::UserPage& page) {
+    const Memslot& slot = kvm.slot_of(address);
     const Leaf leaf = kvm.table.leaf(address);
-    const VirtAddr hva = kvm.slot_of(address).hva_of(leaf.first);
-    // set_spte(): the guest is about to use it, so it starts accessed; and dirty if it may be
-    // written, which spares the walker the update.
-    const std::uint64_t used = EptEntry::kAccessed | (page.writable ? EptEntry::kDirty : 0);
-    const EptEntry entry = EptEntry::leaf(page.frame, page.writable).with(used);
-    const Word replaced = SecondStageTable::exchange(cpu, leaf, entry, page.generation);
-    const EptEntry old{replaced.value};
-
-    NeedFlush flush = NeedFlush::kNo;
-    if (old.present() && old.frame() != page.frame) {
-        emit_clear(cpu, kvm, hva, replaced);
-        track_bits(cpu, kvm, old);
-        flush = NeedFlush::kYes;
-    } else if (old.writable() && !page.writable) {
-        // mmu_spte_update(): another vCPU has got the page writable in the meantime.
-        if (old.dirty()) kvm.users.set_page_dirty_flag(cpu, old.frame());
-        flush = NeedFlush::kYes;
-    }
-    cpu.emit(Event::kSpteSet, {kvm.config.client, kvm.config.mm, hva.value, entry.raw(),
-                               page.frame.value, page.generation});
-    return flush;
+    bool flush = false;
+    const EptEntry old = SecondStageTable::read(cpu, leaf);
+    if (old.present() && old.frame() != page.frame) flush = drop_spte(cpu, kvm, slot, leaf);
+    return need_flush(set_spte(cpu, kvm, slot, leaf, page) || flush);
 }
 
 }  // namespace mmusim::notifiers

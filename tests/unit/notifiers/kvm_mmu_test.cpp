@@ -139,15 +139,22 @@ TEST_CASE("kvm mmu: an entry that loses permission is flushed and its dirty bit 
     CHECK_FALSE(bench.spte(bench.gpa(0)).writable());
 }
 
-TEST_CASE("kvm mmu: an entry for another page replaces the old one", "[unit][notifiers]") {
+TEST_CASE("kvm mmu: an entry for another page is empty in between", "[unit][notifiers]") {
     KvmBench bench;
     mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true});
     bench.trace().clear();
+    EptEntry when_cleared = bench.spte(bench.gpa(0));
+    Lines before_set;
+    bench.trace().at_next(Event::kSpteClear, 0, [&] {
+        when_cleared = bench.spte(bench.gpa(0));
+        bench.trace().at_next(Event::kSpteSet, 0, [&] { before_set = bench.users.diary; });
+    });
     CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x44}, 2, true}) == NeedFlush::kYes);
     CHECK(bench.trace().lines({"addr", "pfn", "generation"}) ==
           Lines{"spte_clear addr=0x7f0000010000 pfn=0x33 generation=8",
                 "spte_set addr=0x7f0000010000 pfn=0x44 generation=2"});
-    CHECK(bench.users.diary == Lines{"accessed 0x33 cpu0", "dirty 0x33 cpu0"});
+    CHECK(when_cleared == EptEntry{});
+    CHECK(before_set == Lines{"accessed 0x33 cpu0", "dirty 0x33 cpu0"});
 }
 
 TEST_CASE("kvm mmu: zapping everything takes the fixed memory as well", "[unit][notifiers]") {
