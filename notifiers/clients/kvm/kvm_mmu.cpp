@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "notifiers/clients/kvm/kvm_mmu.hpp"
 
+#include "notifiers/clients/kvm/kvm_requests.hpp"
+
 namespace mmusim::notifiers {
 
 using rmap::Cpu;
@@ -108,13 +110,16 @@ NeedFlush kvm_mmu_zap_all(Cpu& cpu, Kvm& kvm) {
     return need_flush(removed);
 }
 
-NeedFlush mmu_set_spte(Cpu& cpu, Kvm& kvm, GuestPhysAddr address, const rmap::UserPage& page) {
+void mmu_set_spte(Cpu& cpu, Kvm& kvm, GuestPhysAddr address, const rmap::UserPage& page) {
     const Memslot& slot = kvm.slot_of(address);
     const Leaf leaf = kvm.table.leaf(address);
     bool flush = false;
     const EptEntry old = SecondStageTable::read(cpu, leaf);
     if (old.present() && old.frame() != page.frame) flush = drop_spte(cpu, kvm, slot, leaf);
-    return need_flush(set_spte(cpu, kvm, slot, leaf, page) || flush);
+    if (set_spte(cpu, kvm, slot, leaf, page)) flush = true;
+    if (flush) kvm_flush_remote_tlbs(cpu, kvm);
+    // kvm_release_pfn_clean(): the entry is kept true by the notifiers, not by a reference.
+    kvm.users.put_page(cpu, page.frame);
 }
 
 }  // namespace mmusim::notifiers

@@ -20,8 +20,9 @@ NeedFlush kvm_mmu_zap_all(rmap::Cpu& cpu, Kvm& kvm);
 /// kvm_age_hva(): clears the accessed bits of the range. True if any was set.
 bool kvm_age_hva(rmap::Cpu& cpu, Kvm& kvm, rmap::VirtRange range);
 
-/// mmu_set_spte() at a 4 KiB entry of a user slot: maps `page` there for `address`.
-NeedFlush mmu_set_spte(rmap::Cpu& cpu, Kvm& kvm, rmap::GuestPhysAddr address,
-                       const rmap::UserPage& page);
+/// mmu_set_spte() at a 4 KiB entry of a user slot: maps `page` there for `address`, flushes the
+/// VM's TLBs if the entry said something else before, and drops the reference to the page.
+void mmu_set_spte(rmap::Cpu& cpu, Kvm& kvm, rmap::GuestPhysAddr address,
+                  const rmap::UserPage& page);
 
 }  // namespace mmusim::notifiers

@@ -56,34 +56,42 @@ bool mmu_notifier_retry(TdpFault& fault) {
     return true;
 }
 
-/// __direct_map() under mmu_lock.
-KvmFault map_page(TdpFault& fault, const rmap::UserPage& page) {
-    if (fault.kvm.released) return KvmFault::kBadAddress;
-    if (mmu_notifier_retry(fault)) return KvmFault::kRetry;
-    if (mmu_set_spte(fault.cpu, fault.kvm, fault.address, page) == NeedFlush::kYes)
-        kvm_flush_remote_tlbs(fault.cpu, fault.kvm);
-    return KvmFault::kRetry;
+/// __direct_map(), with mmu_lock held. False: the root is gone (VALID_PAGE(root_hpa)), and the
+/// reference to the page is still the caller's.
+bool direct_map(TdpFault& fault, const rmap::UserPage& page) {
+    if (fault.kvm.released) return false;
+    mmu_set_spte(fault.cpu, fault.kvm, fault.address, page);
+    return true;
 }
 
-KvmFault resolve(TdpFault& fault) {
-    Cpu& cpu = fault.cpu;
+/// The part of tdp_page_fault() that maps what was looked up. A page that is not mapped is given
+/// back, kvm_release_pfn_clean(), when mmu_lock is free again. So is that of a VM without a root,
+/// whose reference v5.0 forgets.
+KvmFault map_looked_up(TdpFault& fault, const rmap::UserPage& page) {
+    Kvm& kvm = fault.kvm;
+    kvm.mmu_lock.lock(fault.cpu);
+    const bool retry = mmu_notifier_retry(fault);
+    const bool mapped = !retry && direct_map(fault, page);
+    kvm.mmu_lock.unlock(fault.cpu);
+    if (mapped) return KvmFault::kRetry;
+    kvm.users.put_page(fault.cpu, page.frame);
+    return retry ? KvmFault::kRetry : KvmFault::kBadAddress;
+}
+
+/// The part of tdp_page_fault() from the snapshot of the sequence on.
+KvmFault look_up_and_map(TdpFault& fault) {
     Kvm& kvm = fault.kvm;
     read_sequence(fault);
-    const auto page = kvm.users.get_user_page(cpu, fault.mm(), fault.hva, fault.access);
+    const auto page = kvm.users.get_user_page(fault.cpu, fault.mm(), fault.hva, fault.access);
     if (!page) return KvmFault::kBadAddress;
-    cpu.emit(Event::kKvmHvaToPfn,
-             {fault.client(), fault.mm(), fault.hva.value, page->frame.value, page->generation});
-    kvm.mmu_lock.lock(cpu);
-    const KvmFault result = map_page(fault, *page);
-    kvm.mmu_lock.unlock(cpu);
-    // kvm_release_pfn_clean(): the entry is kept true by the notifiers, not by a reference.
-    kvm.users.put_page(cpu, page->frame);
-    return result;
+    fault.cpu.emit(Event::kKvmHvaToPfn, {fault.client(), fault.mm(), fault.hva.value,
+                                         page->frame.value, page->generation});
+    return map_looked_up(fault, *page);
 }
 
 }  // namespace
 
-KvmFault kvm_page_fault(Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, rmap::GuestPhysAddr address,
+KvmFault tdp_page_fault(Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, rmap::GuestPhysAddr address,
                         rmap::Access access) {
     const bool write = access == rmap::Access::kWrite;
     cpu.emit(Event::kKvmTdpPageFault, {kvm.config.vm, vcpu.id, address.value, write});
@@ -96,7 +104,7 @@ KvmFault kvm_page_fault(Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, rmap::GuestPhysAddr a
     if (!slot.fixed()) {
         const VirtAddr hva = rmap::page_start(slot.hva_of(address));
         TdpFault fault{cpu, kvm, vcpu, address, hva, access};
-        result = resolve(fault);
+        result = look_up_and_map(fault);
     }
     const bool bad = result == KvmFault::kBadAddress;
     cpu.emit(Event::kKvmTdpPageFaultRet, {bad ? ~kEfault + 1 : 0});

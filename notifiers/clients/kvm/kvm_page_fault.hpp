@@ -15,7 +15,7 @@ enum class KvmFault {
 /// open or has ended since the sequence was taken (rule N7). No lock held, interrupts on; the CPU
 /// runs a task of the process. Time passes: KernelCosts::kvm_fault for Part::kSecondStage, and what
 /// the lookup costs.
-KvmFault kvm_page_fault(rmap::Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, rmap::GuestPhysAddr address,
+KvmFault tdp_page_fault(rmap::Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, rmap::GuestPhysAddr address,
                         rmap::Access access);
 
 }  // namespace mmusim::notifiers

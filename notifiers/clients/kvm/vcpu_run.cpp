@@ -97,7 +97,7 @@ std::optional<VcpuStop> handle_exit(Cpu& cpu, Kvm& kvm, KvmVcpu& vcpu, const Gue
         case GuestExit::Reason::kExternalInterrupt:
             break;
         case GuestExit::Reason::kEptViolation:
-            if (kvm_page_fault(cpu, kvm, vcpu, exit.address, exit.access) == KvmFault::kBadAddress)
+            if (tdp_page_fault(cpu, kvm, vcpu, exit.address, exit.access) == KvmFault::kBadAddress)
                 return VcpuStop::kBadAddress;
             break;
         case GuestExit::Reason::kHalt:

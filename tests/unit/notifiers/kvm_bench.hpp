@@ -40,7 +40,10 @@ public:
     std::optional<rmap::UserPage> get_user_page(rmap::Cpu& cpu, rmap::MmId mm,
                                                 rmap::VirtAddr address,
                                                 rmap::Access access) override;
-    void put_page(rmap::Cpu& cpu, rmap::FrameNumber frame) override { say(cpu, "put", frame); }
+    void put_page(rmap::Cpu& cpu, rmap::FrameNumber frame) override {
+        if (during_put) during_put();
+        say(cpu, "put", frame);
+    }
     void mark_page_accessed(rmap::Cpu& cpu, rmap::FrameNumber frame) override {
         say(cpu, "accessed", frame);
     }
@@ -50,6 +53,7 @@ public:
 
     std::map<rmap::VirtAddr, rmap::UserPage> pages;
     std::function<void()> during_get;  ///< while the page is being looked up
+    std::function<void()> during_put;  ///< while a reference is being dropped
     Lines diary;
 
 private:

@@ -29,7 +29,7 @@ struct Bench : KernelBench {
     }
 
     void guest_touches(std::uint64_t index, Access access) {
-        kvm_page_fault(cpu(1), kvm, *vcpu, kGpa + index * kPageSize, access);
+        tdp_page_fault(cpu(1), kvm, *vcpu, kGpa + index * kPageSize, access);
     }
     Word spte(std::uint64_t index) {
         return machine.memory()[kvm.table.leaf(kGpa + index * kPageSize).entry];
@@ -119,6 +119,6 @@ TEST_CASE("kvm and engine: unmapping the memory takes the guest's entries with i
     CHECK_FALSE(bench.entry(1).present());
     CHECK(bench.entry(2).present());
     CHECK(bench.trace().count(Event::kKvmFlushRemoteTlbs) == 1);
-    CHECK(kvm_page_fault(bench.cpu(1), bench.kvm, *bench.vcpu, Bench::kGpa, Access::kRead) ==
+    CHECK(tdp_page_fault(bench.cpu(1), bench.kvm, *bench.vcpu, Bench::kGpa, Access::kRead) ==
           KvmFault::kBadAddress);
 }

@@ -106,8 +106,8 @@ TEST_CASE("kvm mmu: a new entry is accessed and as dirty as it can become", "[un
     KvmBench bench;
     const UserPage writable{{0x33}, 8, true};
     const UserPage read_only{{0x34}, 9, false};
-    CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0) + 0x10, writable) == NeedFlush::kNo);
-    CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(1), read_only) == NeedFlush::kNo);
+    mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0) + 0x10, writable);
+    mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(1), read_only);
     CHECK(bench.spte(bench.gpa(0)) ==
           EptEntry::leaf({0x33}, true).with(EptEntry::kAccessed | EptEntry::kDirty));
     CHECK(bench.spte(bench.gpa(1)) == EptEntry::leaf({0x34}, false).with(EptEntry::kAccessed));
@@ -120,11 +120,11 @@ TEST_CASE("kvm mmu: a new entry is accessed and as dirty as it can become", "[un
 TEST_CASE("kvm mmu: an entry that gains permission needs no flush", "[unit][notifiers]") {
     KvmBench bench;
     mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, false});
-    CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true}) == NeedFlush::kNo);
-    CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true}) == NeedFlush::kNo);
+    mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true});
+    mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true});
     CHECK(bench.spte(bench.gpa(0)).writable());
-    CHECK(bench.trace().count(Event::kSpteClear) == 0);
-    CHECK(bench.users.diary.empty());
+    CHECK(bench.trace().names() == Lines{"spte_set", "spte_set", "spte_set"});
+    CHECK(bench.users.diary == Lines(3, "put 0x33 cpu0"));
 }
 
 TEST_CASE("kvm mmu: an entry that loses permission is flushed and its dirty bit kept",
@@ -133,9 +133,11 @@ TEST_CASE("kvm mmu: an entry that loses permission is flushed and its dirty bit 
     // writable, and comes last.
     KvmBench bench;
     mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true});
-    CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, false}) ==
-          NeedFlush::kYes);
-    CHECK(bench.users.diary == Lines{"dirty 0x33 cpu0"});
+    CHECK(bench.trace().count(Event::kKvmFlushRemoteTlbs) == 0);
+    bench.users.diary.clear();
+    mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, false});
+    CHECK(bench.trace().count(Event::kKvmFlushRemoteTlbs) == 1);
+    CHECK(bench.users.diary == Lines{"dirty 0x33 cpu0", "put 0x33 cpu0"});
     CHECK_FALSE(bench.spte(bench.gpa(0)).writable());
 }
 
@@ -143,16 +145,18 @@ TEST_CASE("kvm mmu: an entry for another page is empty in between", "[unit][noti
     KvmBench bench;
     mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x33}, 8, true});
     bench.trace().clear();
+    bench.users.diary.clear();
     EptEntry when_cleared = bench.spte(bench.gpa(0));
     Lines before_set;
     bench.trace().at_next(Event::kSpteClear, 0, [&] {
         when_cleared = bench.spte(bench.gpa(0));
         bench.trace().at_next(Event::kSpteSet, 0, [&] { before_set = bench.users.diary; });
     });
-    CHECK(mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x44}, 2, true}) == NeedFlush::kYes);
+    mmu_set_spte(bench.cpu(), bench.kvm, bench.gpa(0), {{0x44}, 2, true});
     CHECK(bench.trace().lines({"addr", "pfn", "generation"}) ==
           Lines{"spte_clear addr=0x7f0000010000 pfn=0x33 generation=8",
-                "spte_set addr=0x7f0000010000 pfn=0x44 generation=2"});
+                "spte_set addr=0x7f0000010000 pfn=0x44 generation=2", "kvm_flush_remote_tlbs",
+                "kvm_make_request", "kvm_flush_remote_tlbs_ret"});
     CHECK(when_cleared == EptEntry{});
     CHECK(before_set == Lines{"accessed 0x33 cpu0", "dirty 0x33 cpu0"});
 }

@@ -15,7 +15,7 @@ namespace {
 
 /// A fault of vCPU 0, on CPU 1.
 KvmFault fault(KvmBench& bench, std::uint64_t page, Access access = Access::kRead) {
-    return kvm_page_fault(bench.cpu(1), bench.kvm, bench.vcpu(), bench.gpa(page) + 0x18, access);
+    return tdp_page_fault(bench.cpu(1), bench.kvm, bench.vcpu(), bench.gpa(page) + 0x18, access);
 }
 
 bool mapped(KvmBench& bench, std::uint64_t page) { return bench.spte(bench.gpa(page)).present(); }
@@ -91,6 +91,25 @@ TEST_CASE("kvm fault: a section that touches the fault makes it retry and drop t
         CHECK(bench.users.diary[1] == "put 0x20000 cpu1");
         CHECK_FALSE(bench.kvm.mmu_lock.held_by(bench.cpu(1)));
     }
+}
+
+TEST_CASE("kvm fault: a page that is mapped is dropped under mmu_lock and any other after it",
+          "[unit][notifiers]") {
+    KvmBench bench;
+    bool held = false;
+    bench.users.during_put = [&] { held = bench.kvm.mmu_lock.held_by(bench.cpu(1)); };
+    fault(bench, 0);
+    CHECK(held);
+    bench.start();
+    fault(bench, 1);
+    CHECK_FALSE(held);
+    CHECK(bench.users.diary.back() == "put 0x20001 cpu1");
+    bench.end();
+    held = true;
+    bench.client.release(bench.cpu(), KvmBench::kMm);
+    fault(bench, 2);
+    CHECK_FALSE(held);
+    CHECK(bench.users.diary.back() == "put 0x20002 cpu1");
 }
 
 TEST_CASE("kvm fault: a section anywhere in the process stops all new entries",
@@ -196,7 +215,7 @@ TEST_CASE("kvm fault: nothing is mapped after the release", "[unit][notifiers]")
     CHECK(bench.users.diary.back() == "put 0x20001 cpu1");
     // There is nothing to look up behind a fixed slot.
     bench.trace().clear();
-    CHECK(kvm_page_fault(bench.cpu(1), bench.kvm, bench.vcpu(), KvmBench::kFixedGpa,
+    CHECK(tdp_page_fault(bench.cpu(1), bench.kvm, bench.vcpu(), KvmBench::kFixedGpa,
                          Access::kRead) == KvmFault::kBadAddress);
     CHECK(bench.trace().names() == Lines{"kvm_tdp_page_fault", "kvm_tdp_page_fault_ret"});
 }
