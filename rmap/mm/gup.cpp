@@ -16,33 +16,37 @@ UserPage user_page(Word entry) {
 }
 
 /// FOLL_TOUCH. SetPageDirty is tested first, because most pages are dirty already.
-void touch_page(Cpu& cpu, KernelState& kernel, Page& page, Pte pte, Access access) {
-    const bool write = access == Access::kWrite;
+void touch_page(Cpu& cpu, KernelState& kernel, Page& page, Pte pte, FollFlags flags) {
+    const bool write = has(flags, FollFlags::kWrite);
     if (write && !pte.dirty() && !page.test(cpu, PageFlag::kDirty)) set_page_dirty(cpu, page);
     kernel.lru.mark_page_accessed(cpu, page);
 }
 
-/// follow_page_pte(): nothing if the entry does not allow the access.
-std::optional<UserPage> follow_page(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
-                                    Access access) {
-    const auto slot = find_pte(cpu, kernel, mm, address, Part::kFault);
-    if (!slot) return std::nullopt;
-    std::optional<UserPage> found;
-    pte_lock(cpu, *slot->table);
-    const Word entry = read_pte(cpu, slot->ptep, Part::kFault);
+/// follow_page_pte(), with the page-table lock held.
+std::optional<UserPage> follow_page_pte(Cpu& cpu, KernelState& kernel, PhysAddr ptep,
+                                        FollFlags flags, Part walk) {
+    const Word entry = read_pte(cpu, ptep, walk);
     const Pte pte = pte_of(entry);
-    if (pte.present() && (access == Access::kRead || pte.writable())) {
-        if (Page* page = vm_normal_page(kernel, pte)) {
-            get_page(cpu, *page);
-            touch_page(cpu, kernel, *page, pte, access);
-        }
-        found = user_page(entry);
-    }
-    pte_unlock(cpu, *slot->table);
-    return found;
+    if (!pte.present()) return std::nullopt;
+    if (has(flags, FollFlags::kWrite) && !pte.writable()) return std::nullopt;
+    Page* page = vm_normal_page(kernel, pte);
+    if (!page && has(flags, FollFlags::kDump)) return std::nullopt;
+    if (page) get_page(cpu, *page);
+    if (page && has(flags, FollFlags::kTouch)) touch_page(cpu, kernel, *page, pte, flags);
+    return user_page(entry);
 }
 
 }  // namespace
+
+std::optional<UserPage> follow_page(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                    FollFlags flags, Part walk) {
+    const auto slot = find_pte(cpu, kernel, mm, address, walk);
+    if (!slot) return std::nullopt;
+    pte_lock(cpu, *slot->table);
+    const auto found = follow_page_pte(cpu, kernel, slot->ptep, flags, walk);
+    pte_unlock(cpu, *slot->table);
+    return found;
+}
 
 std::optional<UserPage> get_user_page_fast(Cpu& cpu, KernelState& kernel, const Mm& mm,
                                            VirtAddr address) {
@@ -65,10 +69,12 @@ std::optional<UserPage> get_user_page_fast(Cpu& cpu, KernelState& kernel, const 
 
 std::optional<UserPage> get_user_page_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm,
                                                VirtAddr address, Access access) {
+    const bool write = access == Access::kWrite;
+    const FollFlags flags = FollFlags::kTouch | (write ? FollFlags::kWrite : FollFlags::kNone);
     mmap_sem_lock_read(cpu, mm);
-    auto page = follow_page(cpu, kernel, mm, address, access);
+    auto page = follow_page(cpu, kernel, mm, address, flags, Part::kFault);
     while (!page && handle_mm_fault(cpu, kernel, mm, address, access) == FaultResult::kHandled)
-        page = follow_page(cpu, kernel, mm, address, access);
+        page = follow_page(cpu, kernel, mm, address, flags, Part::kFault);
     mmap_sem_unlock_read(cpu, mm);
     return page;
 }

@@ -22,6 +22,29 @@ namespace mmusim::rmap {
 std::optional<UserPage> get_user_page(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                                       Access access);
 
+/// FOLL_* (include/linux/mm.h), with v5.0's values. FOLL_GET is always set.
+enum class FollFlags : unsigned {
+    kNone = 0,
+    kWrite = 0x01,  ///< FOLL_WRITE: the entry must allow writing
+    kTouch = 0x02,  ///< FOLL_TOUCH: mark_page_accessed(); a write through a clean entry dirties
+    kDump = 0x08,   ///< FOLL_DUMP: the zero page is none
+};
+
+constexpr FollFlags operator|(FollFlags a, FollFlags b) {
+    return static_cast<FollFlags>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(FollFlags flags, FollFlags flag) {
+    return static_cast<unsigned>(flags) & static_cast<unsigned>(flag);
+}
+
+/// follow_page() down to follow_page_pte(): the page that is mapped at `address`, with a reference
+/// that is taken under the page-table lock. Nothing if the entry does not allow what the flags ask
+/// for; it faults nothing in. The entry's own accessed and dirty bits stay as they are, and the
+/// zero page has neither state nor references. mmap_sem held. Time passes: `walk` for the tables
+/// and the entry, and the parts of what it calls.
+std::optional<UserPage> follow_page(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                    FollFlags flags, Part walk);
+
 /// __get_user_pages_fast() of one page of current->mm, for writing (mm/gup.c). No lock: interrupts
 /// are off, and since this CPU runs the mm, whoever frees a table or a page that was mapped must
 /// wait for it to flush. The reference is taken unless the page is about to be freed, and given
@@ -29,10 +52,8 @@ std::optional<UserPage> get_user_page(Cpu& cpu, KernelState& kernel, Mm& mm, Vir
 std::optional<UserPage> get_user_page_fast(Cpu& cpu, KernelState& kernel, const Mm& mm,
                                            VirtAddr address);
 
-/// get_user_pages_unlocked() of one page, with FOLL_TOUCH: follow_page_pte() takes the reference
-/// under the page-table lock, dirties the page for a write through a clean entry, and calls
-/// mark_page_accessed(). The entry's own accessed and dirty bits stay as they are. The zero page
-/// has neither state nor references.
+/// get_user_pages_unlocked() of one page: follows it with FOLL_TOUCH and faults it in as long as
+/// that finds nothing.
 std::optional<UserPage> get_user_page_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm,
                                                VirtAddr address, Access access);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/unmap/migrate.hpp"
 
+#include <optional>
 #include <utility>
 
+#include "rmap/mm/gup.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
@@ -137,34 +139,25 @@ Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId ni
     return rc;
 }
 
-/// follow_page(FOLL_GET): the page mapped at `address`, with a reference. mmap_sem held.
-Page* follow_page(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address) {
-    if (!mm.find_vma(address)) return nullptr;
-    const auto slot = find_pte(cpu, kernel, mm, address, Part::kRmapWalk);
-    if (!slot) return nullptr;
-    pte_lock(cpu, *slot->table);
-    const Pte pte = pte_of(read_pte(cpu, slot->ptep));
-    Page* page = pte.present() ? vm_normal_page(kernel, pte) : nullptr;
-    if (page) get_page(cpu, *page);
-    pte_unlock(cpu, *slot->table);
-    return page;
-}
-
 /// add_page_for_migration(): finds and isolates the page at `address`.
 enum class Added { kYes, kSkipped, kFailed };
 Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, NodeId nid,
                              MoveShared shared, PageList& pages) {
     Added added = Added::kSkipped;
     mmap_sem_lock_read(cpu, mm);
-    if (Page* page = follow_page(cpu, kernel, mm, address)) {
-        if (page->nid() != nid && (shared == MoveShared::kYes || page->mapcount(cpu) <= 1)) {
+    std::optional<UserPage> found;
+    if (mm.find_vma(address))
+        found = follow_page(cpu, kernel, mm, address, FollFlags::kDump, Part::kRmapWalk);
+    if (found) {
+        Page& page = kernel.pages.pfn_to_page(found->frame);
+        if (page.nid() != nid && (shared == MoveShared::kYes || page.mapcount(cpu) <= 1)) {
             added = Added::kFailed;
-            if (kernel.lru.isolate_lru_page(cpu, *page)) {
-                pages.add_tail(*page);
+            if (kernel.lru.isolate_lru_page(cpu, page)) {
+                pages.add_tail(page);
                 added = Added::kYes;
             }
         }
-        put_page(cpu, kernel, *page);
+        put_page(cpu, kernel, page);
     }
     mmap_sem_unlock_read(cpu, mm);
     return added;

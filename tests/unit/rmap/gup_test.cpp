@@ -249,6 +249,34 @@ TEST_CASE("gup: what no mapping allows is refused", "[unit][rmap]") {
         InvariantError);
 }
 
+TEST_CASE("gup: following a page takes a reference and does only what the flags ask for",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(3));
+    bench.run(0, mm);
+    const auto follow = [&](std::uint64_t index, FollFlags flags) {
+        return follow_page(bench.cpu(), bench.kernel.state(), mm, bench.page(index), flags,
+                           Part::kRmapWalk);
+    };
+    get(bench, mm, 1, Access::kRead);  // the zero page
+    get(bench, mm, 2, Access::kWrite);
+    Page& page = bench.mapped_page(mm, 2);
+    page.clear(bench.cpu(), PageFlag::kReferenced);
+    const std::uint64_t references = page.refcount(bench.cpu());
+
+    CHECK_FALSE(follow(0, FollFlags::kNone));  // nothing is faulted in
+    CHECK(follow(1, FollFlags::kNone)->frame == bench.kernel.state().zero_page);
+    CHECK_FALSE(follow(1, FollFlags::kDump));
+    CHECK_FALSE(follow(1, FollFlags::kWrite));
+    CHECK(follow(2, FollFlags::kDump)->frame == page.pfn());
+    CHECK(page.refcount(bench.cpu()) == references + 1);
+    CHECK_FALSE(referenced(bench, page));
+    CHECK(follow(2, FollFlags::kTouch | FollFlags::kWrite)->writable);
+    CHECK(page.refcount(bench.cpu()) == references + 2);
+    CHECK(referenced(bench, page));
+}
+
 TEST_CASE("gup: a write through a clean entry dirties the page", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = running_mm(bench, 1);
