@@ -70,7 +70,8 @@ void anon_vma_fork(Cpu& cpu, KernelState& kernel, Vma& vma, const Vma& pvma);
 /// anon_vma_clone(): `dst` joins every anon_vma of `src`. mmap_sem held for writing.
 void anon_vma_clone(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src);
 
-/// unlink_anon_vmas(): the VMA leaves all its trees. mmap_sem held for writing.
+/// unlink_anon_vmas(): the VMA leaves all its trees. It is detached, so that nobody else
+/// finds it, and mmap_sem is held.
 void unlink_anon_vmas(Cpu& cpu, KernelState& kernel, Vma& vma);
 
 }  // namespace mmusim::rmap

@@ -79,4 +79,9 @@ void mmap_sem_unlock_write(Cpu& cpu, Mm& mm) {
     mm.mmap_sem.unlock_write(cpu);
 }
 
+void mmap_sem_downgrade_write(Cpu& cpu, Mm& mm) {
+    cpu.emit(Event::kMmapSemDowngrade, {mm.context.id});
+    mm.mmap_sem.downgrade_write(cpu);
+}
+
 }  // namespace mmusim::rmap

@@ -40,7 +40,8 @@ struct Mm {
 
     // mmap_sem.
     std::map<VirtAddr, std::unique_ptr<Vma>> mmap;  ///< by start
-    std::uint64_t total_vm = 0;                     ///< pages
+    /// Pages. munmap lowers it with mmap_sem downgraded, when no other reader looks at it.
+    std::uint64_t total_vm = 0;
 
     PhysAddr rss_word(MmCounter counter) const {
         return rss_stat + 8 * static_cast<std::uint64_t>(counter);
@@ -59,5 +60,7 @@ bool mmap_sem_trylock_read(Cpu& cpu, Mm& mm);
 void mmap_sem_unlock_read(Cpu& cpu, Mm& mm);
 void mmap_sem_lock_write(Cpu& cpu, Mm& mm);
 void mmap_sem_unlock_write(Cpu& cpu, Mm& mm);
+/// downgrade_write(): held for reading from then on.
+void mmap_sem_downgrade_write(Cpu& cpu, Mm& mm);
 
 }  // namespace mmusim::rmap

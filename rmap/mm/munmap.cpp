@@ -76,9 +76,9 @@ void free_before_section(Cpu& cpu, KernelState& kernel, const Mm& mm, const Deta
 /// InjectedFault::kUnlockInsideSection: nothing keeps the VMAs while the section ends. They are
 /// detached, so nobody else finds them.
 void end_section_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm, const NotifierRange& range) {
-    mmap_sem_unlock_write(cpu, mm);
+    mmap_sem_unlock_read(cpu, mm);
     mmu_notifier_invalidate_range_end(cpu, kernel, range);
-    mmap_sem_lock_write(cpu, mm);
+    mmap_sem_lock_read(cpu, mm);
 }
 
 /// unmap_region()
@@ -115,11 +115,15 @@ std::uint64_t munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     std::uint64_t cleared = 0;
     mmap_sem_lock_write(cpu, mm);
     const DetachedVmas vmas = detach_vmas(cpu, kernel, mm, range);
-    if (!vmas.empty()) {
+    if (vmas.empty()) {
+        mmap_sem_unlock_write(cpu, mm);
+    } else {
+        // Nobody finds these VMAs any more, so faults on others need not wait for their pages.
+        mmap_sem_downgrade_write(cpu, mm);
         cleared = unmap_region(cpu, kernel, mm, vmas);
         for (const auto& vma : vmas) mm.total_vm -= vma->range().pages();
+        mmap_sem_unlock_read(cpu, mm);
     }
-    mmap_sem_unlock_write(cpu, mm);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMunmap, Outcome::kDone, cleared);
     return cleared;

@@ -8,8 +8,9 @@
 namespace mmusim::rmap {
 
 /// The system call munmap(2): removes the whole pages of `range`, splitting VMAs at its ends. Holds
-/// mmap_sem for writing throughout, whereas v5.0 downgrades it before it touches the pages. One
-/// munmap operation. Time passes. Returns the number of present or swapped pages it removed.
+/// mmap_sem for writing until the VMAs are detached and then for reading, as
+/// __do_munmap(downgrade=true) does. One munmap operation. Time passes. Returns the number of
+/// present or swapped pages it removed.
 std::uint64_t munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
 
 }  // namespace mmusim::rmap

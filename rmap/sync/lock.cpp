@@ -118,16 +118,35 @@ void RwLock::release(Cpu& cpu) {
                 writer_ = false;
             else
                 --readers_;
-            while (!waiters_.empty()) {
-                const Waiter next = waiters_.front();
-                if (writer_ || (next.mode == Mode::kWrite && readers_ > 0)) break;
-                waiters_.pop_front();
-                admit(next.mode);
-                grant(*next.granted, released, handover);
-            }
+            admit_waiters(released, handover);
             return state();
         },
         Part::kLock);
+}
+
+void RwLock::downgrade_write(Cpu& cpu) {
+    const Duration handover = handover_of(cpu);
+    cpu.memory().read_modify_write(
+        word_,
+        [&](Word, Instant released) {
+            MMUSIM_CHECK(writer_, "a semaphore is downgraded by its writer");
+            writer_ = false;
+            admit(Mode::kRead);
+            admit_waiters(released, handover);
+            return state();
+        },
+        Part::kLock);
+}
+
+/// The head of the queue, as far as it is compatible with those who hold the semaphore.
+void RwLock::admit_waiters(Instant released, Duration handover) {
+    while (!waiters_.empty()) {
+        const Waiter next = waiters_.front();
+        if (writer_ || (next.mode == Mode::kWrite && readers_ > 0)) break;
+        waiters_.pop_front();
+        admit(next.mode);
+        grant(*next.granted, released, handover);
+    }
 }
 
 }  // namespace mmusim::rmap

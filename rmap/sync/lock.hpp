@@ -46,6 +46,9 @@ public:
     void unlock_read(Cpu& cpu) { release(cpu); }
     void lock_write(Cpu& cpu) { acquire(cpu, Mode::kWrite); }
     void unlock_write(Cpu& cpu) { release(cpu); }
+    /// downgrade_write(): the writer goes on as a reader, together with the readers at the head of
+    /// the queue.
+    void downgrade_write(Cpu& cpu);
 
     PhysAddr word() const { return word_; }
 
@@ -62,6 +65,7 @@ private:
     void admit(Mode mode) { mode == Mode::kRead ? void(++readers_) : void(writer_ = true); }
     void acquire(Cpu& cpu, Mode mode);
     void release(Cpu& cpu);
+    void admit_waiters(Instant released, Duration handover);
     Word state() const { return {(writer_ ? 1ull : 0ull) | std::uint64_t{readers_} << 1, 0}; }
 
     PhysAddr word_;

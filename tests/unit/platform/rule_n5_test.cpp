@@ -20,6 +20,7 @@ struct Stream : EventStream {
     Stream& end() { return emit(Event::kMnEnd, {kMm, kVa, kEnd, 0}), *this; }
     Stream& sem(std::uint64_t mm = kMm) { return emit(Event::kMmapSemLock, {mm, 1}), *this; }
     Stream& no_sem(std::uint64_t mm = kMm) { return emit(Event::kMmapSemUnlock, {mm, 1}), *this; }
+    Stream& downgrade() { return emit(Event::kMmapSemDowngrade, {kMm}), *this; }
     Stream& lock(std::uint64_t lock = kLock) { return emit(Event::kRmapLock, {lock}), *this; }
     Stream& unlock(std::uint64_t lock = kLock) { return emit(Event::kRmapUnlock, {lock}), *this; }
     Stream& lock_anon() { return emit(Event::kLockAnonVmaRead, {kPfn}), *this; }
@@ -40,6 +41,7 @@ TEST_CASE("rule N5: sections under mmap_sem or a lock of the reverse map pass", 
     CHECK(judge(Stream().sem().start().lock().unlock().end().no_sem()).violated == 0);
     CHECK(judge(Stream().lock().start().end().start().end().unlock()).violated == 0);
     CHECK(judge(Stream().sem().start(1).no_sem()).violated == 0);  // refused
+    CHECK(judge(Stream().sem().downgrade().start().end().no_sem()).violated == 0);
 }
 
 TEST_CASE("rule N5: a START without a lock breaks it", "[unit][oracle]") {

@@ -52,6 +52,23 @@ TEST_CASE("munmap: the gather flushes and frees after the notifier section", "[u
     CHECK(bench.trace().argument(flushed, "freed_tables") == 1);
 }
 
+TEST_CASE("munmap: a fault elsewhere in the process does not wait for the pages", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(4));
+    bench.kernel.populate(bench.cpu(), mm, bench.range(2));
+    bench.run(0, mm);
+    bench.run(1, mm);
+    bench.watch(mm);
+    bool there = false;
+    bench.trace().at_next(Event::kMnStart, 0, [&] {
+        there = bench.kernel.touch(bench.cpu(1), mm, bench.page(3), Access::kWrite);
+    });
+    bench.kernel.munmap(bench.cpu(), mm, bench.range(2));
+    CHECK(there);
+    CHECK(bench.pte(mm, 3).present());
+}
+
 TEST_CASE("munmap: frames are freed in reverse order with the tables first", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(4, {0});

@@ -68,10 +68,10 @@ std::string nothing_mapped(InjectedFault fault) {
     return bench.order({Event::kMnStart, Event::kMnEnd});
 }
 
-constexpr auto kMunmapOrder = {Event::kMmapSemLock,  Event::kTlbGatherMmu, Event::kPageFree,
-                               Event::kMnStart,      Event::kPteClear,     Event::kPageRemoveRmap,
-                               Event::kMnEndRet,     Event::kFreePgtables, Event::kTlbFinishMmu,
-                               Event::kMmapSemUnlock};
+constexpr auto kMunmapOrder = {
+    Event::kMmapSemLock,  Event::kMmapSemDowngrade, Event::kTlbGatherMmu,   Event::kPageFree,
+    Event::kMnStart,      Event::kPteClear,         Event::kPageRemoveRmap, Event::kMnEndRet,
+    Event::kFreePgtables, Event::kTlbFinishMmu,     Event::kMmapSemUnlock};
 
 }  // namespace
 
@@ -185,13 +185,15 @@ TEST_CASE("unlock-inside-section: mmap_sem is free while the section ends", "[un
         CHECK(bench.pte(mm, 2).present());
         return bench.order(kMunmapOrder);
     };
-    CHECK(munmap(InjectedFault::kNone) ==
-          "mmap_sem_lock tlb_gather_mmu mn_range_start pte_clear page_remove_rmap "
-          "mn_range_end_ret free_pgtables tlb_finish_mmu mm_page_free mmap_sem_unlock");
-    CHECK(munmap(InjectedFault::kUnlockInsideSection) ==
-          "mmap_sem_lock tlb_gather_mmu mn_range_start pte_clear page_remove_rmap "
-          "mmap_sem_unlock mn_range_end_ret mmap_sem_lock free_pgtables tlb_finish_mmu "
-          "mm_page_free mmap_sem_unlock");
+    CHECK(
+        munmap(InjectedFault::kNone) ==
+        "mmap_sem_lock mmap_sem_downgrade tlb_gather_mmu mn_range_start pte_clear page_remove_rmap "
+        "mn_range_end_ret free_pgtables tlb_finish_mmu mm_page_free mmap_sem_unlock");
+    CHECK(
+        munmap(InjectedFault::kUnlockInsideSection) ==
+        "mmap_sem_lock mmap_sem_downgrade tlb_gather_mmu mn_range_start pte_clear page_remove_rmap "
+        "mmap_sem_unlock mn_range_end_ret mmap_sem_lock free_pgtables tlb_finish_mmu "
+        "mm_page_free mmap_sem_unlock");
 }
 
 TEST_CASE("unlock-inside-section: a neighbour that is unmapped meanwhile does no harm",
@@ -230,7 +232,8 @@ TEST_CASE("free-before-section: the first page is free while its entry is still 
     });
     CHECK(bench.kernel.munmap(bench.cpu(), mm, bench.range(3)) == 3);
     CHECK(bench.order(kMunmapOrder) ==
-          "mmap_sem_lock tlb_gather_mmu page_remove_rmap mm_page_free mn_range_start "
+          "mmap_sem_lock mmap_sem_downgrade tlb_gather_mmu page_remove_rmap mm_page_free "
+          "mn_range_start "
           "pte_clear pte_clear page_remove_rmap pte_clear page_remove_rmap mn_range_end_ret "
           "free_pgtables tlb_finish_mmu mm_page_free mm_page_free mm_page_free mm_page_free "
           "mm_page_free mmap_sem_unlock");

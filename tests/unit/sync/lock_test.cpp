@@ -151,6 +151,47 @@ TEST_CASE("semaphore: a writer that leaves lets all waiting readers in together"
         CHECK(bench.cpu(reader).now() == released + bench.machine.costs().lock_handover);
 }
 
+TEST_CASE("semaphore: a writer that becomes a reader lets waiting readers in", "[unit][sync]") {
+    Bench bench(4);
+    RwLock semaphore(bench.word);
+    semaphore.lock_write(bench.cpu(0));
+    Instant released;
+    bench.while_waiting(1, [&] {
+        semaphore.downgrade_write(bench.cpu(0));
+        released = bench.cpu(0).now();
+    });
+    semaphore.lock_read(bench.cpu(1));
+    CHECK(bench.cpu(1).now() == released + bench.machine.costs().lock_handover);
+    CHECK(semaphore.try_lock_read(bench.cpu(2)));
+    // It still holds the semaphore, so a writer waits for all three.
+    unsigned left = 0;
+    bench.while_waiting(3, [&] {
+        for (const CpuId reader : {0, 1, 2}) {
+            semaphore.unlock_read(bench.cpu(reader));
+            ++left;
+        }
+    });
+    semaphore.lock_write(bench.cpu(3));
+    CHECK(left == 3);
+}
+
+TEST_CASE("semaphore: a writer that becomes a reader keeps a waiting writer in its place",
+          "[unit][sync]") {
+    Bench bench(3);
+    RwLock semaphore(bench.word);
+    semaphore.lock_write(bench.cpu(0));
+    bool reader_got_in = true;
+    bench.while_waiting(1, [&] {
+        semaphore.downgrade_write(bench.cpu(0));
+        reader_got_in = semaphore.try_lock_read(bench.cpu(2));
+        semaphore.unlock_read(bench.cpu(0));
+    });
+    semaphore.lock_write(bench.cpu(1));
+    CHECK_FALSE(reader_got_in);
+    semaphore.unlock_write(bench.cpu(1));
+    CHECK_THROWS_AS(semaphore.downgrade_write(bench.cpu(1)), InvariantError);
+}
+
 TEST_CASE("semaphore: releasing a free one breaks an invariant", "[unit][sync]") {
     Bench bench(1);
     RwLock semaphore(bench.word);
