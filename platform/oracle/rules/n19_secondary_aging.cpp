@@ -127,7 +127,7 @@ void SecondaryAgingMonitor::judge_count(const EventRecord& record, const Cpu& cp
     if (!counts_all_ || !cpu.asked_visits) return;
     findings.judge();
     const std::uint64_t counted = record.arguments[0];
-    if (counted > cpu.used_visits)
+    if (counted != cpu.used_visits)
         findings.breach(record,
                         fmt::format("page_referenced counted {} VMAs, but {} of {} had used the "
                                     "page",

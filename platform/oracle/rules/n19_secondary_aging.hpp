@@ -18,8 +18,10 @@ namespace mmusim::platform {
 /// that it was dropped.
 ///
 /// What counted is seen in try_to_unmap_one, which keeps a used page and returns 0, and in
-/// page_referenced, which cannot count more VMAs than had a used entry (it may count fewer: the
-/// VMA may be read sequentially). The latter is not judged in captures, where PG_young counts too.
+/// page_referenced, which counts the VMAs that had a used entry, those that only clients have used
+/// included. Not so a VMA that is read in sequence (VM_SEQ_READ): no event tells of it, and no
+/// scenario has one. The count is not judged in captures, where there may be such VMAs, and where
+/// PG_young counts too.
 class SecondaryAgingMonitor final : public Monitor {
 public:
     explicit SecondaryAgingMonitor(Vocabulary vocabulary)
