@@ -28,7 +28,7 @@ Diagnosis Examination::run() {
 /// The last clear before the end of the frame's generation; failing that, the first one after it.
 void Examination::find_clear() {
     const PteClear* other_mm = nullptr;
-    for (const PteClear& clear : flushes().clears().entries()) {
+    for (const PteClear& clear : flushes().clears().all()) {
         if (clear.time > horizon_) break;
         if (clear.frame != use_.access.frame || clear.generation != use_.access.generation ||
             clear.page != use_.access.page)
@@ -40,7 +40,7 @@ void Examination::find_clear() {
 }
 
 std::string Examination::no_clear() const {
-    if (flushes().clears().dropped_until() > 0) return kDropped;
+    if (!flushes().clears().complete_after(0)) return kDropped;
     return fmt::format("the PTE of mm {} va {} was not cleared before {} at {}", use_.access.mm,
                        hex(address_.value), end_name(), text(use_.end.time));
 }

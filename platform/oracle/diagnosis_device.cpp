@@ -14,10 +14,6 @@ using rmap::EventRecord;
 using rmap::Instant;
 using rmap::VirtRange;
 
-VirtRange range_at(const EventRecord& record, std::size_t index) {
-    return {{record.arguments[index]}, {record.arguments[index + 1]}};
-}
-
 class DeviceExamination final : public Examination {
 public:
     using Examination::Examination;
@@ -48,7 +44,7 @@ private:
 
 std::string DeviceExamination::missing() const {
     if (!secondary().calls().complete_from(clear().time)) return kDropped;
-    for (const EventRecord& call : secondary().calls().records()) {
+    for (const EventRecord& call : secondary().calls().all()) {
         if (call.time > horizon()) break;
         if (!of_mm(call) || call.time < clear().time || !range_at(call, 2).contains(address()))
             continue;
@@ -63,7 +59,7 @@ std::string DeviceExamination::missing() const {
 std::string DeviceExamination::no_call() const {
     const EventRecord* early = nullptr;
     const EventRecord* narrow = nullptr;
-    for (const EventRecord& call : secondary().calls().records()) {
+    for (const EventRecord& call : secondary().calls().all()) {
         if (call.time > use().end.time) break;
         if (!of_mm(call)) continue;
         const bool covers = range_at(call, 2).contains(address());
@@ -85,7 +81,7 @@ std::string DeviceExamination::no_call() const {
 }
 
 Instant DeviceExamination::return_of(const EventRecord& call) const {
-    for (const EventRecord& record : secondary().calls().records())
+    for (const EventRecord& record : secondary().calls().all())
         if (record.event == Event::kClientInvalidateRet && record.actor == call.actor &&
             record.time >= call.time)
             return record.time;
@@ -97,7 +93,7 @@ DeviceExamination::Effects DeviceExamination::effects(const EventRecord& call) c
     const auto keep_first = [](const EventRecord*& first, const EventRecord& record) {
         if (!first) first = &record;
     };
-    for (const EventRecord& record : secondary().hardware().records()) {
+    for (const EventRecord& record : secondary().hardware().all()) {
         if (record.time > horizon()) break;
         if (record.time < call.time || record.operation != call.operation) continue;
         const bool iotlb = record.event == Event::kIotlbInvalidated;

@@ -48,7 +48,7 @@ private:
 /// The latest second-stage entry for the frame that the guest can have used.
 const EventRecord* GuestExamination::made() const {
     const EventRecord* found = nullptr;
-    for (const EventRecord& record : secondary().entries().records()) {
+    for (const EventRecord& record : secondary().entries().all()) {
         if (record.time > use().access.time) break;
         if (record.event == Event::kSpteSet && is_here(record) &&
             record.arguments[4] == use().access.frame.value &&
@@ -60,7 +60,7 @@ const EventRecord* GuestExamination::made() const {
 
 std::optional<OpenSection> GuestExamination::section() const {
     std::optional<OpenSection> found;
-    for (const EventRecord& record : secondary().sections().records()) {
+    for (const EventRecord& record : secondary().sections().all()) {
         const rmap::VirtRange range{{record.arguments[1]}, {record.arguments[2]}};
         if (record.actor != clear().actor || record.arguments[0] != clear().mm) continue;
         if (record.event == Event::kMnStartRet) {
@@ -86,7 +86,7 @@ std::string GuestExamination::missing() const {
                    : kDropped;
     if (std::string again = made_again(*entry); !again.empty()) return again;
 
-    const auto& records = secondary().entries().records();
+    const auto& records = secondary().entries().all();
     const auto removed = std::find_if(records.begin(), records.end(), [&](const EventRecord& r) {
         return r.event == Event::kSpteClear && r.time >= entry->time && is_here(r);
     });
@@ -108,7 +108,7 @@ std::string GuestExamination::made_again(const EventRecord& made) const {
             "open since {}",
             where(), text(made.time), text(in->range), text(in->opened));
     const EventRecord* lookup = nullptr;
-    for (const EventRecord& record : secondary().entries().records())
+    for (const EventRecord& record : secondary().entries().all())
         if (record.event == Event::kKvmHvaToPfn && record.actor == made.actor &&
             record.time <= made.time && is_here(record))
             lookup = &record;
@@ -121,7 +121,7 @@ std::string GuestExamination::made_again(const EventRecord& made) const {
 
 std::string GuestExamination::not_flushed(const EventRecord& removed) const {
     if (!secondary().flushes().complete_from(removed.time)) return kDropped;
-    for (const EventRecord& record : secondary().flushes().records()) {
+    for (const EventRecord& record : secondary().flushes().all()) {
         if (record.time > horizon()) break;
         if (record.event != Event::kKvmFlushRemoteTlbs || record.time < removed.time ||
             record.arguments[0] != use().access.vm)
@@ -140,7 +140,7 @@ std::string GuestExamination::not_flushed(const EventRecord& removed) const {
 /// The vCPU that the core ran when it used the translation.
 std::uint64_t GuestExamination::vcpu() const {
     std::uint64_t found = ~std::uint64_t{0};
-    for (const EventRecord& record : secondary().vcpus(use().access.vm).records()) {
+    for (const EventRecord& record : secondary().vcpus(use().access.vm).all()) {
         if (record.time > use().access.time) break;
         if (record.event == Event::kKvmEntry && record.actor == use().agent)
             found = record.arguments[1];
@@ -149,7 +149,7 @@ std::uint64_t GuestExamination::vcpu() const {
 }
 
 const EventRecord* GuestExamination::request(const EventRecord& flush) const {
-    for (const EventRecord& record : secondary().flushes().records()) {
+    for (const EventRecord& record : secondary().flushes().all()) {
         if (record.actor != flush.actor || record.time < flush.time) continue;
         if (record.event == Event::kKvmFlushRemoteTlbsRet) break;
         if (record.event == Event::kKvmMakeRequest && record.arguments[0] == use().access.vm &&
@@ -160,7 +160,7 @@ const EventRecord* GuestExamination::request(const EventRecord& flush) const {
 }
 
 const EventRecord* GuestExamination::vcpu_next(Event event, Instant from) const {
-    for (const EventRecord& record : secondary().vcpus(use().access.vm).records())
+    for (const EventRecord& record : secondary().vcpus(use().access.vm).all())
         if (record.event == event && record.time >= from && record.arguments[1] == vcpu())
             return &record;
     return nullptr;
@@ -168,7 +168,7 @@ const EventRecord* GuestExamination::vcpu_next(Event event, Instant from) const 
 
 bool GuestExamination::was_in_guest(Instant time) const {
     bool in = false;
-    for (const EventRecord& record : secondary().vcpus(use().access.vm).records()) {
+    for (const EventRecord& record : secondary().vcpus(use().access.vm).all()) {
         if (record.time >= time) break;
         if (record.arguments[1] != vcpu()) continue;
         if (record.event == Event::kKvmEntry) in = true;

@@ -41,7 +41,7 @@ private:
 /// The rounds that could have removed the translation, begun after its PTE was cleared.
 std::vector<const FlushRound*> PrimaryExamination::rounds() const {
     std::vector<const FlushRound*> result;
-    for (const FlushRound& round : flushes().rounds().entries()) {
+    for (const FlushRound& round : flushes().rounds().all()) {
         if (round.time > horizon()) break;
         if (round.position < clear().position) continue;
         const bool of_mm = !is_batch(round) && round.mm == clear().mm;
@@ -53,7 +53,7 @@ std::vector<const FlushRound*> PrimaryExamination::rounds() const {
 }
 
 std::string PrimaryExamination::missing() const {
-    if (flushes().rounds().dropped_until() > clear().position) return kDropped;
+    if (!flushes().rounds().complete_after(clear().position)) return kDropped;
 
     const FlushRound* narrow = nullptr;
     const FlushRound* late = nullptr;
@@ -85,7 +85,7 @@ PrimaryExamination::Response PrimaryExamination::respond(const FlushRound& round
     const auto keep_first = [](const FlushAct*& first, const FlushAct& act) {
         if (!first) first = &act;
     };
-    for (const FlushAct& act : flushes().acts(use().agent).entries()) {
+    for (const FlushAct& act : flushes().acts(use().agent).all()) {
         if (act.time > horizon()) break;
         if (act.position < round.position) continue;
         const bool during = act.position < round.end_position;
@@ -107,7 +107,7 @@ PrimaryExamination::Response PrimaryExamination::respond(const FlushRound& round
 }
 
 std::string PrimaryExamination::at_cpu(const FlushRound& round) const {
-    if (flushes().acts(use().agent).dropped_until() > round.position) return kDropped;
+    if (!flushes().acts(use().agent).complete_after(round.position)) return kDropped;
     const Response response = respond(round);
     const FlushAct* invalidated = response.invalidated;
     const bool took_part = response.acknowledged || response.handled || response.current;

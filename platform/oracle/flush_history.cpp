@@ -3,19 +3,13 @@
 
 #include <algorithm>
 
+#include "platform/report/event_text.hpp"
+
 namespace mmusim::platform {
 
 using rmap::ActorId;
 using rmap::Event;
 using rmap::EventRecord;
-
-namespace {
-
-rmap::VirtRange range_at(const EventRecord& record, std::size_t index) {
-    return {{record.arguments[index]}, {record.arguments[index + 1]}};
-}
-
-}  // namespace
 
 const std::vector<Event>& FlushHistory::events() {
     static const std::vector<Event> kEvents = {
@@ -116,7 +110,7 @@ void FlushHistory::close_round(const EventRecord& record) {
 FlushRound* FlushHistory::round_of(ActorId actor) {
     const auto open = open_rounds_.find(actor);
     if (open == open_rounds_.end()) return nullptr;
-    auto& rounds = rounds_.entries();
+    auto& rounds = rounds_.all();
     const auto it = std::lower_bound(
         rounds.begin(), rounds.end(), open->second,
         [](const FlushRound& round, std::uint64_t position) { return round.position < position; });
@@ -144,8 +138,8 @@ void FlushHistory::add_act(const EventRecord& record) {
     acts_.try_emplace(record.actor, kActsKept).first->second.push(act);
 }
 
-const RecentEntries<FlushAct>& FlushHistory::acts(ActorId actor) const {
-    static const RecentEntries<FlushAct> kNone{0};
+const Recent<FlushAct>& FlushHistory::acts(ActorId actor) const {
+    static const Recent<FlushAct> kNone{0};
     const auto it = acts_.find(actor);
     return it == acts_.end() ? kNone : it->second;
 }

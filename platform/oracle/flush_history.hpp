@@ -3,40 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "models/observe/settled_stream.hpp"
+#include "platform/oracle/recent.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/event.hpp"
 
 namespace mmusim::platform {
-
-/// The last entries of something that happens again and again, oldest first.
-template <class Entry>
-class RecentEntries {
-public:
-    explicit RecentEntries(std::size_t capacity) : capacity_(capacity) {}
-
-    void push(const Entry& entry) {
-        entries_.push_back(entry);
-        if (entries_.size() <= capacity_) return;
-        dropped_until_ = entries_.front().position;
-        entries_.pop_front();
-    }
-    std::deque<Entry>& entries() { return entries_; }
-    const std::deque<Entry>& entries() const { return entries_; }
-
-    /// Everything after this position in the stream is still here.
-    std::uint64_t dropped_until() const { return dropped_until_; }
-
-private:
-    const std::size_t capacity_;
-    std::deque<Entry> entries_;
-    std::uint64_t dropped_until_ = 0;
-};
 
 /// A present PTE was cleared. `position` counts the records of the history, from 1.
 struct PteClear {
@@ -83,9 +59,9 @@ public:
     static const std::vector<rmap::Event>& events();
     void on_record(const rmap::EventRecord& record) override;
 
-    const RecentEntries<PteClear>& clears() const { return clears_; }
-    const RecentEntries<FlushRound>& rounds() const { return rounds_; }
-    const RecentEntries<FlushAct>& acts(rmap::ActorId actor) const;
+    const Recent<PteClear>& clears() const { return clears_; }
+    const Recent<FlushRound>& rounds() const { return rounds_; }
+    const Recent<FlushAct>& acts(rmap::ActorId actor) const;
 
 private:
     void add_clear(const rmap::EventRecord& record);
@@ -95,9 +71,9 @@ private:
     FlushRound* round_of(rmap::ActorId actor);
 
     std::uint64_t position_ = 0;
-    RecentEntries<PteClear> clears_{kKept};
-    RecentEntries<FlushRound> rounds_{kKept};
-    std::unordered_map<rmap::ActorId, RecentEntries<FlushAct>> acts_;
+    Recent<PteClear> clears_{kKept};
+    Recent<FlushRound> rounds_{kKept};
+    std::unordered_map<rmap::ActorId, Recent<FlushAct>> acts_;
     std::unordered_map<rmap::ActorId, std::uint64_t> open_rounds_;  ///< actor -> position
     std::unordered_map<rmap::ActorId, std::uint64_t> asked_lazy_;   ///< actor -> CPU asked about
 };

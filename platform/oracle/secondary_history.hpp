@@ -3,38 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <vector>
 
 #include "models/observe/settled_stream.hpp"
+#include "platform/oracle/recent.hpp"
 #include "rmap/types/event.hpp"
 
 namespace mmusim::platform {
 
-/// The last records of one sort, oldest first.
-class RecentRecords {
-public:
-    explicit RecentRecords(std::size_t capacity) : capacity_(capacity) {}
-
-    void push(const rmap::EventRecord& record) {
-        records_.push_back(record);
-        if (records_.size() <= capacity_) return;
-        dropped_until_ = records_.front().time;
-        records_.pop_front();
-    }
-    const std::deque<rmap::EventRecord>& records() const { return records_; }
-
-    /// Whether everything from `time` on is still here.
-    bool complete_from(rmap::Instant time) const {
-        return records_.size() < capacity_ || dropped_until_ < time;
-    }
-
-private:
-    const std::size_t capacity_;
-    std::deque<rmap::EventRecord> records_;
-    rmap::Instant dropped_until_;
-};
+using RecentRecords = Recent<rmap::EventRecord>;
 
 /// What notifiers, their clients and the hardware behind these did, for explaining a stale
 /// translation of a secondary MMU afterwards.

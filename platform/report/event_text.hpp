@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 
@@ -13,6 +14,11 @@ namespace mmusim::platform {
 
 /// What an actor, or a part of it, is called: "core3", "core3.l1_tlb".
 using ActorName = std::function<std::string(rmap::ActorId)>;
+
+/// The range whose start and end are the arguments from `index` on.
+inline rmap::VirtRange range_at(const rmap::EventRecord& record, std::size_t index) {
+    return {{record.arguments[index]}, {record.arguments[index + 1]}};
+}
 
 /// "1234 ns", with as many decimals as it takes to be exact.
 std::string text(rmap::Duration duration);

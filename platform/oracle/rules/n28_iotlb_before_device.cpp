@@ -14,14 +14,6 @@ using rmap::Event;
 using rmap::EventRecord;
 using rmap::VirtRange;
 
-namespace {
-
-VirtRange range_at(const EventRecord& record, std::size_t index) {
-    return {{record.arguments[index]}, {record.arguments[index + 1]}};
-}
-
-}  // namespace
-
 std::vector<Event> IotlbBeforeDeviceMonitor::events() const {
     return {Event::kClientInvalidate, Event::kClientInvalidateRet, Event::kIotlbInvalidated,
             Event::kAtsInvalidateRequest, Event::kAtsInvalidateDone};
