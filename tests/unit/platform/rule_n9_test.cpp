@@ -11,6 +11,8 @@ using rmap::Event;
 using test::EventStream;
 
 constexpr std::uint64_t kClient = 1, kMm = 2, kVa = 0x1000, kEnd = 0x3000;
+constexpr std::uint64_t kVm = 1, kOutside = 0, kInGuest = 1;
+constexpr rmap::ActorId kCpu = 0, kGuestCpu = 4;
 
 struct Stream : EventStream {
     Stream& start(std::uint64_t client = kClient) {
@@ -23,6 +25,19 @@ struct Stream : EventStream {
         return emit(Event::kClientZapped, {kClient, kMm, from, to}), *this;
     }
     Stream& ret() { return emit(Event::kClientStartRet, {kClient, kMm, kVa, kEnd}), *this; }
+    Stream& entry(std::uint64_t vcpu = 0, rmap::ActorId cpu = kGuestCpu) {
+        return on(cpu).emit(Event::kKvmEntry, {kVm, vcpu}).on(kCpu), *this;
+    }
+    Stream& exit(std::uint64_t vcpu = 0, rmap::ActorId cpu = kGuestCpu) {
+        return on(cpu).emit(Event::kKvmExit, {kVm, vcpu, 1}).on(kCpu), *this;
+    }
+    Stream& request(std::uint64_t mode = kInGuest, std::uint64_t kicked = 1,
+                    std::uint64_t vcpu = 0) {
+        return on(kCpu).emit(Event::kKvmMakeRequest, {kVm, vcpu, mode, kicked}), *this;
+    }
+    Stream& ack(std::uint64_t to = kCpu, rmap::ActorId cpu = kGuestCpu) {
+        return on(cpu).emit(Event::kCallFunctionAck, {to}).on(kCpu), *this;
+    }
     Stream& start_returns() { return emit(Event::kMnStartRet, {kMm, kVa, kEnd}), *this; }
 };
 
@@ -65,6 +80,74 @@ TEST_CASE("rule N9: a removal of less than the range breaks it", "[unit][oracle]
     const auto verdict = judge(Stream().start().count().removed(kVa, 0x2000).ret());
     CHECK(verdict.violated == 1);
     CHECK(verdict.missing() == "client 1 removed only [0x1000, 0x2000) of [0x1000, 0x3000)");
+}
+
+TEST_CASE("rule N9: a removal in parts counts as a whole", "[unit][oracle]") {
+    const auto in_parts = [](std::uint64_t end, std::uint64_t start) {
+        return judge(Stream().start().count().removed(kVa, end).removed(start, kEnd).ret());
+    };
+    CHECK(in_parts(0x2000, 0x2000).violated == 0);
+    CHECK(in_parts(0x2800, 0x1800).violated == 0);
+    CHECK(
+        judge(Stream().start().count().removed(0x2000, kEnd).removed(kVa, 0x2000).ret()).violated ==
+        0);
+    CHECK(in_parts(0x1800, 0x2800).missing() ==
+          "client 1 removed only [0x1000, 0x1800), [0x2800, 0x3000) of [0x1000, 0x3000)");
+}
+
+TEST_CASE("rule N9: a vCPU in guest mode that is not stopped breaks it", "[unit][oracle]") {
+    const auto with = [](std::uint64_t mode) {
+        return judge(Stream().entry().start().count().request(mode, 0).removed().ret());
+    };
+    CHECK(with(kInGuest).missing() ==
+          "client 1 returned from START while vCPU 0 could still use its entries of [0x1000, "
+          "0x3000): it was in guest mode and was not stopped");
+    CHECK(with(kOutside).violated == 0);
+}
+
+TEST_CASE("rule N9: a callback that returns before a kicked vCPU has left breaks it",
+          "[unit][oracle]") {
+    const auto verdict = judge(
+        Stream().entry().start().count().request().removed().ret().start_returns().exit().ack());
+    REQUIRE(verdict.violated == 1);
+    CHECK(verdict.missing() ==
+          "client 1 returned from START while vCPU 0 could still use its entries of [0x1000, "
+          "0x3000): it was kicked and had not left guest mode");
+    // Without any entry in the stream, which may have begun in the guest.
+    CHECK(
+        judge(Stream().start().count().request().removed().ret().start_returns().exit()).violated ==
+        1);
+    // Another vCPU, on another CPU, or one of two.
+    CHECK(judge(Stream().entry().start().count().request().exit(1, 5).removed().ret()).violated ==
+          1);
+    CHECK(judge(Stream()
+                    .entry(0, 4)
+                    .entry(1, 5)
+                    .start()
+                    .count()
+                    .request(kInGuest, 1, 0)
+                    .request(kInGuest, 1, 1)
+                    .exit(0, 4)
+                    .ack(kCpu, 4)
+                    .removed()
+                    .ret())
+              .missing()
+              .find("vCPU 1 ") != std::string::npos);
+    // It had left, and came back, before it was kicked.
+    CHECK(judge(Stream().start().count().exit().entry().request().removed().ret()).violated == 1);
+}
+
+TEST_CASE("rule N9: a kicked vCPU has left at its exit or its CPU's acknowledgement",
+          "[unit][oracle]") {
+    const auto begun = [] { return Stream().entry().start().count().request(); };
+    CHECK(judge(begun().exit().ack().removed().ret()).violated == 0);
+    CHECK(judge(begun().ack().removed().ret().start_returns().exit()).violated == 0);
+    CHECK(judge(begun().exit().removed().ret()).violated == 0);
+    // It was about to enter for the first time, and saw the request.
+    CHECK(judge(Stream().start().count().request().ack().removed().ret()).violated == 0);
+    // An acknowledgement to somebody else, or by a CPU that runs no vCPU.
+    CHECK(judge(begun().ack(7).removed().ret()).violated == 1);
+    CHECK(judge(begun().ack(kCpu, 5).removed().ret()).violated == 1);
 }
 
 TEST_CASE("rule N9: START that returns before a callback breaks it", "[unit][oracle]") {
