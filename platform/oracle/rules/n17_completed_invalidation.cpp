@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "platform/report/event_text.hpp"
 #include "rmap/types/vtd.hpp"
 
@@ -12,23 +14,35 @@ using rmap::Event;
 using rmap::EventRecord;
 using rmap::VirtRange;
 
+namespace {
+
+/// What the IOTLB must not keep: the kernel asks for the next power of two of pages from the start
+/// on, and the hardware takes the naturally aligned block of that size (hazard HZ7).
+VirtRange required_of_iotlb(VirtRange range) {
+    const std::uint64_t pages = (range.end - range.start - 1) / rmap::kPageSize + 1;
+    unsigned order = 0;
+    while (order < 64 - rmap::kPageShift && (std::uint64_t{1} << order) < pages) ++order;
+    return {range.start, std::min(range.end, rmap::aligned_pages(range.start, order).end)};
+}
+
+}  // namespace
+
 std::vector<Event> CompletedInvalidationMonitor::events() const {
-    return {Event::kClientInvalidate,
-            Event::kClientInvalidateRet,
-            Event::kQiSubmit,
-            Event::kQiSubmitRet,
-            Event::kIommuDescriptor,
-            Event::kIommuWaitDone,
-            Event::kAtsInvalidateCompletion};
+    return {Event::kClientInvalidate, Event::kClientInvalidateRet,    Event::kQiSubmit,
+            Event::kQiSubmitRet,      Event::kIommuDescriptor,        Event::kIommuWaitDone,
+            Event::kIotlbInvalidated, Event::kAtsInvalidateCompletion};
+}
+
+std::string CompletedInvalidationMonitor::Callback::name() const {
+    return fmt::format("client {}'s invalidate_range of mm {} {}", client, mm, text(range));
 }
 
 void CompletedInvalidationMonitor::on_record(const EventRecord& record, Findings& findings) {
     const auto& arguments = record.arguments;
     switch (record.event) {
         case Event::kClientInvalidate:
-            callbacks_[record.actor] = {
-                arguments[0],     arguments[1], {{arguments[2]}, {arguments[3]}},
-                record.operation, {},           {}};
+            callbacks_[record.actor] = {arguments[0], arguments[1], range_at(record, 2),
+                                        record.operation, record.time};
             break;
         case Event::kQiSubmit:
             submit(record);
@@ -41,6 +55,9 @@ void CompletedInvalidationMonitor::on_record(const EventRecord& record, Findings
             break;
         case Event::kIommuWaitDone:
             complete(record);
+            break;
+        case Event::kIotlbInvalidated:
+            note_invalidated(record, {arguments[0], {}}, range_at(record, 1));
             break;
         case Event::kAtsInvalidateCompletion:
             note_completion(record);
@@ -60,6 +77,7 @@ void CompletedInvalidationMonitor::submit(const EventRecord& record) {
     if (unfetched_.size() > kMonitorCapacity) unfetched_.erase(unfetched_.begin());
     const auto callback = callbacks_.find(record.actor);
     if (callback == callbacks_.end()) return;
+    clients_.at(callback->second.client).insert({pasid, {}});
     if (callback->second.submissions.size() < kMonitorCapacity)
         callback->second.submissions.push_back(id);
 }
@@ -112,12 +130,23 @@ void CompletedInvalidationMonitor::complete(const EventRecord& record) {
 
 void CompletedInvalidationMonitor::note_completion(const EventRecord& record) {
     const auto& [device, pasid, start, end, in_flight, unused] = record.arguments;
-    static_cast<void>(device), static_cast<void>(pasid), static_cast<void>(unused);
+    static_cast<void>(unused);
+    const VirtRange range{{start}, {end}};
+    note_invalidated(record, {pasid, device}, range);
     if (in_flight == 0) return;
     for (auto& [cpu, callback] : callbacks_)
         if (callback.operation == record.operation && !callback.in_flight &&
-            callback.range.overlaps(VirtRange{{start}, {end}}))
+            callback.range.overlaps(range))
             callback.in_flight = record;
+}
+
+void CompletedInvalidationMonitor::note_invalidated(const EventRecord& record, Tlb tlb,
+                                                    VirtRange range) {
+    for (auto& [cpu, callback] : callbacks_) {
+        if (callback.operation != record.operation || !callback.range.overlaps(range)) continue;
+        callback.invalidated[tlb].add(range);
+        if (tlb.device) clients_.at(callback.client).insert(tlb);
+    }
 }
 
 void CompletedInvalidationMonitor::judge(const EventRecord& record, Findings& findings) {
@@ -125,28 +154,50 @@ void CompletedInvalidationMonitor::judge(const EventRecord& record, Findings& fi
     if (it == callbacks_.end()) return;
     const Callback callback = std::move(it->second);
     callbacks_.erase(it);
-    if (callback.submissions.empty()) return;
+    if (!clients_.find(callback.client)) return;
     findings.judge();
-    const std::string name = fmt::format("client {}'s invalidate_range of mm {} {}",
-                                         callback.client, callback.mm, text(callback.range));
+    if (has_waited(record, callback, findings)) judge_tlbs(record, callback, findings);
+}
+
+/// Breaches the rule if not.
+bool CompletedInvalidationMonitor::has_waited(const EventRecord& record, const Callback& callback,
+                                              Findings& findings) {
     for (const Id id : callback.submissions) {
         const Submission* submission = submissions_.find(id);
         if (!submission || (submission->done && !submission->left_early)) continue;
         findings.breach(
             record,
-            fmt::format("{} did not wait for its submission {} of pasid {} {}", name,
+            fmt::format("{} did not wait for its submission {} of pasid {} {}", callback.name(),
                         submission->sequence, submission->pasid, text(submission->range)),
             submission->time);
-        return;
+        return false;
     }
-    if (!callback.in_flight) return;
+    if (!callback.in_flight) return true;
     const auto& arguments = callback.in_flight->arguments;
     findings.breach(record,
                     fmt::format("{} relied on the completion of device {} at {} for {}, sent with "
                                 "{} accesses in flight",
-                                name, hex(arguments[0]), text(callback.in_flight->time),
-                                text(VirtRange{{arguments[2]}, {arguments[3]}}), arguments[4]),
+                                callback.name(), hex(arguments[0]), text(callback.in_flight->time),
+                                text(range_at(*callback.in_flight, 2)), arguments[4]),
                     callback.in_flight->time);
+    return false;
+}
+
+void CompletedInvalidationMonitor::judge_tlbs(const EventRecord& record, const Callback& callback,
+                                              Findings& findings) {
+    for (const Tlb& tlb : *clients_.find(callback.client)) {
+        const VirtRange required = tlb.device ? callback.range : required_of_iotlb(callback.range);
+        const auto it = callback.invalidated.find(tlb);
+        const bool any = it != callback.invalidated.end();
+        if (any && it->second.covers(required)) continue;
+        findings.breach(
+            record,
+            fmt::format("{} invalidated {} of pasid {} {} in the {}", callback.name(),
+                        any ? "only " + it->second.text() : "nothing", tlb.pasid, text(required),
+                        tlb.device ? "TLB of device " + hex(*tlb.device) : "IOTLB"),
+            callback.time);
+        return;
+    }
 }
 
 }  // namespace mmusim::platform
