@@ -6,6 +6,7 @@
 
 #include "platform/oracle/bounded_map.hpp"
 #include "rmap/types/address.hpp"
+#include "rmap/types/cpu_mask.hpp"
 #include "rmap/types/event.hpp"
 
 namespace mmusim::platform {
@@ -22,11 +23,11 @@ struct Section {
 };
 
 /// The notifier sections that are under way. Remembers kPerMm sections of each of kMms address
-/// spaces, which is more than the CPUs of a machine can nest; an END that never comes does not
-/// make it grow.
+/// spaces: every CPU may be in one, and in another that is nested in it. An END that never comes
+/// does not make it grow.
 class Sections {
 public:
-    static constexpr std::size_t kPerMm = 256;
+    static constexpr std::size_t kPerMm = 2 * rmap::kMaxCpus;
     static constexpr std::size_t kMms = 4096;
 
     static std::vector<rmap::Event> events();

@@ -3,6 +3,7 @@
 
 #include "platform/oracle/bounded_map.hpp"
 #include "platform/oracle/rules/n1_change_in_section.hpp"
+#include "rmap/types/cpu_mask.hpp"
 #include "rmap/types/pte.hpp"
 #include "tests/support/rule_judge.hpp"
 
@@ -133,6 +134,18 @@ TEST_CASE("rule N1: remembers a bounded number of entries", "[unit][oracle]") {
     for (std::uint64_t i = 0; i < kMonitorCapacity; ++i)
         stream.emit(Event::kPteSet, {kMm, kEnd + i * 0x1000, 0, kWritable, kPfn, 4});
     CHECK(judge(stream.set(kReadOnly)).judged == 0);
+}
+
+TEST_CASE("rule N1: as many sections of an mm as CPUs can open at a time are remembered",
+          "[unit][oracle]") {
+    // Every CPU is inside one section and has opened another in it.
+    Stream stream;
+    stream.watched().start();
+    for (rmap::ActorId cpu = 1; cpu < 2 * rmap::kMaxCpus; ++cpu)
+        stream.by(cpu % rmap::kMaxCpus).start(kVa + cpu * 0x1000, kVa + (cpu + 1) * 0x1000);
+    const auto verdict = judge(stream.by(0).clear());
+    CHECK(verdict.judged == 1);
+    CHECK(verdict.violated == 0);
 }
 
 }  // namespace
