@@ -86,7 +86,7 @@ std::string RetryProtocolMonitor::missing(const EventRecord& record, const Attem
     if (*attempt->resolved != record.arguments[4])
         return fmt::format("with another page than it had resolved, pfn {}",
                            hex(*attempt->resolved));
-    const Sections* sections = clients_.find({record.arguments[0], record.arguments[1]});
+    const ClientCount* sections = clients_.find({record.arguments[0], record.arguments[1]});
     if (!sections) return {};  // no section yet
     if (sections->count != 0)
         return fmt::format("while its count of open sections was {}", sections->count);

@@ -9,6 +9,7 @@
 
 #include "platform/oracle/bounded_map.hpp"
 #include "platform/oracle/monitor.hpp"
+#include "platform/oracle/rules/client_counts.hpp"
 #include "rmap/types/address.hpp"
 
 namespace mmusim::platform {
@@ -25,7 +26,6 @@ public:
 
 private:
     using CpuClient = std::pair<rmap::ActorId, std::uint64_t>;
-    using ClientMm = std::pair<std::uint64_t, rmap::MmId>;
     using Place = std::tuple<std::uint64_t, rmap::MmId, rmap::PageNumber>;  ///< first: client
     struct Attempt {
         rmap::MmId mm = 0;
@@ -34,17 +34,13 @@ private:
         rmap::Instant read;                     ///< of the sequence
         std::optional<std::uint64_t> resolved;  ///< the pfn
     };
-    struct Sections {
-        std::uint64_t count = 0;
-        std::uint64_t sequence = 0;
-    };
 
     void resolve(const rmap::EventRecord& record);
     void judge_set(const rmap::EventRecord& record, Findings& findings);
     std::string missing(const rmap::EventRecord& record, const Attempt* attempt);
 
     std::map<CpuClient, Attempt> attempts_;
-    BoundedMap<ClientMm, Sections> clients_;
+    ClientCounts clients_;
     BoundedMap<Place, std::uint64_t> present_;  ///< pfn of the entries that are there
 };
 

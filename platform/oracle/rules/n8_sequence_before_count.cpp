@@ -12,9 +12,9 @@ void SequenceBeforeCountMonitor::on_record(const rmap::EventRecord& record, Find
     }
     const std::uint64_t id = record.arguments[0];
     const rmap::MmId mm = record.arguments[1];
-    const Client now{record.arguments[2], record.arguments[3]};
-    const Client* known = clients_.find({id, mm});
-    const Client before = known ? *known : now;
+    const ClientCount now{record.arguments[2], record.arguments[3]};
+    const ClientCount* known = clients_.find({id, mm});
+    const ClientCount before = known ? *known : now;
     clients_.at({id, mm}) = now;
 
     if (now.sequence > before.sequence) raised_.at({record.actor, mm}).insert(id);

@@ -7,6 +7,7 @@
 
 #include "platform/oracle/bounded_map.hpp"
 #include "platform/oracle/monitor.hpp"
+#include "platform/oracle/rules/client_counts.hpp"
 
 namespace mmusim::platform {
 
@@ -21,13 +22,8 @@ public:
 
 private:
     using CpuMm = std::pair<rmap::ActorId, rmap::MmId>;
-    using ClientMm = std::pair<std::uint64_t, rmap::MmId>;
-    struct Client {
-        std::uint64_t count = 0;
-        std::uint64_t sequence = 0;
-    };
 
-    BoundedMap<ClientMm, Client> clients_;
+    ClientCounts clients_;
     /// Clients that have raised their sequence in the END that the CPU is in.
     BoundedMap<CpuMm, std::set<std::uint64_t>> raised_;
 };
