@@ -86,7 +86,8 @@ const std::vector<RuleRow>& rule_table() {
          "only.",
          make<InvalidateAfterClearMonitor>},
         {"N17", "completed invalidation",
-         "When a client's invalidate_range returns, everything that it submitted is complete.",
+         "When a client's invalidate_range returns, everything that it submitted is complete, and "
+         "the IOTLB and the TLBs of its devices no longer hold the range.",
          make<CompletedInvalidationMonitor>},
         {"N19", "secondary aging",
          "Clearing the CPU's accessed bit is followed by clear_flush_young under the page-table "

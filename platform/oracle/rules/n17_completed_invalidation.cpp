@@ -77,7 +77,7 @@ void CompletedInvalidationMonitor::submit(const EventRecord& record) {
     if (unfetched_.size() > kMonitorCapacity) unfetched_.erase(unfetched_.begin());
     const auto callback = callbacks_.find(record.actor);
     if (callback == callbacks_.end()) return;
-    clients_.at(callback->second.client).insert({pasid, {}});
+    know(callback->second.client, {pasid, {}});
     if (callback->second.submissions.size() < kMonitorCapacity)
         callback->second.submissions.push_back(id);
 }
@@ -144,9 +144,14 @@ void CompletedInvalidationMonitor::note_invalidated(const EventRecord& record, T
                                                     VirtRange range) {
     for (auto& [cpu, callback] : callbacks_) {
         if (callback.operation != record.operation || !callback.range.overlaps(range)) continue;
-        callback.invalidated[tlb].add(range);
-        if (tlb.device) clients_.at(callback.client).insert(tlb);
+        if (callback.invalidated.size() < kMonitorCapacity) callback.invalidated[tlb].add(range);
+        if (tlb.device) know(callback.client, tlb);
     }
+}
+
+void CompletedInvalidationMonitor::know(std::uint64_t client, Tlb tlb) {
+    auto& tlbs = clients_.at(client);
+    if (tlbs.size() < kMonitorCapacity) tlbs.insert(tlb);
 }
 
 void CompletedInvalidationMonitor::judge(const EventRecord& record, Findings& findings) {

@@ -81,6 +81,7 @@ private:
     void complete(const rmap::EventRecord& record);
     void note_completion(const rmap::EventRecord& record);
     void note_invalidated(const rmap::EventRecord& record, Tlb tlb, rmap::VirtRange range);
+    void know(std::uint64_t client, Tlb tlb);
     void judge(const rmap::EventRecord& record, Findings& findings);
     bool has_waited(const rmap::EventRecord& record, const Callback& callback, Findings& findings);
     void judge_tlbs(const rmap::EventRecord& record, const Callback& callback, Findings& findings);

@@ -3,26 +3,37 @@
 
 #include <algorithm>
 
+#include "platform/oracle/bounded_map.hpp"
 #include "platform/report/event_text.hpp"
 
 namespace mmusim::platform {
 
 using rmap::VirtRange;
 
+namespace {
+
+template <class Ranges>
+auto ending_at_or_after(Ranges& ranges, rmap::VirtAddr address) {
+    return std::lower_bound(ranges.begin(), ranges.end(), address,
+                            [](VirtRange range, rmap::VirtAddr a) { return range.end < a; });
+}
+
+}  // namespace
+
 void RangeSet::add(VirtRange range) {
     if (!(range.start < range.end)) return;
     // Those that it touches become one with it.
-    auto first = std::find_if(ranges_.begin(), ranges_.end(),
-                              [&](VirtRange other) { return range.start <= other.end; });
+    const auto first = ending_at_or_after(ranges_, range.start);
     auto last = first;
     for (; last != ranges_.end() && last->start <= range.end; ++last)
         range = {std::min(range.start, last->start), std::max(range.end, last->end)};
-    ranges_.insert(ranges_.erase(first, last), range);
+    const auto place = ranges_.erase(first, last);
+    if (ranges_.size() < kMonitorCapacity) ranges_.insert(place, range);
 }
 
 bool RangeSet::covers(VirtRange range) const {
-    return std::any_of(ranges_.begin(), ranges_.end(),
-                       [&](VirtRange own) { return own.covers(range); });
+    const auto own = ending_at_or_after(ranges_, range.end);
+    return own != ranges_.end() && own->covers(range);
 }
 
 std::string RangeSet::text() const {

@@ -8,10 +8,10 @@
 
 namespace mmusim::platform {
 
-/// Addresses, as the fewest ranges that make them up.
+/// Addresses, as the fewest ranges that make them up; at most kMonitorCapacity of them.
 class RangeSet {
 public:
-    /// An empty range adds nothing.
+    /// An empty range adds nothing, nor does one for which there is no room.
     void add(rmap::VirtRange range);
 
     bool empty() const { return ranges_.empty(); }
