@@ -15,9 +15,9 @@ namespace mmusim::platform {
 /// inside an open section that covers its address. What an entry was is known from its clear, or
 /// from what the stream stored last; an entry that was not present, or of which nothing is known,
 /// may change outside (none -> present, remove_migration_pte, the old value put back). Accessed
-/// and dirty bits do not count. A clear is judged by itself: one outside any section breaks the
-/// rule even if the old value is put back under the same page-table lock, since clients of the
-/// shared tables may have seen the hole.
+/// and dirty bits do not count. A clear is judged by itself, when it happens: one outside any
+/// section breaks the rule even if the old value is put back before the page-table lock is
+/// released.
 class ChangeInSectionMonitor final : public Monitor {
 public:
     std::vector<rmap::Event> events() const override;
