@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "platform/oracle/bounded_map.hpp"
 #include "platform/report/event_text.hpp"
 #include "rmap/types/pte.hpp"
 
@@ -44,10 +43,11 @@ void DeferredClears::on_record(const EventRecord& record) {
             add_cpumask(record);
             break;
         case Event::kArchTlbbatchFlush:
-            open_[record.actor] = {true, next_, arguments[0], 0, {}};
+            open_[record.actor] = {true, clears_.next(), arguments[0], 0, {}};
             break;
         case Event::kFlushTlbMmRange:
-            open_[record.actor] = {false, next_, 0, arguments[0], {{arguments[1]}, {arguments[2]}}};
+            open_[record.actor] = {
+                false, clears_.next(), 0, arguments[0], {{arguments[1]}, {arguments[2]}}};
             break;
         case Event::kArchTlbbatchFlushRet:
         case Event::kFlushTlbMmRangeRet:
@@ -75,17 +75,14 @@ void DeferredClears::add(const EventRecord& record) {
     clear.generation = static_cast<rmap::Generation>(arguments[5]);
     clear.dirty = rmap::Pte{arguments[3]}.dirty();
     clear.time = record.time;
-    const Id id = next_++;
-    clears_.emplace(id, clear);
-    by_frame_.emplace(clear.frame.value, id);
+    const Id id = clears_.add({clear.mm, clear.address, clear.frame}, clear);
     owed_by_actor_.emplace(clear.actor, id);
-    owed_by_address_.emplace(clear.mm, clear.address.value, id);
-    if (clears_.size() > kMonitorCapacity) erase(clears_.begin()->first);
+    if (const auto oldest = clears_.excess()) erase(*oldest);
 }
 
 /// Belongs to the actor's latest clear, if that is the one it names.
 void DeferredClears::add_cpumask(const EventRecord& record) {
-    auto latest = owed_by_actor_.upper_bound({record.actor, next_});
+    auto latest = owed_by_actor_.upper_bound({record.actor, clears_.next()});
     if (latest == owed_by_actor_.begin() || (--latest)->first != record.actor) return;
     DeferredClear& clear = clears_.at(latest->second);
     if (clear.mm == record.arguments[0] && clear.address.value == record.arguments[1])
@@ -103,39 +100,24 @@ void DeferredClears::finish_batch(ActorId actor, const OpenFlush& flush) {
 }
 
 void DeferredClears::finish_range(const OpenFlush& flush) {
-    for (auto it = owed_by_address_.lower_bound({flush.mm, flush.range.start.value, 0});
-         it != owed_by_address_.end() && std::get<0>(*it) == flush.mm &&
-         std::get<1>(*it) < flush.range.end.value;) {
-        const Id id = std::get<2>(*it++);
+    for (const Id id : clears_.owed(flush.mm, flush.range))
         if (id < flush.before) settle(id);
-    }
 }
 
 void DeferredClears::settle(Id id) {
     DeferredClear& clear = clears_.at(id);
     clear.flushed = true;
     owed_by_actor_.erase({clear.actor, id});
-    owed_by_address_.erase({clear.mm, clear.address.value, id});
+    clears_.settle(id);
 }
 
 void DeferredClears::erase(Id id) {
-    settle(id);
-    by_frame_.erase({clears_.at(id).frame.value, id});
+    owed_by_actor_.erase({clears_.at(id).actor, id});
     clears_.erase(id);
 }
 
-std::vector<DeferredClear> DeferredClears::of(FrameNumber frame) const {
-    std::vector<DeferredClear> result;
-    for (auto it = by_frame_.lower_bound({frame.value, 0});
-         it != by_frame_.end() && it->first == frame.value; ++it)
-        result.push_back(clears_.at(it->second));
-    return result;
-}
-
 void DeferredClears::forget(FrameNumber frame) {
-    for (auto it = by_frame_.lower_bound({frame.value, 0});
-         it != by_frame_.end() && it->first == frame.value;)
-        erase((it++)->second);
+    for (const Id id : clears_.ids_of(frame, 0)) erase(id);
 }
 
 }  // namespace mmusim::platform

@@ -6,9 +6,9 @@
 #include <map>
 #include <set>
 #include <string>
-#include <tuple>
 #include <vector>
 
+#include "platform/oracle/rules/clear_index.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/event.hpp"
 
@@ -43,13 +43,13 @@ public:
     void on_record(const rmap::EventRecord& record);
 
     /// The clears of mappings of `frame`, oldest first.
-    std::vector<DeferredClear> of(rmap::FrameNumber frame) const;
+    std::vector<DeferredClear> of(rmap::FrameNumber frame) const { return clears_.of(frame, 0); }
 
     /// The frame has a new life.
     void forget(rmap::FrameNumber frame);
 
 private:
-    using Id = std::uint64_t;
+    using Id = ClearIndex<DeferredClear>::Id;
     struct OpenFlush {
         bool batch = false;
         Id before = 0;  ///< clears with smaller ids were there when it began
@@ -65,11 +65,8 @@ private:
     void settle(Id id);
     void erase(Id id);
 
-    Id next_ = 1;
-    std::map<Id, DeferredClear> clears_;
-    std::set<std::pair<std::uint64_t, Id>> by_frame_;
-    std::set<std::pair<rmap::ActorId, Id>> owed_by_actor_;                 ///< not flushed
-    std::set<std::tuple<rmap::MmId, std::uint64_t, Id>> owed_by_address_;  ///< likewise
+    ClearIndex<DeferredClear> clears_;  ///< owed: the flush
+    std::set<std::pair<rmap::ActorId, Id>> owed_by_actor_;
     std::map<rmap::ActorId, OpenFlush> open_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "platform/oracle/rules/clear_events.hpp"
 #include "platform/report/event_text.hpp"
 #include "rmap/types/pte.hpp"
 
@@ -12,26 +13,17 @@ using rmap::Event;
 using rmap::EventRecord;
 
 std::vector<Event> MappedUntilClearedMonitor::events() const {
-    return united(
-        {Sections::events(),
-         {Event::kPtepClearFlush, Event::kPteClear, Event::kPteClearDefer, Event::kPageFree}});
+    return united({Sections::events(), clear_events(), {Event::kPageFree}});
 }
 
 void MappedUntilClearedMonitor::on_record(const EventRecord& record, Findings& findings) {
     if (!judges_) return;
-    switch (record.event) {
-        case Event::kPageFree:
-            freed_.at(record.arguments[0]) = {record.arguments[2], record.time};
-            break;
-        case Event::kPtepClearFlush:
-        case Event::kPteClear:
-        case Event::kPteClearDefer:
-            judge(record, findings);
-            break;
-        default:
-            sections_.on_record(record);
-            break;
-    }
+    if (record.event == Event::kPageFree)
+        freed_.at(record.arguments[0]) = {record.arguments[2], record.time};
+    else if (is_clear(record.event))
+        judge(record, findings);
+    else
+        sections_.on_record(record);
 }
 
 void MappedUntilClearedMonitor::judge(const EventRecord& record, Findings& findings) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "platform/oracle/rules/clear_events.hpp"
 #include "platform/oracle/rules/sections.hpp"
 #include "platform/report/event_text.hpp"
 
@@ -23,14 +24,11 @@ void NotifiedBeforeFreeMonitor::on_record(const EventRecord& record, Findings& f
     const auto& arguments = record.arguments;
     const auto swapped = swapped_.find(record.actor);
     const bool held = swapped != swapped_.end();
+    if (is_clear(record.event)) {
+        drop_lock(record, findings);
+        if (clears_.has_notifiers(arguments[0])) swapped_[record.actor] = {record, false, false};
+    }
     switch (record.event) {
-        case Event::kPtepClearFlush:
-        case Event::kPteClearDefer:
-        case Event::kPteClear:
-            drop_lock(record, findings);
-            if (clears_.has_notifiers(arguments[0]))
-                swapped_[record.actor] = {record, false, false};
-            break;
         case Event::kPteSetSwap:
             if (held && swapped->second.clear.arguments[0] == arguments[0] &&
                 swapped->second.clear.arguments[1] == arguments[1])

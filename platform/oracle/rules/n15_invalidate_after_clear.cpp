@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "platform/oracle/rules/clear_events.hpp"
 #include "platform/oracle/rules/sections.hpp"
 #include "platform/report/event_text.hpp"
 
@@ -16,9 +17,7 @@ using rmap::EventRecord;
 using rmap::MmId;
 
 std::vector<Event> InvalidateAfterClearMonitor::events() const {
-    return united({NotifiedMms::events(),
-                   TableLocks::events(),
-                   {Event::kPtepClearFlush, Event::kPteClear, Event::kPteClearDefer}});
+    return united({NotifiedMms::events(), TableLocks::events(), clear_events()});
 }
 
 void InvalidateAfterClearMonitor::on_record(const EventRecord& record, Findings& findings) {
@@ -26,26 +25,20 @@ void InvalidateAfterClearMonitor::on_record(const EventRecord& record, Findings&
     mms_.on_record(record);
     if (locks_.on_record(record)) end(record, findings);
     if (!locks_.held(record.actor)) return;
-    const auto& arguments = record.arguments;
-    switch (record.event) {
-        case Event::kMnInvalidateRange:
-            holds_[record.actor].invalidate(section_mm(record), section_range(record));
-            break;
-        case Event::kPtepClearFlush:
-        case Event::kPteClear:
-        case Event::kPteClearDefer:
-            if (mms_.has(arguments[0])) {
-                Hold& hold = holds_[record.actor];
-                const Address address{arguments[0], arguments[1]};
-                if (hold.cleared.count(address)) break;  // what came before answers its first clear
-                if (hold.cleared.size() >= kMonitorCapacity) hold = {};
-                const bool early = hold.is_invalidated(arguments[0], arguments[1]);
-                hold.cleared[address] = {record, false, early};
-            }
-            break;
-        default:
-            break;
-    }
+    if (record.event == Event::kMnInvalidateRange)
+        holds_[record.actor].invalidate(section_mm(record), section_range(record));
+    else if (is_clear(record.event) && mms_.has(record.arguments[0]))
+        clear(record);
+}
+
+void InvalidateAfterClearMonitor::clear(const EventRecord& record) {
+    const MmId mm = record.arguments[0];
+    const std::uint64_t address = record.arguments[1];
+    Hold& hold = holds_[record.actor];
+    if (hold.cleared.count({mm, address})) return;  // what came before answers its first clear
+    if (hold.cleared.size() >= kMonitorCapacity) hold = {};
+    const bool early = hold.is_invalidated(mm, address);
+    hold.cleared[{mm, address}] = {record, false, early};
 }
 
 void InvalidateAfterClearMonitor::Hold::invalidate(MmId mm, rmap::VirtRange range) {

@@ -39,6 +39,7 @@ private:
         bool is_invalidated(rmap::MmId mm, std::uint64_t address) const;
     };
 
+    void clear(const rmap::EventRecord& record);
     void end(const rmap::EventRecord& record, Findings& findings);
 
     const bool judges_;

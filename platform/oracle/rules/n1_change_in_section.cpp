@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "platform/oracle/rules/clear_events.hpp"
 #include "platform/report/event_text.hpp"
 
 namespace mmusim::platform {
@@ -12,11 +13,6 @@ using rmap::EventRecord;
 using rmap::Pte;
 
 namespace {
-
-bool is_clear(Event event) {
-    return event == Event::kPtepClearFlush || event == Event::kPteClear ||
-           event == Event::kPteClearDefer;
-}
 
 bool is_store(Event event) {
     return event == Event::kPteSet || event == Event::kPteRestore || event == Event::kPteSetSwap ||
@@ -35,10 +31,11 @@ const char* loss(Pte old, Pte now) {
 }  // namespace
 
 std::vector<Event> ChangeInSectionMonitor::events() const {
-    return united({NotifiedMms::events(),
-                   Sections::events(),
-                   {Event::kPtepClearFlush, Event::kPteClear, Event::kPteClearDefer, Event::kPteSet,
-                    Event::kPteRestore, Event::kPteSetSwap, Event::kPteSetMigration}});
+    return united(
+        {NotifiedMms::events(),
+         Sections::events(),
+         clear_events(),
+         {Event::kPteSet, Event::kPteRestore, Event::kPteSetSwap, Event::kPteSetMigration}});
 }
 
 void ChangeInSectionMonitor::on_record(const EventRecord& record, Findings& findings) {

@@ -3,30 +3,30 @@
 
 #include <algorithm>
 
+#include "platform/oracle/rules/clear_events.hpp"
+
 namespace mmusim::platform {
 
 using rmap::Event;
 using rmap::EventRecord;
 
 std::vector<Event> GenerationOrderMonitor::events() const {
-    return {Event::kPtepClearFlush,   Event::kPteClear,          Event::kPteClearDefer,
-            Event::kUbcTlbGenInc,     Event::kTlbGenInc,         Event::kCpumaskRead,
-            Event::kUbcFlushRequired, Event::kFlushTlbOthers,    Event::kIpiSend,
-            Event::kFlushTlbMmRange,  Event::kFlushTlbMmRangeRet};
+    return united({clear_events(),
+                   {Event::kUbcTlbGenInc, Event::kTlbGenInc, Event::kCpumaskRead,
+                    Event::kUbcFlushRequired, Event::kFlushTlbOthers, Event::kIpiSend,
+                    Event::kFlushTlbMmRange, Event::kFlushTlbMmRangeRet}});
 }
 
 void GenerationOrderMonitor::on_record(const EventRecord& record, Findings& findings) {
     ++position_;
     const Key key{record.actor, record.arguments[0]};
+    if (is_clear(record.event)) {
+        Steps& steps = steps_.at(key);
+        steps.stored = position_;
+        steps.stored_at = record.time;
+        return;
+    }
     switch (record.event) {
-        case Event::kPtepClearFlush:
-        case Event::kPteClear:
-        case Event::kPteClearDefer: {
-            Steps& steps = steps_.at(key);
-            steps.stored = position_;
-            steps.stored_at = record.time;
-            break;
-        }
         case Event::kUbcTlbGenInc:
         case Event::kTlbGenInc:
             steps_.at(key).raised = position_;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "platform/oracle/rules/clear_events.hpp"
 #include "platform/report/event_text.hpp"
 
 namespace mmusim::platform {
@@ -23,14 +24,18 @@ std::array<std::uint64_t, 4> request_at(const EventRecord& record, std::size_t f
 }  // namespace
 
 std::vector<Event> CompleteShootdownMonitor::events() const {
-    return {Event::kFlushTlbOthers,  Event::kFlushTlbOthersRet,  Event::kTlbIsNotLazy,
-            Event::kTlbIsNotLazyRet, Event::kFlushTlbFuncRemote, Event::kFlushTlbFunc,
-            Event::kFlushTlbFuncRet, Event::kPteClearDefer,      Event::kPtepClearFlush,
-            Event::kPteClear};
+    return united({clear_events(),
+                   {Event::kFlushTlbOthers, Event::kFlushTlbOthersRet, Event::kTlbIsNotLazy,
+                    Event::kTlbIsNotLazyRet, Event::kFlushTlbFuncRemote, Event::kFlushTlbFunc,
+                    Event::kFlushTlbFuncRet}});
 }
 
 void CompleteShootdownMonitor::on_record(const EventRecord& record, Findings& findings) {
     if (!judges_) return;
+    if (is_clear(record.event)) {
+        cleared_[record.actor] = record;
+        return;
+    }
     const auto& arguments = record.arguments;
     switch (record.event) {
         case Event::kFlushTlbOthers:
@@ -44,11 +49,6 @@ void CompleteShootdownMonitor::on_record(const EventRecord& record, Findings& fi
             if (const auto round = rounds_.find(record.actor);
                 round != rounds_.end() && arguments[0] == 0)
                 round->second.targets &= ~bit(asked_lazy_[record.actor]);
-            break;
-        case Event::kPteClearDefer:
-        case Event::kPtepClearFlush:
-        case Event::kPteClear:
-            cleared_[record.actor] = record;
             break;
         case Event::kFlushTlbFuncRemote:
             begin_function(record.actor, request_at(record, 0));

@@ -4,11 +4,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
-#include <tuple>
-#include <utility>
 #include <vector>
 
+#include "platform/oracle/rules/clear_index.hpp"
 #include "platform/oracle/rules/notified_mms.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/event.hpp"
@@ -26,7 +24,7 @@ struct NotifiableClear {
 /// needs none. Forgets the oldest clears beyond kMonitorCapacity.
 class UnnotifiedClears {
 public:
-    using Id = std::uint64_t;
+    using Id = ClearIndex<NotifiableClear>::Id;
 
     static std::vector<rmap::Event> events();
 
@@ -34,10 +32,12 @@ public:
     void on_record(const rmap::EventRecord& record);
 
     /// All clears from now on have this id or a larger one.
-    Id next() const { return next_; }
+    Id next() const { return clears_.next(); }
 
     /// The clears of mappings of 2^`order` frames from `frame`, oldest first.
-    std::vector<NotifiableClear> of(rmap::FrameNumber frame, std::uint64_t order) const;
+    std::vector<NotifiableClear> of(rmap::FrameNumber frame, std::uint64_t order) const {
+        return clears_.of(frame, order);
+    }
 
     /// The first clear by `actor` in `range` from `since` on that is not notified.
     std::optional<NotifiableClear> first(rmap::MmId mm, rmap::VirtRange range, rmap::ActorId actor,
@@ -56,13 +56,9 @@ private:
 
     void add(const rmap::EventRecord& record);
     void notify(rmap::MmId mm, rmap::VirtRange range, Id before);
-    void erase(Id id);
 
     NotifiedMms mms_;
-    Id next_ = 1;
-    std::map<Id, NotifiableClear> clears_;
-    std::set<std::pair<std::uint64_t, Id>> by_frame_;
-    std::set<std::tuple<rmap::MmId, std::uint64_t, Id>> unnotified_;  ///< by address
+    ClearIndex<NotifiableClear> clears_;  ///< owed: invalidate_range
     std::map<rmap::ActorId, OpenEnd> ends_;
 };
 
