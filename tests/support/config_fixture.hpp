@@ -2,6 +2,7 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,28 @@ namespace mmusim::test {
 inline const std::string kConfigs = std::string(MMUSIM_REPO_DIR) + "/configs/";
 
 inline std::string shipped(const std::string& name) { return kConfigs + name + ".toml"; }
+
+/// All shipped files of a folder; fails the test when there are none.
+inline std::vector<std::string> shipped_files(const std::string& folder) {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(kConfigs + folder))
+        if (entry.path().extension() == ".toml") files.push_back(entry.path().string());
+    REQUIRE_FALSE(files.empty());
+    return files;
+}
+
+/// A device of a platform file; its source is in the third line, its link, in ns, in the fourth.
+inline std::string device_section(const std::string& name, unsigned source, unsigned link = 250) {
+    const auto time = [](unsigned ns) {
+        return " = { ns = " + std::to_string(ns) + ", from = \"assumed: a test\" }\n";
+    };
+    const std::string from = "from = \"assumed: a test\"\n";
+    return "[device." + name + "]\n" + from + "source = " + std::to_string(source) + "\nlink" +
+           time(link) + "socket = 0\nats = true\nmax_in_flight = 8\natc_invalidate" + time(100) +
+           "transfer" + time(2000) + "[device." + name + ".atc]\n" + from +
+           "small_entries = 64\nsmall_ways = 64\nlarge_entries = 8\nlarge_ways = 8\nlookup" +
+           time(5) + "fill" + time(2);
+}
 
 /// Files that extend shipped ones, and what loading them says.
 class ConfigFixture {

@@ -24,13 +24,6 @@ const ConfigLeaf& leaf(const LoadedConfig& config, const std::string& section,
     throw std::out_of_range(section + '.' + key);
 }
 
-std::vector<std::string> toml_files(const std::string& folder) {
-    std::vector<std::string> files;
-    for (const auto& entry : std::filesystem::directory_iterator(kConfigs + folder))
-        files.push_back(entry.path().string());
-    return files;
-}
-
 TEST_CASE("config load: the later file wins and the rest stays", "[unit][config]") {
     ConfigFixture fixture;
     fixture.folder().write("one.toml",
@@ -124,9 +117,9 @@ TEST_CASE("config load: entries of a scenario keep the order of the file", "[uni
 
 TEST_CASE("config load: every shipped scenario loads on every platform that has what it needs",
           "[unit][config]") {
-    for (const auto& platform_path : toml_files("platforms")) {
+    for (const auto& platform_path : shipped_files("platforms")) {
         const auto machine = ConfigFixture::load_files(platform_path, "").platform;
-        for (const auto& scenario_path : toml_files("scenarios")) {
+        for (const auto& scenario_path : shipped_files("scenarios")) {
             INFO(platform_path << " with " << scenario_path);
             const auto needs = [&](const char* what) {
                 return scenario_path.find(what) != std::string::npos;
@@ -139,10 +132,10 @@ TEST_CASE("config load: every shipped scenario loads on every platform that has 
 }
 
 TEST_CASE("config load: shipped files are named as they call themselves", "[unit][config]") {
-    for (const auto& path : toml_files("platforms"))
+    for (const auto& path : shipped_files("platforms"))
         CHECK(ConfigFixture::load_files(path, "").platform.name ==
               std::filesystem::path(path).stem());
-    for (const auto& path : toml_files("scenarios"))
+    for (const auto& path : shipped_files("scenarios"))
         CHECK(ConfigFixture::load_files(shipped("platforms/skylake-sp-2s"), path).scenario.name ==
               std::filesystem::path(path).stem());
 }
@@ -164,6 +157,17 @@ TEST_CASE("config load: the closest pair of cores sets the quantum", "[unit][con
     CHECK(pair({"topology.cores_per_socket=1", "topology.sockets=3",
                 "topology.hops=[[0,2,2],[2,0,1],[2,1,0]]"}) == "core1 core2");
     CHECK(pair({"topology.cores_per_socket=1", "topology.sockets=1"}) == "core0 core0");
+}
+
+TEST_CASE("config load: of two devices the shorter link bounds the quantum", "[unit][config]") {
+    ConfigFixture fixture;
+    const auto link = [&](unsigned ns) {
+        fixture.platform_file = fixture.platform(device_section("nic1", 15105, ns));
+        const auto row = platform::lookaheads(fixture.load().platform).back();
+        return row.kind + " " + row.key + " " + std::to_string(row.time.ps);
+    };
+    CHECK(link(249) == "invalidation device.nic1.link 249000");
+    CHECK(link(251) == "invalidation device.nic0.link 250000");
 }
 
 TEST_CASE("config show: the output reads back to the same configuration", "[unit][config]") {

@@ -72,7 +72,11 @@ TEST_CASE("machine rules: an IOMMU and its devices fit the machine", "[unit][con
           "later than the walk");
     CHECK(fixture.error({"iommu.walk_cache.entries=65"}) ==
           "--set:1:18: 'iommu.walk_cache.entries' is 65; expected a multiple of the 4 ways");
+    CHECK(fixture.error({"iommu.pasid_cache.entries=65"}) ==
+          "--set:1:19: 'iommu.pasid_cache.entries' is 65; expected a multiple of the 4 ways");
     CHECK_NOTHROW(fixture.load({"iommu.walk_cache.entries=0", "iommu.pasid_cache.entries=0"}));
+    CHECK(fixture.error({"iommu.queue_lines=24"}) ==
+          "--set:1:7: 'iommu.queue_lines' is 24; expected a power of two");
     CHECK(fixture.error({"iommu.doorbell.ns=23"}) ==
           "--set:1:16: 'iommu.doorbell' is 23 ns; expected 24 ns or more: it would overtake the "
           "store that it announces (half of coherence.same_socket)");
@@ -81,6 +85,21 @@ TEST_CASE("machine rules: an IOMMU and its devices fit the machine", "[unit][con
           "store that it announces (half of coherence.same_socket)");
     CHECK(fixture.error({"device.nic0.socket=2"}) ==
           "--set:1:13: 'device.nic0.socket' is 2; the machine has sockets 0 to 1");
+}
+
+TEST_CASE("machine rules: a device is behind an IOMMU and has a source of its own",
+          "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.platform_error(device_section("nic1", 15104)) ==
+          "p.toml:4:1: devices 'nic0' and 'nic1' both are source 15104; expected a source of its "
+          "own for each");
+    fixture.platform_file = fixture.platform(device_section("nic1", 15105));
+    CHECK_NOTHROW(fixture.load());
+    fixture.platform_file =
+        fixture.folder().write("p.toml", "extends = \"" + shipped("platforms/capture-vm") + "\"\n" +
+                                             device_section("nic1", 15104));
+    CHECK(fixture.error() ==
+          "p.toml:4:1: device 'nic1' is behind an IOMMU; expected a section [iommu]");
 }
 
 TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config]") {
@@ -97,6 +116,11 @@ TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config
     CHECK(fixture.error({"vm.guest.first_cpu=54"}) ==
           "scenarios/guest-reclaim.toml:28:1: guest 'main' needs CPUs 54 to 57 for the vCPUs of VM "
           "'guest'; platform 'skylake-sp-2s' has CPUs 0 to 55");
+    // One vCPU too many, and the last place for all four.
+    CHECK(fixture.error({"vm.guest.first_cpu=53"}) ==
+          "scenarios/guest-reclaim.toml:28:1: guest 'main' needs CPUs 53 to 56 for the vCPUs of VM "
+          "'guest'; platform 'skylake-sp-2s' has CPUs 0 to 55");
+    CHECK_NOTHROW(fixture.load({"vm.guest.first_cpu=52"}));
     CHECK(fixture.error({"process.main.first_cpu=8", "process.main.threads=1"}) ==
           "scenarios/guest-reclaim.toml:28:1: guest 'main' has a vCPU on CPU 8, where process "
           "'main' has a running thread; expected one of them (see vm.guest.first_cpu)");
@@ -107,11 +131,23 @@ TEST_CASE("scenario rules: a guest has a VM whose CPUs are free", "[unit][config
                          "process.main.threads=1"}) ==
           "--set:1:12: guest 'main' halts after its first touch; expected one operation only, and "
           "no munmap");
+    CHECK_NOTHROW(fixture.load({"guest.main.halted=true"}));
     CHECK_NOTHROW(fixture.load({"guest.main.vm=none", "guest.main.enabled=false"}));
     CHECK(fixture.scenario_error(
               "[guest.a]\nvm = \"guest\"\nprocess = \"main\"\n"
               "access.ns = 20\n[guest.b]\nvm = \"guest\"\nprocess = \"main\"\naccess.ns = 20\n") ==
           "s.toml:7:1: 'guest.a' and 'guest.b' both use vm 'guest'; expected one of them");
+}
+
+TEST_CASE("scenario rules: a halted guest has one operation", "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = fixture.folder().write(
+        "s.toml", "extends = \"" + shipped("scenarios/guest-reclaim") +
+                      "\"\n[operation.more]\ntype = \"reclaim\"\nregion = \"hot\"\ncpu = 1\n");
+    CHECK_NOTHROW(fixture.load());
+    CHECK(fixture.error({"guest.main.halted=true"}) ==
+          "--set:1:12: guest 'main' halts after its first touch; expected one operation only, and "
+          "no munmap");
 }
 
 TEST_CASE("scenario rules: a device has one stream", "[unit][config]") {
