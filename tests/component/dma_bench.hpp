@@ -53,6 +53,35 @@ inline rmap::Duration read_page(models::DmaDeviceModule& device, std::uint64_t n
     return device.time().local_now() - asked;
 }
 
+/// Where the words are that lead to a PASID entry.
+struct TableWords {
+    rmap::PhysAddr root;
+    rmap::PhysAddr context;
+    rmap::PhysAddr directory;
+    rmap::PhysAddr entry;  ///< the first word of the PASID entry
+};
+
+inline TableWords table_words(DeviceMachine& machine, std::size_t device = 0) {
+    using rmap::VtdTables;
+    const auto source = machine.options().devices[device].source;
+    const auto next = [&](rmap::PhysAddr at) {
+        auto& memory = machine.cores()->memory().backdoor();
+        return rmap::PhysAddr{memory.load(at, rmap::Part::kUser).value & VtdTables::kPointer};
+    };
+    TableWords words;
+    words.root = VtdTables::root_word(rmap::address_of(DeviceMachine::kRootTable), source);
+    words.context = VtdTables::context_word(next(words.root), source);
+    words.directory = VtdTables::directory_word(next(words.context), kPasid);
+    words.entry = VtdTables::pasid_entry(next(words.directory), kPasid);
+    return words;
+}
+
+/// Before the run: flips bits of a word of a table.
+inline void flip(DeviceMachine& machine, rmap::PhysAddr word, std::uint64_t bits) {
+    const auto value = machine.cores()->memory().backdoor().load(word, rmap::Part::kUser).value;
+    machine.cores().poke(word, value ^ bits);
+}
+
 /// Reads of root, context and PASID tables.
 inline std::uint64_t table_reads(DeviceMachine& machine) {
     std::uint64_t reads = 0;

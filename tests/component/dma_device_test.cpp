@@ -193,6 +193,63 @@ TEST_CASE("dma device: a translation on its way when an invalidation arrives is 
     CHECK(machine.device(0).stats().accesses == 1);
 }
 
+TEST_CASE("dma device: an invalidation of another PASID makes no answer stale",
+          "[component][device]") {
+    DeviceMachine machine;
+    map_pages(machine, 1);
+    const auto& config = machine.options().devices[0];
+    const Instant arrival = arrival_of(machine, Instant{} + nanoseconds(5000));
+    machine.program(0, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(
+            device, before(arrival, config.link + machine.pasid_walk() + nanoseconds(150)));
+        device.access(kPasid, page(0), Access::kRead);
+        CHECK(device.time().local_now() > arrival);
+    });
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, Instant{} + nanoseconds(5000));
+        machine.submit_and_wait(
+            core, {QiDescriptor::pasid_device_tlb(config.source, kPasid + 1,
+                                                  rmap::AtsRange::encode(page(0), 0))});
+    });
+    machine.run();
+    const auto begun = machine.events(Event::kAtcInvalidated);
+    REQUIRE(begun.size() == 1);
+    CHECK(begun[0].time == arrival);
+    CHECK(machine.device(0).stats().stale_answers == 0);
+    CHECK(machine.device(0).stats().requests == 1);
+}
+
+TEST_CASE("dma device: an answer whose walk began in the walk cache is as old as its entry",
+          "[component][device]") {
+    DeviceMachine::Options options;
+    options.iommu.walkers = 1;
+    options.devices = {test_device(0x0310), test_device(0x0418)};
+    DeviceMachine machine(options);
+    map_pages(machine, 9);
+    const rmap::VirtAddr elsewhere = page(4 * 512);
+    machine.cores().map(elsewhere, rmap::FrameNumber{600}, kTouched);
+    const Instant arrival = arrival_of(machine, Instant{} + nanoseconds(5000));
+    machine.program(0, [&](DmaDeviceModule& device) {
+        read_page(device, 0);
+        DeviceMachine::sleep_until(device, before(arrival, nanoseconds(150)));
+        read_page(device, 8);  // waits for the walk of the other device
+    });
+    machine.program(1, [&](DmaDeviceModule& device) {
+        // Its page tables are read after the arrival and before those of page 8.
+        DeviceMachine::sleep_until(device, before(arrival, nanoseconds(300)));
+        CHECK(device.access(kPasid, elsewhere, Access::kRead) == DmaResult::kStarted);
+    });
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, Instant{} + nanoseconds(5000));
+        machine.submit_and_wait(core, {atc_invalidate(machine, 8)});
+    });
+    machine.run();
+    CHECK(machine.iommu().stats().queued == 1);
+    CHECK(machine.iommu().walk_cache().hits() == 1);
+    CHECK(machine.device(0).stats().stale_answers == 1);
+    CHECK(machine.device(0).stats().requests == 3);
+}
+
 TEST_CASE("dma device: after the complete sequence nothing of the old mapping is used",
           "[component][device]") {
     DeviceMachine machine;

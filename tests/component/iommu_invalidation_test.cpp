@@ -89,16 +89,7 @@ TEST_CASE("iommu: a PASID entry is kept until it is invalidated", "[component][i
     DeviceMachine machine(without_atc());
     map_pages(machine, 1);
     // Other page tables, to which the PASID entry is turned: nothing is mapped there.
-    const auto root = rmap::VtdTables::root_word(rmap::address_of(DeviceMachine::kRootTable),
-                                                 machine.options().devices[0].source);
-    auto& memory = machine.cores()->memory().backdoor();
-    const auto next = [&](rmap::PhysAddr at) {
-        return rmap::PhysAddr{memory.load(at, Part::kUser).value & rmap::VtdTables::kPointer};
-    };
-    const auto context =
-        rmap::VtdTables::context_word(next(root), machine.options().devices[0].source);
-    const auto entry = rmap::VtdTables::pasid_entry(
-        next(rmap::VtdTables::directory_word(next(context), kPasid)), kPasid);
+    const auto entry = table_words(machine).entry;
     std::vector<DmaResult> results;
     machine.program(0, [&](DmaDeviceModule& device) {
         for (const auto at : {0, 8000, 16000, 24000}) {
@@ -199,6 +190,21 @@ TEST_CASE("iommu: an untranslated access is drained by an invalidation", "[compo
     const auto& accesses = machine.accesses(machine.engine(0));
     REQUIRE(accesses.size() == 2);
     CHECK(accesses[1].time == end);
+}
+
+TEST_CASE("iommu: a PASID-cache invalidation without walks takes its own time",
+          "[component][iommu]") {
+    DeviceMachine machine;
+    map_pages(machine, 1);
+    machine.cores().program(0, [&](models::CoreModule& core) {
+        DeviceMachine::sleep_until(core, kStart);
+        machine.submit_and_wait(core, {QiDescriptor::pasid_cache(kPasid)});
+    });
+    machine.run();
+    const auto done = machine.events(Event::kPasidCacheInvalidated);
+    REQUIRE(done.size() == 1);
+    CHECK(done[0].time ==
+          machine.first_descriptor(kStart) + machine.options().iommu.pasid_cache_invalidate);
 }
 
 TEST_CASE("iommu: a PASID-cache invalidation drains untranslated accesses of the PASID",

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/component/dma_bench.hpp"
+#include "tests/support/child_run.hpp"
 #include "tests/support/print_types.hpp"
 
 namespace mmusim::test {
@@ -175,14 +176,7 @@ TEST_CASE("iommu: translation requests need the device TLB bit of the context en
           "[component][iommu]") {
     DeviceMachine machine;
     map_pages(machine, 1);
-    const auto source = machine.options().devices[0].source;
-    auto& memory = machine.cores()->memory().backdoor();
-    const auto root =
-        rmap::VtdTables::root_word(rmap::address_of(DeviceMachine::kRootTable), source);
-    const rmap::PhysAddr table{memory.load(root, Part::kUser).value & rmap::VtdTables::kPointer};
-    const auto context = rmap::VtdTables::context_word(table, source);
-    machine.cores().poke(
-        context, memory.load(context, Part::kUser).value & ~rmap::VtdTables::kDeviceTlbEnable);
+    flip(machine, table_words(machine).context, rmap::VtdTables::kDeviceTlbEnable);
     machine.program(0, [&](DmaDeviceModule& device) {
         CHECK(device.access(kPasid, page(0), Access::kRead) == DmaResult::kFault);
         CHECK(device.access(kPasid, page(0), Access::kRead) == DmaResult::kFault);
@@ -195,6 +189,63 @@ TEST_CASE("iommu: translation requests need the device TLB bit of the context en
     REQUIRE(records.size() == 2);
     CHECK(records[0].reason == models::FaultReason::kDeviceTlbDisabled);
     CHECK(machine.events(Event::kIommuFault).size() == 2);
+}
+
+TEST_CASE("iommu: what is wrong with a table is the reason of the fault", "[component][iommu]") {
+    using models::FaultReason;
+    using rmap::VtdTables;
+    struct Row {
+        rmap::PhysAddr TableWords::*word;
+        std::uint64_t flipped;
+        FaultReason reason;
+        unsigned reads;
+    };
+    constexpr std::uint64_t kSecondLevelToo = 1ull << 7;  // in PGTT: nested translation
+    for (const Row& row : {
+             Row{&TableWords::root, VtdTables::kPresent, FaultReason::kRootNotPresent, 1},
+             Row{&TableWords::context, VtdTables::kPresent, FaultReason::kContextNotPresent, 2},
+             Row{&TableWords::context, VtdTables::kPasidEnable, FaultReason::kPasidDisabled, 2},
+             Row{&TableWords::directory, VtdTables::kPresent, FaultReason::kDirectoryNotPresent, 3},
+             Row{&TableWords::entry, VtdTables::kPresent, FaultReason::kPasidNotPresent, 4},
+             Row{&TableWords::entry, VtdTables::kFirstLevelOnly, FaultReason::kPasidInvalid, 4},
+             Row{&TableWords::entry, kSecondLevelToo, FaultReason::kPasidInvalid, 4},
+         }) {
+        const auto text = run_in_child([&] {
+            DeviceMachine machine(untranslated());
+            map_pages(machine, 1);
+            flip(machine, table_words(machine).*row.word, row.flipped);
+            std::string found;
+            machine.program(0, [&](DmaDeviceModule& device) {
+                const auto result = device.access(kPasid, page(0), Access::kRead);
+                found = result == DmaResult::kFault ? "fault" : "access";
+            });
+            machine.run();
+            for (const auto& record : machine.iommu().faults().records())
+                found += ' ' + std::to_string(static_cast<unsigned>(record.reason));
+            return found + " after " + std::to_string(table_reads(machine));
+        });
+        CHECK(text == "fault " + std::to_string(static_cast<unsigned>(row.reason)) + " after " +
+                          std::to_string(row.reads));
+    }
+}
+
+TEST_CASE("iommu: an entry in the IOTLB does not answer for a device without device TLB",
+          "[component][iommu]") {
+    DeviceMachine::Options options;
+    options.devices = {test_device(0x0310), test_device(0x0418)};
+    DeviceMachine machine(options);
+    map_pages(machine, 1);
+    flip(machine, table_words(machine, 1).context, rmap::VtdTables::kDeviceTlbEnable);
+    machine.program(0, [&](DmaDeviceModule& device) { read_page(device, 0); });
+    machine.program(1, [&](DmaDeviceModule& device) {
+        DeviceMachine::sleep_until(device, Instant{} + nanoseconds(5000));
+        // The second time the PASID cache knows what the context entry says.
+        CHECK(device.access(kPasid, page(0), Access::kRead) == DmaResult::kFault);
+        CHECK(device.access(kPasid, page(0), Access::kRead) == DmaResult::kFault);
+    });
+    machine.run();
+    CHECK(machine.iommu().iotlb_stats().hits == 0);
+    CHECK(machine.iommu().stats().walks == 3);
 }
 
 TEST_CASE("iommu: a walker keeps no lines, so nobody has to take one from it",

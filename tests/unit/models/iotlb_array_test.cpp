@@ -119,6 +119,18 @@ TEST_CASE("iotlb array: any page of a large one drops it whole", "[unit][iommu]"
     CHECK_FALSE(hits(iotlb, 512));
 }
 
+TEST_CASE("iotlb array: a range over two large pages drops both", "[unit][iommu]") {
+    auto iotlb = array();
+    auto large = translation(1024);
+    large.large = true;
+    for (const unsigned page : {0, 512, 1024, 1536}) iotlb.insert(PageNumber{page}, 1, large);
+    CHECK(iotlb.invalidate(1, pages(1023, 1024), kRead) == 2);
+    CHECK(hits(iotlb, 511));
+    CHECK_FALSE(hits(iotlb, 512));
+    CHECK_FALSE(hits(iotlb, 1535));
+    CHECK(hits(iotlb, 1536));
+}
+
 TEST_CASE("pasid cache: entries are kept by device and dropped by PASID", "[unit][iommu]") {
     models::PasidCache cache({8, 4});
     models::PasidEntry entry;

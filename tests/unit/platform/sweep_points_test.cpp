@@ -57,6 +57,17 @@ TEST_CASE("sweep points: names are names of files and differ", "[unit][sweep]") 
     CHECK(points[0].values == Strings{"a/b"});
 }
 
+TEST_CASE("sweep points: names have at most 200 characters", "[unit][sweep]") {
+    const SweepFixture fixture;
+    const auto axis = [](std::size_t length) {
+        return "[axis.a]\nkey = \"scenario.description\"\nvalues = [\"" +
+               std::string(length - 2, 'x') + "\"]\n";
+    };
+    CHECK(fixture.points(axis(200)).at(0).name.size() == 200);
+    CHECK(fixture.error(axis(201)) == "w.toml:7:7: the name of point 'a=" + std::string(199, 'x') +
+                                          "' has 201 characters; expected at most 200");
+}
+
 TEST_CASE("sweep points: a value has one place that decides it", "[unit][sweep]") {
     const SweepFixture fixture;
     constexpr char kHop[] = "[axis.hop]\nkey = \"coherence.hop.ns\"\nvalues = [40, 80]\n";

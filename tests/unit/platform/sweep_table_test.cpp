@@ -149,6 +149,25 @@ TEST_CASE("sweep text: equal columns are named once above the table", "[unit][sw
     for (std::string line; std::getline(lines, line);) CHECK((line.empty() || line.back() != ' '));
 }
 
+TEST_CASE("sweep text: one violation in one point is UNSAFE", "[unit][sweep]") {
+    Finished all;
+    auto& found = all.results[1]["oracle"]["violations_found"];
+    found = 1;
+    CHECK_THAT(sweep_text(all.finished(), platform::Colour::kOff),
+               Catch::EndsWith("\nUNSAFE: 1 of 2 points\n"));
+    found = 0;
+    CHECK_THAT(sweep_text(all.finished(), platform::Colour::kOff),
+               Catch::EndsWith("\nsafe: no violation in 2 points\n"));
+}
+
+TEST_CASE("sweep text: a time is rounded to the nearest nanosecond", "[unit][sweep]") {
+    Finished all;
+    for (const auto& [ns, us] : {std::pair{8.499, " 0.008 "}, std::pair{8.5, " 0.009 "}}) {
+        all.results[0]["operations"][1]["latency_ns"]["max"] = ns;
+        CHECK_THAT(sweep_text(all.finished(), platform::Colour::kOff), Contains(us));
+    }
+}
+
 TEST_CASE("sweep text: the rows of one line of the figure are a block", "[unit][sweep]") {
     const SweepFixture fixture;
     const auto sweep = fixture.read(

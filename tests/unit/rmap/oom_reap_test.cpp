@@ -161,8 +161,12 @@ TEST_CASE("oom reaper: its operation covers the attempt and its parts add up", "
 TEST_CASE("oom reaper: a thread that still runs faults in empty memory", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = victim(bench);
-    bench.trace().at_next(Event::kMnEnd, 0, [] {});
-    bench.kernel.oom_reap(bench.cpu(), mm);
-    CHECK(bench.kernel.touch(bench.cpu(1), mm, bench.page(0), Access::kRead));
+    bench.watch(mm);
+    bool touched = false;
+    bench.trace().at_next(Event::kMnEnd, 0, [&] {
+        touched = bench.kernel.touch(bench.cpu(1), mm, bench.page(0), Access::kRead);
+    });
+    CHECK(bench.kernel.oom_reap(bench.cpu(), mm).pages == 3);
+    CHECK(touched);
     CHECK(bench.pte(mm, 0).frame() == bench.kernel.state().zero_page);
 }
