@@ -177,6 +177,49 @@ class Program(unittest.TestCase):
         self.assertEqual(arrows.count("interrupt"), handled)
         self.assertEqual(arrows.count("acknowledgement"), handled)
 
+    def counters_and_log(self, scenario, *more):
+        out = self.folder / "logged"
+        done = mmusim("run", "skylake-sp-2s", scenario, "--out", str(out), "--events",
+                      "events.jsonl", "--quiet", *more)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = (out / "events.jsonl").read_text().splitlines()
+        return (json.loads((out / "results.json").read_text())["counters"],
+                [json.loads(line) for line in lines[1:]])
+
+    def test_counters_agree_with_the_events_of_the_log(self):
+        both = {"notifier_start": "mn_range_start", "notifier_end": "mn_range_end"}
+        guest = {**both, "vm_exits": "kvm_exit", "kvm_faults": "kvm_tdp_page_fault",
+                 "kvm_fault_retries": "mmu_notifier_retry", "kvm_tlb_flush": "kvm_vcpu_flush_tlb",
+                 "spte_set": "spte_set", "spte_cleared": "spte_clear"}
+        dma = {**both, "dma_faults": "dma_fault", "iommu_commands": "iommu_descriptor"}
+        few = ["--set", "operation.munmap.rounds=5"]
+        for scenario, events, *more in (
+                ("guest-migrate", guest),
+                ("svm-munmap", {**dma, "atc_invalidations": "atc_invalidated"}, *few),
+                # Accesses that are not translated before leave a fault of the IOMMU as well.
+                ("svm-munmap", {**dma, "iommu_faults": "iommu_fault"}, *few, "--set",
+                 "device.nic0.ats=false")):
+            counters, log = self.counters_and_log(scenario, *more)
+            for counter, event in events.items():
+                with self.subTest(scenario=scenario, more=more, counter=counter):
+                    logged = sum(line["ev"] == event for line in log)
+                    self.assertGreater(logged, 0)
+                    self.assertEqual(counters[counter], logged)
+
+    def test_a_log_begins_with_the_clients_of_each_address_space(self):
+        base = CONFIGS / "scenarios" / "everything.toml"
+        scenario = self.write("s.toml", f'extends = "{base}"\n[process.other]\nthreads = 0\n'
+                              'notifier = "recorder"\naccess = { ns = 20 }\n')
+        _, log = self.counters_and_log(scenario)
+        # The recorder of one process, then the guest and the device of the other.
+        self.assertEqual([line["ev"] for line in log].count("mn_register"), 3)
+        self.assertEqual([line["ev"] for line in log[:3]], ["mn_register"] * 3)
+        self.assertEqual([(line["t"], line["client"]) for line in log[:3]], [(0, 0), (0, 1), (0, 2)])
+        other, main, of_device = (line["mm"] for line in log[:3])
+        self.assertEqual(of_device, main)
+        self.assertNotEqual(other, main)
+        self.assertEqual({line["mm"] for line in log if line["ev"] == "mn_range_start"}, {main})
+
     def test_timeline_goes_where_a_complete_file_can_be(self):
         for file, why in (("/dev/null", "not a regular file"), (str(self.folder), "Is a directory"),
                           ("/nonexistent/t.json", "No such file or directory")):
