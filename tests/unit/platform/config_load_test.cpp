@@ -159,7 +159,8 @@ TEST_CASE("config load: the closest pair of cores sets the quantum", "[unit][con
     CHECK(pair({"topology.cores_per_socket=1", "topology.sockets=1"}) == "core0 core0");
 }
 
-TEST_CASE("config load: of two devices the shorter link bounds the quantum", "[unit][config]") {
+TEST_CASE("config load: of two devices the shorter link is the lookahead of invalidations",
+          "[unit][config]") {
     ConfigFixture fixture;
     const auto link = [&](unsigned ns) {
         fixture.platform_file = fixture.platform(device_section("nic1", 15105, ns));
