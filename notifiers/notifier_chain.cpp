@@ -121,4 +121,18 @@ bool NotifierChain::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
     return young;
 }
 
+bool NotifierChain::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
+    const List* clients = clients_of(mm);
+    if (!clients) return false;
+    cpu.emit(Event::kMnClearYoung, {mm, range.start.value, range.end.value});
+    bool young = false;
+    for (NotifierClient* client : *clients) {
+        if (!client->ops().clear_young) continue;
+        dispatch(cpu, Part::kNotifierAging);
+        if (client->clear_young(cpu, mm, range)) young = true;
+    }
+    cpu.emit(Event::kMnClearYoungRet, {young});
+    return young;
+}
+
 }  // namespace mmusim::notifiers

@@ -35,6 +35,7 @@ public:
     void invalidate_range_only_end(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
+    bool clear_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
 
 private:
     using List = std::vector<NotifierClient*>;  ///< in calling order

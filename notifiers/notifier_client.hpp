@@ -16,6 +16,7 @@ struct NotifierOps {
     bool invalidate_range_start = false;
     bool invalidate_range_end = false;
     bool invalidate_range = false;
+    bool clear_young = false;
 };
 
 using rmap::StartResult;
@@ -51,6 +52,9 @@ public:
     /// Tests and clears the accessed bits of the range. Under the page-table lock. True if any
     /// was set.
     virtual bool clear_flush_young(rmap::Cpu&, rmap::MmId, rmap::VirtRange) { return false; }
+
+    /// The same, but what TLBs hold may stay: an access through it is noticed later, or not at all.
+    virtual bool clear_young(rmap::Cpu&, rmap::MmId, rmap::VirtRange) { return false; }
 };
 
 }  // namespace mmusim::notifiers

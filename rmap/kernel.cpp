@@ -37,7 +37,7 @@ Vma& Kernel::mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, st
     request.range = range;
     request.file = &file;
     request.pgoff = pgoff;
-    if (sharing == Sharing::kShared) request.vm_flags |= VmFlags::kShared;
+    if (sharing == Sharing::kShared) request.vm_flags |= VmFlags::kShared | VmFlags::kMayShare;
     return mmap_region(cpu, state_, mm, request);
 }
 
@@ -123,6 +123,22 @@ std::uint64_t Kernel::munmap(Cpu& cpu, Mm& mm, VirtRange range) {
 
 OomReapResult Kernel::oom_reap(Cpu& cpu, Mm& mm) { return oom_reap_task_mm(cpu, state_, mm); }
 
+MlockResult Kernel::mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags) {
+    return rmap::mlock(cpu, state_, mm, range, flags);
+}
+
+MlockResult Kernel::munlock(Cpu& cpu, Mm& mm, VirtRange range) {
+    return rmap::munlock(cpu, state_, mm, range);
+}
+
+std::uint64_t Kernel::page_idle_bitmap_read(Cpu& cpu, FrameNumber first) {
+    return rmap::page_idle_bitmap_read(cpu, state_, first);
+}
+
+std::uint64_t Kernel::page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::uint64_t bits) {
+    return rmap::page_idle_bitmap_write(cpu, state_, first, bits);
+}
+
 bool Kernel::touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {
     const bool write = access == Access::kWrite;
     for (;;) {
@@ -152,6 +168,7 @@ std::optional<Word> Kernel::read_pte(Cpu& cpu, Mm& mm, VirtAddr address) {
 MmStatus Kernel::status(Cpu& cpu, const Mm& mm) {
     MmStatus status;
     status.vm_size = mm.total_vm;
+    status.vm_lck = mm.locked_vm;
     status.rss_anon = get_mm_counter(cpu, mm, MmCounter::kAnonPages);
     status.rss_file = get_mm_counter(cpu, mm, MmCounter::kFilePages);
     status.rss_shmem = get_mm_counter(cpu, mm, MmCounter::kShmemPages);

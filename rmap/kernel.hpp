@@ -9,12 +9,14 @@
 
 #include "rmap/mm/fault.hpp"
 #include "rmap/mm/kernel_state.hpp"
+#include "rmap/mm/mlock.hpp"
 #include "rmap/mm/mmap.hpp"
 #include "rmap/mm/oom_reap.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/ports/user_page_port.hpp"
 #include "rmap/reclaim/reclaim.hpp"
 #include "rmap/unmap/migrate.hpp"
+#include "rmap/unmap/page_idle.hpp"
 
 namespace mmusim::rmap {
 
@@ -35,6 +37,7 @@ struct Populate {
 /// What /proc/PID/status says, in pages.
 struct MmStatus {
     std::uint64_t vm_size = 0;
+    std::uint64_t vm_lck = 0;
     std::uint64_t vm_hwm = 0;
     std::uint64_t vm_rss = 0;
     std::uint64_t rss_anon = 0;
@@ -86,6 +89,10 @@ public:
                           MoveShared shared = MoveShared::kNo);
     std::uint64_t munmap(Cpu& cpu, Mm& mm, VirtRange range);
     OomReapResult oom_reap(Cpu& cpu, Mm& mm);
+    MlockResult mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags = MlockFlags::kNone);
+    MlockResult munlock(Cpu& cpu, Mm& mm, VirtRange range);
+    std::uint64_t page_idle_bitmap_read(Cpu& cpu, FrameNumber first);
+    std::uint64_t page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::uint64_t bits);
 
     /// One access as a core without a TLB would make it: sets the accessed and dirty bits, faults
     /// as often as necessary. False: the process would have been killed.

@@ -98,8 +98,16 @@ void RecordingClient::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
 }
 
 bool RecordingClient::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
+    return age(cpu, Op::kClearFlushYoung, mm, range);
+}
+
+bool RecordingClient::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
+    return age(cpu, Op::kClearYoung, mm, range);
+}
+
+bool RecordingClient::age(Cpu& cpu, Op op, MmId mm, VirtRange range) {
     lock_.lock(cpu);
-    note(cpu, Op::kClearFlushYoung, mm, range);
+    note(cpu, op, mm, range);
     bool any = false;
     auto& young = shadows_[mm].young;
     const auto end = young.lower_bound(past_the_end(range));

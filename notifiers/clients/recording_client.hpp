@@ -19,8 +19,15 @@ namespace mmusim::notifiers {
 /// mmu_notifier_seq). Everything is guarded by its lock; time passes for that lock only.
 class RecordingClient final : public NotifierClient {
 public:
-    enum class Op : unsigned char { kRelease, kClearFlushYoung, kStart, kEnd, kInvalidateRange };
-    static constexpr std::size_t kOps = 5;
+    enum class Op : unsigned char {
+        kRelease,
+        kClearFlushYoung,
+        kStart,
+        kEnd,
+        kInvalidateRange,
+        kClearYoung
+    };
+    static constexpr std::size_t kOps = 6;
 
     struct Call {
         Op op{};
@@ -32,7 +39,7 @@ public:
     struct Config {
         std::string name = "recording";
         std::uint64_t id = 0;  ///< argument `client` of the events
-        NotifierOps ops{true, true, true, true, true};
+        NotifierOps ops{true, true, true, true, true, true};
         Keep keep = Keep::kCounts;
         /// Has to sleep before it can let go, as i915's userptr objects do
         /// (i915_gem_userptr.c:userptr_mn_invalidate_range_start, v5.0): refuses a range that is
@@ -53,6 +60,7 @@ public:
     void invalidate_range_end(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
+    bool clear_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
 
     /// The sequence that record_access needs. Taken before the page is looked up in the primary
     /// tables.
@@ -82,6 +90,7 @@ private:
     void note(const rmap::Cpu& cpu, Op op, rmap::MmId mm, rmap::VirtRange range);
     bool must_refuse(const Shadow& shadow, const rmap::NotifierRange& range) const;
     void forget(Shadow& shadow, rmap::VirtRange range);
+    bool age(rmap::Cpu& cpu, Op op, rmap::MmId mm, rmap::VirtRange range);
     void emit_count(rmap::Cpu& cpu, rmap::MmId mm, const Shadow& shadow);
 
     const Config config_;

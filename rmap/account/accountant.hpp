@@ -20,8 +20,11 @@ enum class OperationKind : unsigned char {
     kMunmap,          ///< call
     kPageFault,       ///< call
     kOomReap,         ///< call: one attempt of the OOM reaper
+    kMlock,           ///< call
+    kMunlock,         ///< call
+    kPageIdle,        ///< call: reading or writing the bitmap of idle pages
 };
-inline constexpr std::size_t kOperationKinds = 7;
+inline constexpr std::size_t kOperationKinds = 10;
 
 /// The name in results and logs.
 std::string_view name(OperationKind kind);

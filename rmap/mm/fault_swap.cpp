@@ -89,6 +89,9 @@ bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
                        reuse ? RmapExclusive::kYes : RmapExclusive::kNo);
     vmf.kernel.lru.activate_page(cpu, page);
     vmf.kernel.swap.swap_free(cpu, entry);
+    // What cannot be swapped out again needs no slot.
+    if (vmf.vma.has(VmFlags::kLocked) || page.test(cpu, PageFlag::kMlocked))
+        try_to_free_swap(cpu, vmf.kernel, page);
     return vmf.write() && !reuse;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/mlock_page.hpp"
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/page_release.hpp"
@@ -32,11 +33,17 @@ void replace_page(VmFault& vmf, Page* old_page, Page& new_page) {
     // Cleared and flushed first: no thread may see the new page while another still reads the old.
     ptep_clear_flush_notify(cpu, vmf.kernel, vmf.vma, vmf.address, vmf.slot.ptep);
     page_add_new_anon_rmap(cpu, vmf.kernel, new_page, vmf.vma, vmf.address);
-    new_page.set(cpu, PageFlag::kActive);
-    vmf.kernel.lru.lru_cache_add(cpu, new_page);
+    vmf.kernel.lru.lru_cache_add_active_or_unevictable(cpu, new_page, vmf.vma);
     vmf.set_pte(vmf.mk_pte(new_page.pfn(), VmFault::Mkwrite::kYes), new_page.generation);
     // Only now: whoever finds the old page unmapped may write to it, and nobody may see that here.
-    if (old_page) page_remove_rmap(cpu, *old_page);
+    if (old_page) page_remove_rmap(cpu, vmf.kernel, *old_page);
+}
+
+/// Whoever shares the old page may not have locked it.
+void munlock_replaced(Cpu& cpu, KernelState& kernel, Page& old_page) {
+    lock_page(cpu, old_page);
+    if (old_page.test(cpu, PageFlag::kMlocked)) munlock_vma_page(cpu, kernel, old_page);
+    unlock_page(cpu, old_page);
 }
 
 /// wp_page_copy(). The caller has a reference to the old page (nullptr: the zero page), and no
@@ -59,7 +66,9 @@ void wp_page_copy(VmFault& vmf, Page* old_page) {
     if (new_page) put_page(cpu, vmf.kernel, *new_page);
     vmf.unlock();
     mmu_notifier_invalidate_range_only_end(cpu, vmf.kernel, range);
-    if (old_page) put_page(cpu, vmf.kernel, *old_page);
+    if (!old_page) return;
+    if (same && vmf.vma.has(VmFlags::kLocked)) munlock_replaced(cpu, vmf.kernel, *old_page);
+    put_page(cpu, vmf.kernel, *old_page);
 }
 
 /// Whether a private anonymous page may be written in place; the page-table lock is held on entry

@@ -22,12 +22,15 @@ namespace mmusim::rmap {
 std::optional<UserPage> get_user_page(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                                       Access access);
 
-/// FOLL_* (include/linux/mm.h), with v5.0's values. FOLL_GET is always set.
+/// FOLL_* (include/linux/mm.h), with v5.0's values.
 enum class FollFlags : unsigned {
     kNone = 0,
-    kWrite = 0x01,  ///< FOLL_WRITE: the entry must allow writing
-    kTouch = 0x02,  ///< FOLL_TOUCH: mark_page_accessed(); a write through a clean entry dirties
-    kDump = 0x08,   ///< FOLL_DUMP: the zero page is none
+    kWrite = 0x01,     ///< FOLL_WRITE: the entry must allow writing
+    kTouch = 0x02,     ///< FOLL_TOUCH: mark_page_accessed(); a write through a clean entry dirties
+    kGet = 0x04,       ///< FOLL_GET: take a reference
+    kDump = 0x08,      ///< FOLL_DUMP: the zero page is none
+    kPopulate = 0x40,  ///< FOLL_POPULATE: what FOLL_MLOCK does not find is faulted in
+    kMlock = 0x1000,   ///< FOLL_MLOCK: mlock_vma_page() in a VM_LOCKED VMA
 };
 
 constexpr FollFlags operator|(FollFlags a, FollFlags b) {
@@ -37,12 +40,12 @@ constexpr bool has(FollFlags flags, FollFlags flag) {
     return static_cast<unsigned>(flags) & static_cast<unsigned>(flag);
 }
 
-/// follow_page() down to follow_page_pte(): the page that is mapped at `address`, with a reference
-/// that is taken under the page-table lock. Nothing if the entry does not allow what the flags ask
-/// for; it faults nothing in. The entry's own accessed and dirty bits stay as they are, and the
-/// zero page has neither state nor references. mmap_sem held. Time passes: `walk` for the tables
-/// and the entry, and the parts of what it calls.
-std::optional<UserPage> follow_page(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+/// follow_page() down to follow_page_pte(): the page that is mapped at `address` of the VMA. What
+/// the flags ask for is done under the page-table lock. Nothing if the entry does not allow it; it
+/// faults nothing in. The entry's own accessed and dirty bits stay as they are, and the zero page
+/// has neither state nor references. mmap_sem held. Time passes: `walk` for the tables and the
+/// entry, and the parts of what it calls.
+std::optional<UserPage> follow_page(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
                                     FollFlags flags, Part walk);
 
 /// __get_user_pages_fast() of one page of current->mm, for writing (mm/gup.c). No lock: interrupts
@@ -56,5 +59,11 @@ std::optional<UserPage> get_user_page_fast(Cpu& cpu, KernelState& kernel, const 
 /// that finds nothing.
 std::optional<UserPage> get_user_page_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm,
                                                VirtAddr address, Access access);
+
+/// mm_populate(): faults in and, where they are VM_LOCKED, mlocks the pages of all VMAs in the
+/// range; in VM_LOCKONFAULT ones only those that are there. False: a page could not be faulted in.
+/// Takes mmap_sem for reading. Time passes: KernelCosts::get_user_page per page, and as above. Does
+/// not model: FOLL_FORCE.
+bool mm_populate(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
 
 }  // namespace mmusim::rmap

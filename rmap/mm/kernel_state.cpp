@@ -14,6 +14,7 @@ KernelState::KernelState(const KernelConfig& kernel_config, KernelMemory& kernel
       swap(kernel_memory, kernel_config.swap),
       mmlist_lock(kernel_memory.allocate_line()),
       zero_page(kernel_memory.allocate_frame()),
+      swapbacked_warned(kernel_memory.allocate_line()),
       reclaim_stats(kernel_config.node_of_cpu.size()) {}
 
 }  // namespace mmusim::rmap

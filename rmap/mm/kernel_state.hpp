@@ -68,6 +68,7 @@ struct KernelState {
     std::map<PhysAddr, std::unique_ptr<AddressSpace>> files;  ///< by mapping(); set-up
     Lock mmlist_lock;
     const FrameNumber zero_page;              ///< of no node: it has no struct page
+    const PhysAddr swapbacked_warned;         ///< word: the WARN_ON_ONCE() of try_to_unmap_one()
     std::vector<ReclaimStats> reclaim_stats;  ///< per CPU, its own
 
     NodeId node_of(const Cpu& cpu) const { return config.node_of_cpu.at(cpu.id()); }

@@ -4,19 +4,25 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <vector>
 
 #include "rmap/mm/page.hpp"
+#include "rmap/mm/vma.hpp"
 
 namespace mmusim::rmap {
 
-/// enum lru_list, in the kernel's order; the unevictable list is not modelled.
+struct KernelState;
+
+/// enum lru_list, in the kernel's order.
 enum class LruList : unsigned {
     kInactiveAnon = 0,
     kActiveAnon = 1,
     kInactiveFile = 2,
-    kActiveFile = 3
+    kActiveFile = 3,
+    kUnevictable = 4
 };
-inline constexpr unsigned kLruLists = 4;
+inline constexpr unsigned kLruLists = 5;
+inline constexpr unsigned kEvictableLruLists = 4;  ///< for_each_evictable_lru(): the first ones
 constexpr bool is_active_lru(LruList list) { return static_cast<unsigned>(list) & 1; }
 constexpr bool is_file_lru(LruList list) { return static_cast<unsigned>(list) & 2; }
 
@@ -46,8 +52,12 @@ public:
         return lruvec(nid, memcg).list(list).size();
     }
 
-    /// lru_cache_add(): puts a page on the list that its flags name, at the head.
+    /// lru_cache_add(): puts a page at the head of the list that its flags name, or of the
+    /// unevictable list.
     void lru_cache_add(Cpu& cpu, Page& page);
+    /// lru_cache_add_active_or_unevictable(): a new page of a VMA, whose mmap_sem is held. In a
+    /// VM_LOCKED one it is mlocked from the start.
+    void lru_cache_add_active_or_unevictable(Cpu& cpu, Page& page, const Vma& vma);
     /// isolate_lru_page(): takes it off with a reference. False if it was on no list.
     bool isolate_lru_page(Cpu& cpu, Page& page);
     /// activate_page(): from the inactive list to the head of the active one.
@@ -56,12 +66,21 @@ public:
     void deactivate_page(Cpu& cpu, Page& page);
     /// mark_page_accessed(): the second reference to a page activates it.
     void mark_page_accessed(Cpu& cpu, Page& page);
+    /// mark_page_lazyfree(): MADV_FREE has found the page clean. It loses PG_swapbacked and goes to
+    /// the inactive file list, to be dropped unless somebody writes to it before. Nothing happens
+    /// to a page that is isolated, mlocked, in the swap cache, or lazyfree already.
+    void mark_page_lazyfree(Cpu& cpu, Page& page);
 
     // ---- the caller holds the lru_lock of the page's node ----
     /// page_lru() by the page's flags.
     PageList& list_of(Page& page, std::uint64_t flags);
     void add_page_to_lru_list(Cpu& cpu, Page& page);
     void del_page_from_lru_list(Cpu& cpu, Page& page);
+    /// __pagevec_lru_add_fn(): what lru_cache_add() does under the lock.
+    void pagevec_lru_add_fn(Cpu& cpu, Page& page);
+    /// __munlock_isolate_lru_page(): takes the page off its list, without a reference. False if it
+    /// was on no list.
+    bool munlock_isolate_lru_page(Cpu& cpu, Page& page);
 
 private:
     struct Node {
@@ -72,8 +91,23 @@ private:
 
     enum class Active { kNo, kYes };
     void set_active(Cpu& cpu, Page& page, Active active);
+    void link(Cpu& cpu, Page& page);
 
     std::deque<Node> nodes_;
 };
+
+/// page_evictable(): false while a VM_LOCKED VMA maps the page.
+bool page_evictable(Cpu& cpu, const Page& page);
+
+/// putback_lru_page(): an isolated page returns to the list it belongs to, without the reference of
+/// its isolation.
+void putback_lru_page(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// lru_add_drain(): pages are on their lists at once here, so what is left to do is what captures
+/// show of it, the end of release_pages().
+void lru_add_drain(Cpu& cpu, KernelState& kernel);
+
+/// __pagevec_lru_add(): pages of one node go to their lists in one go, and each loses a reference.
+void pagevec_lru_add(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages);
 
 }  // namespace mmusim::rmap

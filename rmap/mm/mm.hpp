@@ -42,6 +42,7 @@ struct Mm {
     std::map<VirtAddr, std::unique_ptr<Vma>> mmap;  ///< by start
     /// Pages. munmap lowers it with mmap_sem downgraded, when no other reader looks at it.
     std::uint64_t total_vm = 0;
+    std::uint64_t locked_vm = 0;  ///< pages of VM_LOCKED VMAs
 
     PhysAddr rss_word(MmCounter counter) const {
         return rss_stat + 8 * static_cast<std::uint64_t>(counter);

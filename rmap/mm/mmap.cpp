@@ -19,12 +19,18 @@ Vma& link_vma(Mm& mm, std::unique_ptr<Vma> vma) {
     return linked;
 }
 
-/// vm_area_dup(), with a word of its own for anon_vma.
-std::unique_ptr<Vma> vm_area_dup(const Vma& original, PhysAddr line) {
+/// vm_area_dup(), with words of its own in `line`.
+std::unique_ptr<Vma> vm_area_dup(Cpu& cpu, const Vma& original, PhysAddr line) {
     auto vma = std::make_unique<Vma>(original);
     vma->anon_vma_chain.clear();
     vma->anon_vma = line;
+    set_vm_flags(cpu, *vma, original.vm_flags);
     return vma;
+}
+
+/// accountable_mapping(): private and writable memory counts against the commit limit.
+bool accountable_mapping(std::uint64_t vm_flags) {
+    return (vm_flags & (VmFlags::kShared | VmFlags::kWrite)) == VmFlags::kWrite;
 }
 
 /// The locks of all trees that a VMA is in, held for writing while its range changes.
@@ -74,9 +80,10 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
     created->vm_start = range.start;
     created->vm_end = range.end;
     created->vm_pgoff = request.file ? request.pgoff : page_of(range.start).value;
-    created->vm_flags = request.vm_flags;
     created->vm_file = request.file;
     created->anon_vma = kernel.memory.allocate_line();
+    const std::uint64_t account = accountable_mapping(request.vm_flags) ? VmFlags::kAccount : 0;
+    set_vm_flags(cpu, *created, request.vm_flags | account);
     Vma& vma = link_vma(mm, std::move(created));
     if (vma.vm_file) {
         MMUSIM_CHECK(vma.last_pgoff() < vma.vm_file->pages, "a mapping ends within its file");
@@ -94,7 +101,9 @@ void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
     mm.total_vm = oldmm.total_vm;
     for (const auto& entry : oldmm.mmap) {
         const Vma& mpnt = *entry.second;
-        Vma& vma = link_vma(mm, vm_area_dup(mpnt, kernel.memory.allocate_line()));
+        Vma& vma = link_vma(mm, vm_area_dup(cpu, mpnt, kernel.memory.allocate_line()));
+        // Memory locks are not inherited.
+        set_vm_flags(cpu, vma, vma.vm_flags & ~(VmFlags::kLocked | VmFlags::kLockOnFault));
         anon_vma_fork(cpu, kernel, vma, mpnt);
         if (vma.vm_file) {
             i_mmap_lock_write(cpu, *vma.vm_file);
@@ -109,7 +118,7 @@ void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
 }
 
 Vma& split_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtAddr address) {
-    auto created = vm_area_dup(vma, kernel.memory.allocate_object(cpu.id()));
+    auto created = vm_area_dup(cpu, vma, kernel.memory.allocate_object(cpu.id()));
     created->vm_start = address;
     created->vm_pgoff = vma.page_index(address);
     if (const AnonVma* anon_vma = vma_anon_vma(cpu, kernel, vma))

@@ -8,7 +8,9 @@ namespace mmusim::rmap {
 /// What a new mapping is (arguments of mmap(2)).
 struct MmapRequest {
     VirtRange range;
-    std::uint64_t vm_flags = VmFlags::kRead | VmFlags::kWrite | VmFlags::kMayWrite;
+    /// Readable and writable, and mprotect() may allow anything. mmap_region() adds VM_ACCOUNT.
+    std::uint64_t vm_flags = VmFlags::kRead | VmFlags::kWrite | VmFlags::kMayRead |
+                             VmFlags::kMayWrite | VmFlags::kMayExec;
     AddressSpace* file = nullptr;  ///< nullptr: anonymous
     std::uint64_t pgoff = 0;       ///< first page of the file
 };

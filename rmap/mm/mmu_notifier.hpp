@@ -44,6 +44,11 @@ inline bool mmu_notifier_clear_flush_young(Cpu& cpu, KernelState& kernel, const 
            kernel.notifiers.clear_flush_young(cpu, mm.context.id, range);
 }
 
+inline bool mmu_notifier_clear_young(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtRange range) {
+    return kernel.notifiers.mm_has_notifiers(mm.context.id) &&
+           kernel.notifiers.clear_young(cpu, mm.context.id, range);
+}
+
 /// The page that contains `address`.
 inline VirtRange page_range(VirtAddr address) {
     return {page_start(address), page_start(address) + kPageSize};

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "rmap/mm/mlock.hpp"
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/mmap.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
@@ -19,7 +20,7 @@ namespace {
 /// VMAs that left mm->mmap, in ascending order.
 using DetachedVmas = std::vector<std::unique_ptr<Vma>>;
 
-/// Splits at both ends and detach_vmas_to_be_unmapped().
+/// Splits at both ends, unlocks what is locked, and detach_vmas_to_be_unmapped().
 DetachedVmas detach_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     if (Vma* first = mm.find_vma(range.start); first && first->vm_start < range.start)
         split_vma(cpu, kernel, *first, range.start);
@@ -27,6 +28,11 @@ DetachedVmas detach_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range)
         split_vma(cpu, kernel, *last, range.end);
     DetachedVmas detached;
     auto vma = mm.mmap.lower_bound(range.start);
+    for (auto locked = vma; locked != mm.mmap.end() && locked->first < range.end; ++locked)
+        if (locked->second->has(VmFlags::kLocked)) {
+            mm.locked_vm -= locked->second->range().pages();
+            munlock_vma_pages_all(cpu, kernel, *locked->second);
+        }
     while (vma != mm.mmap.end() && vma->first < range.end) {
         detached.push_back(std::move(vma->second));
         vma = mm.mmap.erase(vma);
@@ -59,7 +65,7 @@ bool free_under_entry(Cpu& cpu, KernelState& kernel, PteSlot slot) {
     const Pte pte = pte_of(read_pte(cpu, slot.ptep));
     Page* page = pte.present() ? vm_normal_page(kernel, pte) : nullptr;
     const bool last = page && page->freeze(cpu, 1);
-    if (last) page_remove_rmap(cpu, *page);
+    if (last) page_remove_rmap(cpu, kernel, *page);
     pte_unlock(cpu, *slot.table);
     if (last) free_page(cpu, kernel, *page);
     return last;

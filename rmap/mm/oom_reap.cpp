@@ -9,8 +9,11 @@ namespace mmusim::rmap {
 
 namespace {
 
-/// Pages of shared mappings stay with whoever shares them, so taking them frees little.
-bool may_reap(const Vma& vma) { return vma.is_anonymous() || !vma.has(VmFlags::kShared); }
+/// can_madv_dontneed_vma() leaves locked memory out. Pages of shared mappings stay with whoever
+/// shares them, so taking them frees little.
+bool may_reap(const Vma& vma) {
+    return !vma.has(VmFlags::kLocked) && (vma.is_anonymous() || !vma.has(VmFlags::kShared));
+}
 
 /// One VMA. False: a client refused.
 bool reap_vma(Cpu& cpu, KernelState& kernel, Vma& vma, std::uint64_t& cleared) {

@@ -22,7 +22,15 @@ enum class PageFlag : std::uint64_t {
     kSwapCache = 1 << 6,
     kWriteback = 1 << 7,
     kReclaim = 1 << 8,
+    kMlocked = 1 << 9,
+    kUnevictable = 1 << 10,
+    kYoung = 1 << 11,  ///< idle-page tracking took an accessed bit that reclaim has not seen
+    kIdle = 1 << 12,   ///< not accessed since idle-page tracking marked it
 };
+/// Whether a copy of page->flags has it.
+constexpr bool has(std::uint64_t flags, PageFlag flag) {
+    return flags & static_cast<std::uint64_t>(flag);
+}
 
 /// swp_entry_t.
 struct SwapEntry {

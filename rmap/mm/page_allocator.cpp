@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/mm/page_allocator.hpp"
 
+#include <algorithm>
+
 #include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
@@ -16,6 +18,12 @@ Page& PageAllocator::pfn_to_page(FrameNumber frame) {
     return mem_map_
         .try_emplace(frame, frame, memory_.page_to_nid(frame), memory_.struct_page_line(frame))
         .first->second;
+}
+
+bool PageAllocator::pfn_valid(FrameNumber frame) const {
+    return std::any_of(zones_.begin(), zones_.end(), [&](const Zone& zone) {
+        return frame.value - zone.memory.first.value < zone.memory.frames;
+    });
 }
 
 std::uint64_t PageAllocator::nr_free_pages(NodeId nid) const {

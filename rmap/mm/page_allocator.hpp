@@ -17,6 +17,9 @@ class PageAllocator {
 public:
     explicit PageAllocator(KernelMemory& memory);
 
+    /// pfn_valid(): the frame belongs to a node.
+    bool pfn_valid(FrameNumber frame) const;
+
     /// pfn_to_page(). No time passes; the frame belongs to a node.
     Page& pfn_to_page(FrameNumber frame);
 

@@ -2,6 +2,7 @@
 #include "rmap/mm/page_rmap.hpp"
 
 #include "rmap/mm/kernel_state.hpp"
+#include "rmap/mm/mlock_page.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
@@ -51,9 +52,10 @@ void page_move_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& v
     page.set_mapping(cpu, {anon_vma.line.value | PageMapping::kAnon});
 }
 
-void page_remove_rmap(Cpu& cpu, Page& page) {
+void page_remove_rmap(Cpu& cpu, KernelState& kernel, Page& page) {
     const std::uint64_t mapcount = page.add_mapcount(cpu, -1);
     cpu.emit(Event::kPageRemoveRmap, {page.pfn().value, 0, mapcount});
+    if (mapcount == 0 && page.test(cpu, PageFlag::kMlocked)) clear_page_mlock(cpu, kernel, page);
 }
 
 }  // namespace mmusim::rmap

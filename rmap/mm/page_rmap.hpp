@@ -30,7 +30,7 @@ void page_dup_rmap(Cpu& cpu, Page& page);
 void page_move_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma);
 
 /// page_remove_rmap(): one mapping fewer. The mapping stays: it means nothing once the page is
-/// unmapped.
-void page_remove_rmap(Cpu& cpu, Page& page);
+/// unmapped. The last one takes PG_mlocked along.
+void page_remove_rmap(Cpu& cpu, KernelState& kernel, Page& page);
 
 }  // namespace mmusim::rmap

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 
+#include "rmap/ports/cpu.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/pte.hpp"
 
@@ -19,11 +20,24 @@ struct VmFlags {
     static constexpr std::uint64_t kWrite = 0x2;
     static constexpr std::uint64_t kExec = 0x4;
     static constexpr std::uint64_t kShared = 0x8;
+    static constexpr std::uint64_t kMayRead = 0x10;
     static constexpr std::uint64_t kMayWrite = 0x20;
+    static constexpr std::uint64_t kMayExec = 0x40;
+    static constexpr std::uint64_t kMayShare = 0x80;
     static constexpr std::uint64_t kGrowsDown = 0x100;
+    static constexpr std::uint64_t kLocked = 0x2000;
     static constexpr std::uint64_t kSeqRead = 0x8000;
     static constexpr std::uint64_t kRandRead = 0x10000;
+    static constexpr std::uint64_t kLockOnFault = 0x80000;
+    static constexpr std::uint64_t kAccount = 0x100000;
 };
+
+/// vm_get_page_prot() as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
+/// (maybe_mkwrite), because private pages are shared until written and shared file pages are
+/// write-protected to learn when they become dirty.
+constexpr std::uint64_t vm_get_page_prot(std::uint64_t vm_flags) {
+    return Pte::kAccessed | (vm_flags & VmFlags::kExec ? 0 : Pte::kNoExecute);
+}
 
 /// struct vm_area_struct. The range changes only with mmap_sem held for writing and, because the
 /// reverse map reads it, with the locks of the trees that hold the VMA held for writing as well.
@@ -31,6 +45,7 @@ struct Vma {
     VirtAddr vm_start{};
     VirtAddr vm_end{};
     std::uint64_t vm_pgoff = 0;
+    /// As whoever holds mmap_sem sees them. They change through set_vm_flags() only.
     std::uint64_t vm_flags = 0;
     Mm* vm_mm = nullptr;
     AddressSpace* vm_file = nullptr;  ///< nullptr: vma_is_anonymous()
@@ -38,6 +53,8 @@ struct Vma {
     /// Word: vma->anon_vma, the address of its line or 0. Two faults may race to set it under
     /// mmap_sem held for reading, so it is not plain.
     PhysAddr anon_vma{};
+    /// Word: the flags for whoever walks the reverse map, and holds other locks than mmap_sem.
+    PhysAddr vm_flags_word() const { return anon_vma + 8; }
     /// The AVCs of this VMA, newest first: an AVC is the pair of the VMA and one of these, and the
     /// VMA's membership in that one's tree. mmap_sem for writing, or for reading with the
     /// page_table_lock.
@@ -61,12 +78,16 @@ struct Vma {
         return vm_start + ((index - vm_pgoff) << kPageShift);
     }
 
-    /// vma->vm_page_prot as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
-    /// (maybe_mkwrite), because private pages are shared until written and shared file pages are
-    /// write-protected to learn when they become dirty.
-    std::uint64_t page_prot() const {
-        return Pte::kAccessed | (has(VmFlags::kExec) ? 0 : Pte::kNoExecute);
-    }
+    /// vma->vm_page_prot
+    std::uint64_t page_prot() const { return vm_get_page_prot(vm_flags); }
 };
+
+/// Changes the flags; mmap_sem held for writing. v5.0 stores them without any other lock, so a walk
+/// of the reverse map may see them change between two looks.
+void set_vm_flags(Cpu& cpu, Vma& vma, std::uint64_t vm_flags);
+
+/// vma->vm_flags as the reverse map sees them: under a lock of one of the VMA's trees, without
+/// mmap_sem.
+std::uint64_t read_vm_flags(Cpu& cpu, const Vma& vma);
 
 }  // namespace mmusim::rmap

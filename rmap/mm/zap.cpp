@@ -85,7 +85,7 @@ private:
                 kernel_.lru.mark_page_accessed(cpu_, *page);
         }
         --rss_[static_cast<std::size_t>(mm_counter(cpu_, *page))];
-        page_remove_rmap(cpu_, *page);
+        page_remove_rmap(cpu_, kernel_, *page);
         if (tlb_.remove_page(*page)) force_flush_ = full_ = true;
     }
 

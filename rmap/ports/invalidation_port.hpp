@@ -40,6 +40,8 @@ public:
     virtual void invalidate_range(Cpu& cpu, MmId mm, VirtRange range) = 0;
     /// mmu_notifier_clear_flush_young(). True if any client saw the range accessed.
     virtual bool clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) = 0;
+    /// mmu_notifier_clear_young(): the same, but clients need not flush.
+    virtual bool clear_young(Cpu& cpu, MmId mm, VirtRange range) = 0;
 };
 
 }  // namespace mmusim::rmap

@@ -41,8 +41,9 @@ void isolate(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageList& dst) 
     kernel.lru.lru_lock(scan.nid).unlock(cpu);
 }
 
-/// putback_inactive_pages() and move_active_pages_to_lru(): back to the list that the flags name,
-/// from the tail on. Those that nobody else uses any more stay in `pages`. lru_lock held.
+/// The common part of putback_inactive_pages() and move_active_pages_to_lru(): back to the list
+/// that the flags name, from the tail on. Those that nobody else uses any more stay in `pages`.
+/// lru_lock held.
 void put_back(Cpu& cpu, KernelState& kernel, PageList& pages) {
     PageList unused;
     while (!pages.empty()) {
@@ -57,6 +58,34 @@ void put_back(Cpu& cpu, KernelState& kernel, PageList& pages) {
         Page& page = unused.head();
         unused.remove(page);
         pages.add_tail(page);
+    }
+}
+
+/// Moves the pages that were mlocked while they were isolated to `unevictable`. lru_lock held.
+void cull_unevictable_pages(Cpu& cpu, PageList& pages, PageList& unevictable) {
+    for (Page* page = pages.empty() ? nullptr : &pages.head(); page;) {
+        Page& candidate = *page;
+        page = PageList::next(candidate);
+        if (page_evictable(cpu, candidate)) continue;
+        pages.remove(candidate);
+        unevictable.add_head(candidate);
+    }
+}
+
+/// putback_inactive_pages(). Those that nobody else uses any more stay in `pages`.
+void putback_inactive_pages(Cpu& cpu, KernelState& kernel, NodeId nid, PageList& pages) {
+    PageList unevictable;
+    {
+        const InterruptsOff irq(cpu.time());
+        kernel.lru.lru_lock(nid).lock(cpu);
+        cull_unevictable_pages(cpu, pages, unevictable);
+        put_back(cpu, kernel, pages);
+        kernel.lru.lru_lock(nid).unlock(cpu);
+    }
+    while (!unevictable.empty()) {
+        Page& page = unevictable.head();
+        unevictable.remove(page);
+        putback_lru_page(cpu, kernel, page);
     }
 }
 
@@ -94,6 +123,10 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
     while (!l_hold.empty()) {
         Page& page = l_hold.tail();
         l_hold.remove(page);
+        if (!page_evictable(cpu, page)) {
+            putback_lru_page(cpu, kernel, page);
+            continue;
+        }
         const PageReferenced referenced =
             page_referenced(cpu, kernel, page, PageLocked::kNo, scan.target_mem_cgroup);
         if (referenced.vmas > 0) {
@@ -133,12 +166,7 @@ LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan&
 
     ReclaimStat stat;
     result.reclaimed = shrink_page_list(cpu, kernel, page_list, scan.target_mem_cgroup, stat);
-    {
-        const InterruptsOff irq(cpu.time());
-        kernel.lru.lru_lock(scan.nid).lock(cpu);
-        put_back(cpu, kernel, page_list);
-        kernel.lru.lru_lock(scan.nid).unlock(cpu);
-    }
+    putback_inactive_pages(cpu, kernel, scan.nid, page_list);
     kernel.pages.free_unref_page_list(cpu, page_list);
 
     ReclaimStats& stats = kernel.reclaim_stats[cpu.id()];

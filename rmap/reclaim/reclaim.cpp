@@ -47,12 +47,12 @@ private:
 
     /// shrink_node_memcg(): the lists in turn, each as far as it reached when the round began.
     void shrink_node_memcg(unsigned memcg) {
-        std::array<std::uint64_t, kLruLists> nr{};
-        for (unsigned i = 0; i < kLruLists; ++i)
+        std::array<std::uint64_t, kEvictableLruLists> nr{};
+        for (unsigned i = 0; i < kEvictableLruLists; ++i)
             if (const auto list = static_cast<LruList>(i); evictable(control_, list))
                 nr[i] = lru_size(cpu_, kernel_, control_.nid, memcg, list);
         while (!enough() && std::any_of(nr.begin(), nr.end(), [](auto n) { return n > 0; }))
-            for (unsigned i = 0; i < kLruLists && !enough(); ++i) {
+            for (unsigned i = 0; i < kEvictableLruLists && !enough(); ++i) {
                 const std::uint64_t piece = std::min(nr[i], kernel_.config.swap_cluster_max);
                 nr[i] -= piece;
                 if (piece) shrink_list(memcg, static_cast<LruList>(i), piece);

@@ -35,6 +35,9 @@ PageReferences page_check_references(Cpu& cpu, KernelState& kernel, Page& page,
     const bool referenced_page = page.test_and_clear(cpu, PageFlag::kReferenced);
     const bool file = page_is_file_cache(cpu, page);
 
+    // mlock() has lost the race for the page: try_to_unmap() moves it to the unevictable list.
+    if (referenced.vm_flags & VmFlags::kLocked) return PageReferences::kReclaim;
+
     if (referenced.vmas > 0) {
         if (!file) return PageReferences::kActivate;
         // Pages of files get a second chance: most are used once, by one process.
@@ -44,6 +47,20 @@ PageReferences page_check_references(Cpu& cpu, KernelState& kernel, Page& page,
         return PageReferences::kKeep;
     }
     return referenced_page && file ? PageReferences::kReclaimClean : PageReferences::kReclaim;
+}
+
+/// MADV_FREE has been called on it: it may be dropped as long as it is clean.
+bool page_is_lazyfree(Cpu& cpu, const Page& page) {
+    return page_is_anon(cpu, page) && !page.test(cpu, PageFlag::kSwapBacked);
+}
+
+/// A lazyfree page is nobody's any more, if it is still clean.
+bool free_lazyfree_page(Cpu& cpu, Page& page) {
+    // Of whoever isolated it. As in __remove_mapping(), who sets the dirty bit has another one.
+    if (!page.freeze(cpu, 1)) return false;
+    if (!page.test(cpu, PageFlag::kDirty)) return true;
+    page.set_refcount(cpu, 1);
+    return false;
 }
 
 /// page_mapping() is not NULL. It is for a page that a fault has taken out of the swap cache before
@@ -95,15 +112,19 @@ Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, PageReferences 
 /// What shrink_page_list() does with one page once it is locked.
 Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsigned> memcg,
                  ReclaimStat& stat) {
+    if (!page_evictable(cpu, page)) return Fate::kActivateLocked;
+
     // page_check_dirty_writeback(): counts pages of files only.
-    if (page_is_file_cache(cpu, page) && page.test(cpu, PageFlag::kDirty)) ++stat.nr_dirty;
+    if (page_is_file_cache(cpu, page) && !page_is_anon(cpu, page) &&
+        page.test(cpu, PageFlag::kDirty))
+        ++stat.nr_dirty;
 
     const PageReferences references = page_check_references(cpu, kernel, page, memcg);
     if (references == PageReferences::kActivate) return Fate::kActivateLocked;
     if (references == PageReferences::kKeep) return Fate::kKeepLocked;
 
-    if (page_is_anon(cpu, page) && !page.test(cpu, PageFlag::kSwapCache) &&
-        !add_to_swap(cpu, kernel, page))
+    if (page_is_anon(cpu, page) && page.test(cpu, PageFlag::kSwapBacked) &&
+        !page.test(cpu, PageFlag::kSwapCache) && !add_to_swap(cpu, kernel, page))
         return Fate::kActivateLocked;
 
     if (page_mapped(cpu, page) && !unmap_page(cpu, kernel, page)) {
@@ -115,8 +136,21 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsign
         const Fate fate = write_dirty_page(cpu, kernel, page, references);
         if (fate != Fate::kFree) return fate;
     }
+    if (page_is_lazyfree(cpu, page))
+        return free_lazyfree_page(cpu, page) ? Fate::kFree : Fate::kKeepLocked;
     if (!has_page_mapping(cpu, page)) return Fate::kKeepLocked;
     return remove_mapping(cpu, kernel, page) ? Fate::kFree : Fate::kKeepLocked;
+}
+
+/// The label activate_locked. A page that is mlocked goes to the unevictable list instead, and
+/// needs no swap there.
+void activate_locked(Cpu& cpu, KernelState& kernel, Page& page, ReclaimStat& stat) {
+    if (page.test(cpu, PageFlag::kMlocked)) {
+        if (page.test(cpu, PageFlag::kSwapCache)) try_to_free_swap(cpu, kernel, page);
+        return;
+    }
+    page.set(cpu, PageFlag::kActive);
+    ++stat.nr_activate;
 }
 
 /// End of the list: the frames go back once no TLB has them any more.
@@ -150,10 +184,7 @@ std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_lis
         Fate fate = Fate::kKeep;
         if (trylock_page(cpu, page)) fate = shrink_page(cpu, kernel, page, memcg, stat);
 
-        if (fate == Fate::kActivateLocked) {
-            page.set(cpu, PageFlag::kActive);
-            ++stat.nr_activate;
-        }
+        if (fate == Fate::kActivateLocked) activate_locked(cpu, kernel, page, stat);
         if (fate != Fate::kKeep) unlock_page(cpu, page);
         if (fate == Fate::kFree) {
             if (page.unmap_operation) cpu.account().linger(page.unmap_operation);

@@ -5,13 +5,14 @@
 #include <utility>
 
 #include "rmap/mm/gup.hpp"
+#include "rmap/mm/mlock_page.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/unmap/try_to_unmap.hpp"
 #include "rmap/walk/page_vma_mapped_walk.hpp"
-#include "rmap/walk/rmap_walk.hpp"
+#include "rmap/walk/walk_users.hpp"
 
 namespace mmusim::rmap {
 
@@ -24,18 +25,21 @@ constexpr unsigned kPasses = 10;
 /// Outcomes of one attempt, MIGRATEPAGE_SUCCESS and -EAGAIN.
 enum class Migrated { kSuccess, kAgain };
 
-bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& old_page, Page& new_page, Vma& vma,
-                          VirtAddr address) {
+}  // namespace
+
+bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& new_page, Vma& vma, VirtAddr address,
+                          Page& old_page) {
     const MmContext& mm = vma.vm_mm->context;
     cpu.emit(Event::kRemoveMigrationPte, {new_page.pfn().value, mm.id, address.value});
     PageVmaMappedWalk pvmw{old_page, vma, address, PvmwFlags::kSyncMigration};
     while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
         const PhysAddr ptep = pvmw.slot.ptep;
         const bool writable = pte_of(read_pte(cpu, ptep)).migration_writable();
+        const std::uint64_t vm_flags = read_vm_flags(cpu, vma);
         get_page(cpu, new_page);
         // Old and clean, whatever the entry was before; a dirty one has marked the page.
-        Pte pte = Pte::present_entry(new_page.pfn(), vma.page_prot() & ~Pte::kAccessed);
-        if (writable && vma.has(VmFlags::kWrite)) pte = pte.with(Pte::kWritable);
+        Pte pte = Pte::present_entry(new_page.pfn(), vm_get_page_prot(vm_flags) & ~Pte::kAccessed);
+        if (writable && (vm_flags & VmFlags::kWrite)) pte = pte.with(Pte::kWritable);
         set_pte_at(cpu, ptep, pte, new_page.generation);
         cpu.emit(Event::kPteSet, {mm.id, address.value, ptep.value, pte.raw(), new_page.pfn().value,
                                   new_page.generation});
@@ -43,9 +47,13 @@ bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& old_page, Page& n
             page_add_anon_rmap(cpu, kernel, new_page, vma, address);
         else
             page_add_file_rmap(cpu, new_page);
+        // Unmapping has cleared PG_mlocked.
+        if (vm_flags & VmFlags::kLocked) mlock_vma_page(cpu, kernel, new_page);
     }
     return true;
 }
+
+namespace {
 
 /// migrate_page_move_mapping(): the new page takes the place of the old one in its cache. The old
 /// page has no mapping; false if somebody else has a reference.
@@ -130,9 +138,12 @@ Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId ni
     const OperationId unmap = std::exchange(old_page.unmap_operation, 0);
     unlock_page(cpu, new_page);
     unlock_page(cpu, old_page);
-    if (rc == Migrated::kSuccess) kernel.lru.lru_cache_add(cpu, new_page);  // putback_lru_page()
-    put_page(cpu, kernel, new_page);
-    if (rc == Migrated::kSuccess) put_page(cpu, kernel, old_page);
+    if (rc == Migrated::kSuccess) {
+        putback_lru_page(cpu, kernel, new_page);
+        put_page(cpu, kernel, old_page);
+    } else {
+        put_page(cpu, kernel, new_page);
+    }
     if (unmap)
         end_operation(cpu, unmap, OperationKind::kUnmap,
                       rc == Migrated::kSuccess ? Outcome::kDone : Outcome::kAbandoned, 1);
@@ -146,8 +157,9 @@ Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr add
     Added added = Added::kSkipped;
     mmap_sem_lock_read(cpu, mm);
     std::optional<UserPage> found;
-    if (mm.find_vma(address))
-        found = follow_page(cpu, kernel, mm, address, FollFlags::kDump, Part::kRmapWalk);
+    if (const Vma* vma = mm.find_vma(address))
+        found = follow_page(cpu, kernel, *vma, address, FollFlags::kGet | FollFlags::kDump,
+                            Part::kRmapWalk);
     if (found) {
         Page& page = kernel.pages.pfn_to_page(found->frame);
         if (page.nid() != nid && (shared == MoveShared::kYes || page.mapcount(cpu) <= 1)) {
@@ -166,10 +178,7 @@ Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr add
 }  // namespace
 
 void remove_migration_ptes(Cpu& cpu, KernelState& kernel, Page& old_page, Page& new_page) {
-    const auto one = [&](Vma& vma, VirtAddr address) {
-        return remove_migration_pte(cpu, kernel, old_page, new_page, vma, address);
-    };
-    rmap_walk(cpu, kernel, new_page, {one, AnonLock::kUnconditional, {}, {}});
+    rmap_walk(cpu, kernel, new_page, walk_users::remove_migration_ptes, old_page);
 }
 
 std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid) {
@@ -197,8 +206,7 @@ std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeI
     while (!from.empty()) {
         Page& page = from.head();
         from.remove(page);
-        kernel.lru.lru_cache_add(cpu, page);
-        put_page(cpu, kernel, page);
+        putback_lru_page(cpu, kernel, page);
     }
     return nr_failed;
 }

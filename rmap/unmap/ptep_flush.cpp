@@ -7,13 +7,18 @@ namespace mmusim::rmap {
 
 namespace {
 
-/// ptep_clear_flush_young() of x86.
-bool ptep_clear_flush_young(Cpu& cpu, const Vma& vma, VirtAddr address, PhysAddr ptep, Part part) {
+/// ptep_test_and_clear_young(), which is ptep_clear_flush_young() of x86 too; `entered` is the
+/// event of either.
+bool test_and_clear_young(Cpu& cpu, const Vma& vma, VirtAddr address, PhysAddr ptep, Part part,
+                          Event entered) {
     const Pte pte = pte_of(read_pte(cpu, ptep, part));
-    cpu.emit(Event::kPtepClearFlushYoung,
-             {vma.vm_mm->context.id, address.value, ptep.value, pte.raw()});
+    cpu.emit(entered, {vma.vm_mm->context.id, address.value, ptep.value, pte.raw()});
+    return pte.young() && pte_of(pte_clear_bits(cpu, ptep, Pte::kAccessed, part)).young();
+}
+
+bool ptep_clear_flush_young(Cpu& cpu, const Vma& vma, VirtAddr address, PhysAddr ptep, Part part) {
     const bool young =
-        pte.young() && pte_of(pte_clear_bits(cpu, ptep, Pte::kAccessed, part)).young();
+        test_and_clear_young(cpu, vma, address, ptep, part, Event::kPtepClearFlushYoung);
     cpu.emit(Event::kPtepClearFlushYoungRet, {young ? 1u : 0u});
     return young;
 }
@@ -45,6 +50,13 @@ bool ptep_clear_flush_young_notify(Cpu& cpu, KernelState& kernel, const Vma& vma
     // The clients are asked whatever the CPU's own bit says, or what only they use is reclaimed.
     if (!young && kernel.config.fault == InjectedFault::kSkipSecondaryAging) return false;
     return mmu_notifier_clear_flush_young(cpu, kernel, *vma.vm_mm, page_range(address)) || young;
+}
+
+bool ptep_clear_young_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
+                             PhysAddr ptep, Part part) {
+    const bool young =
+        test_and_clear_young(cpu, vma, address, ptep, part, Event::kPtepTestAndClearYoung);
+    return mmu_notifier_clear_young(cpu, kernel, *vma.vm_mm, page_range(address)) || young;
 }
 
 }  // namespace mmusim::rmap

@@ -20,4 +20,9 @@ Word ptep_clear_flush_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, Virt
 bool ptep_clear_flush_young_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
                                    PhysAddr ptep, Part part);
 
+/// ptep_clear_young_notify(): the same for those who can wait for the answer: secondary MMUs do not
+/// flush either.
+bool ptep_clear_young_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
+                             PhysAddr ptep, Part part);
+
 }  // namespace mmusim::rmap

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// The steps carry the names that section 6 of the kernel reference gives them (S1, H2, B4f ...).
+// Steps that small pages of x86 never take are missing: S2 and H7 (device memory), S3, H1 and H4
+// (huge PMDs), H6 (hugetlb), H9 (flush_cache_page() does nothing), B1 (poison), B2 (s390), B4e
+// (sparc).
 #include "rmap/unmap/try_to_unmap.hpp"
 
+#include "rmap/mm/mlock_page.hpp"
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
@@ -8,14 +13,14 @@
 #include "rmap/unmap/unmap_flush.hpp"
 #include "rmap/unmap/unmap_section.hpp"
 #include "rmap/walk/page_vma_mapped_walk.hpp"
-#include "rmap/walk/rmap_walk.hpp"
+#include "rmap/walk/walk_users.hpp"
 
 namespace mmusim::rmap {
 
 namespace {
 
-/// One mapping that is being removed.
-struct Unmapping {
+/// One mapping that was hit, its page-table lock held.
+struct Hit {
     Page& page;
     Vma& vma;
     Mm& mm;
@@ -23,17 +28,29 @@ struct Unmapping {
     PhysAddr ptep;
 };
 
-void emit_pte_set(Cpu& cpu, Event event, const Unmapping& at, Pte pte) {
+/// Where try_to_unmap_one() goes on after a hit.
+enum class Then {
+    kNext,       ///< to the next hit
+    kStopFalse,  ///< nowhere: it returns false
+};
+
+void emit_pte_set(Cpu& cpu, Event event, const Hit& at, Pte pte) {
     cpu.emit(event, {at.mm.context.id, at.address.value, at.ptep.value, pte.raw()});
 }
 
-/// is_vma_temporary_stack(): exec still moves this stack, and its page tables with it.
-bool is_vma_temporary_stack(const Vma& vma) {
-    return vma.has(VmFlags::kGrowsDown) && vma.has(VmFlags::kRandRead | VmFlags::kSeqRead);
+void set_entry(Cpu& cpu, Event event, const Hit& at, Pte entry) {
+    set_pte_at(cpu, at.ptep, entry, 0);
+    emit_pte_set(cpu, event, at, entry);
+}
+
+/// Puts the old entry back. What TLBs may still hold of it is true again.
+void restore_entry(Cpu& cpu, Event event, const Hit& at, Word old) {
+    set_pte_at(cpu, at.ptep, pte_of(old), old.generation);
+    emit_pte_set(cpu, event, at, pte_of(old));
 }
 
 /// Clears the entry and flushes it, now or at the end of the batch. Returns the old entry.
-Word clear_and_flush(Cpu& cpu, KernelState& kernel, const Unmapping& at, TtuFlags flags) {
+Word clear_and_flush(Cpu& cpu, KernelState& kernel, const Hit& at, TtuFlags flags) {
     if (!should_defer_flush(cpu, kernel, at.mm, flags))
         return ptep_clear_flush(cpu, kernel, at.vma, at.address, at.ptep);
     // A CPU that has a clean entry cached looks at the page table before it writes for the first
@@ -47,11 +64,12 @@ Word clear_and_flush(Cpu& cpu, KernelState& kernel, const Unmapping& at, TtuFlag
     return old;
 }
 
-/// Migration: leaves an entry at which faults wait.
-void set_migration_entry(Cpu& cpu, const Unmapping& at, Pte old) {
-    const Pte entry = Pte::migration_entry(at.page.pfn(), old.writable());
-    set_pte_at(cpu, at.ptep, entry, 0);
-    emit_pte_set(cpu, Event::kPteSetMigration, at, entry);
+/// WARN_ON_ONCE(). Two CPUs that come at the same time may both warn, as in the kernel.
+void warn_on_once(Cpu& cpu, KernelState& kernel, const Hit& at) {
+    if (cpu.memory().load(kernel.swapbacked_warned, Part::kPageState).value) return;
+    cpu.memory().store(kernel.swapbacked_warned, {1, 0}, Part::kPageState);
+    cpu.emit(Event::kWarnSwapBacked,
+             {at.page.pfn().value, at.mm.context.id, at.address.value, at.ptep.value});
 }
 
 /// Puts the mm on mmlist, where swapoff would look for it.
@@ -62,97 +80,174 @@ void add_to_mmlist(Cpu& cpu, KernelState& kernel, const Mm& mm) {
     kernel.mmlist_lock.unlock(cpu);
 }
 
-/// Anonymous page: leaves its swap entry. False: its slot cannot be counted, the entry is restored.
-bool set_swap_entry(Cpu& cpu, KernelState& kernel, const Unmapping& at, Word old,
-                    UnmapSection& section) {
+/// B4: an anonymous page leaves a swap entry, or nothing if its content may go.
+Then unmap_anon(Cpu& cpu, KernelState& kernel, const Hit& at, Word old, UnmapSection& section) {
+    const std::uint64_t flags = at.page.flags(cpu);
+    const bool swap_backed = has(flags, PageFlag::kSwapBacked);
+    const bool swap_cache = swap_backed && has(flags, PageFlag::kSwapCache);
+
+    // B4a: nowhere to write it to. The entry is lost, and the mapping stays counted for ever
+    // (hazard HZ2).
+    if (swap_backed != swap_cache) {
+        warn_on_once(cpu, kernel, at);
+        section.mmu_notifier_invalidate_range();
+        return Then::kStopFalse;
+    }
+
+    if (!swap_backed) {
+        // B4b: MADV_FREE, and nobody has written to it since.
+        if (!has(flags, PageFlag::kDirty)) {
+            section.mmu_notifier_invalidate_range();
+            add_mm_counter(cpu, at.mm, MmCounter::kAnonPages, -1);
+            return Then::kNext;
+        }
+        // B4c: written again, so it has to stay.
+        restore_entry(cpu, Event::kPteRestoreLazyfree, at, old);
+        at.page.set(cpu, PageFlag::kSwapBacked);
+        return Then::kStopFalse;
+    }
+
+    // B4d
     const SwapEntry entry = at.page.swap;
     if (!kernel.swap.swap_duplicate(cpu, entry)) {
-        set_pte_at(cpu, at.ptep, pte_of(old), old.generation);
-        emit_pte_set(cpu, Event::kPteRestore, at, pte_of(old));
-        return false;
+        restore_entry(cpu, Event::kPteRestore, at, old);
+        return Then::kStopFalse;
     }
+
+    // B4f
     add_to_mmlist(cpu, kernel, at.mm);
     add_mm_counter(cpu, at.mm, MmCounter::kAnonPages, -1);
     add_mm_counter(cpu, at.mm, MmCounter::kSwapEnts, +1);
-    const Pte pte = Pte::swap_entry(entry.type, entry.offset);
-    set_pte_at(cpu, at.ptep, pte, 0);
-    emit_pte_set(cpu, Event::kPteSetSwap, at, pte);
+    set_entry(cpu, Event::kPteSetSwap, at, Pte::swap_entry(entry.type, entry.offset));
     section.mmu_notifier_invalidate_range();
-    return true;
+    return Then::kNext;
 }
 
-bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtAddr address,
-                      TtuFlags flags) {
-    Mm& mm = *vma.vm_mm;
-    bool ret = true;
-    cpu.emit(Event::kTryToUnmapOne,
-             {page.pfn().value, mm.context.id, address.value, static_cast<std::uint64_t>(flags)});
-    cpu.spend(cpu.costs().try_to_unmap_one, Part::kPageState);
+/// Section 6.3: what is done to one mapping.
+Then unmap_hit(Cpu& cpu, KernelState& kernel, const Hit& at, TtuFlags flags,
+               UnmapSection& section) {
+    section.inject_start_under_lock();
 
-    // The section is open even if nothing turns out to be mapped here: whether something is, is
-    // known only under the page-table lock, where a notifier may not sleep.
-    UnmapSection section(cpu, kernel, page, mm, address);
-    section.mmu_notifier_invalidate_range_start();
-
-    PageVmaMappedWalk pvmw{page, vma, address};
-    while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
-        const Unmapping at{page, vma, mm, pvmw.address, pvmw.slot.ptep};
-        section.inject_start_under_lock();
-
-        if (!has(flags, TtuFlags::kIgnoreAccess) &&
-            ptep_clear_flush_young_notify(cpu, kernel, vma, at.address, at.ptep,
-                                          Part::kPteAccess)) {
-            ret = false;
-            page_vma_mapped_walk_done(cpu, pvmw);
-            break;
+    if (!has(flags, TtuFlags::kIgnoreMlock)) {
+        // H2: mlock() could not get hold of the page; it goes to the unevictable list now. The
+        // page-table lock keeps the VMA locked, mmap_sem is not needed.
+        if (read_vm_flags(cpu, at.vma) & VmFlags::kLocked) {
+            mlock_vma_page(cpu, kernel, at.page);
+            return Then::kStopFalse;
         }
-
-        section.inject_invalidate_before_clear(flags);
-        const Word old = clear_and_flush(cpu, kernel, at, flags);
-        if (pte_of(old).dirty()) set_page_dirty(cpu, page);
-        update_hiwater_rss(cpu, mm);
-
-        if (has(flags, TtuFlags::kMigration)) {
-            set_migration_entry(cpu, at, pte_of(old));
-        } else if (page_is_anon(cpu, page)) {
-            if (!set_swap_entry(cpu, kernel, at, old, section)) {
-                ret = false;
-                page_vma_mapped_walk_done(cpu, pvmw);
-                break;
-            }
-        } else {
-            // Page of a file. No invalidate_range: the locked page stays in the page cache, so
-            // nothing else can take its place at this address before the section ends.
-            add_mm_counter(cpu, mm, mm_counter(cpu, page), -1);
-        }
-
-        page_remove_rmap(cpu, page);
-        put_page(cpu, kernel, page);
+        // H3: VM_LOCKED has vanished since S1.
+        if (has(flags, TtuFlags::kMunlock)) return Then::kNext;
     }
 
+    // H5: the subpage is the page, and the caller has taken the address from the walk.
+
+    // H8
+    if (!has(flags, TtuFlags::kIgnoreAccess) &&
+        ptep_clear_flush_young_notify(cpu, kernel, at.vma, at.address, at.ptep, Part::kPteAccess))
+        return Then::kStopFalse;
+
+    // H10
+    section.inject_invalidate_before_clear(flags);
+    const Word old = clear_and_flush(cpu, kernel, at, flags);
+    // H11
+    if (pte_of(old).dirty()) set_page_dirty(cpu, at.page);
+    // H12
+    update_hiwater_rss(cpu, at.mm);
+
+    // H13
+    if (has(flags, TtuFlags::kMigration)) {
+        // B3: an entry at which faults wait. It counts as resident; nobody is told, because it
+        // leads to no other page.
+        set_entry(cpu, Event::kPteSetMigration, at,
+                  Pte::migration_entry(at.page.pfn(), pte_of(old).writable()));
+    } else if (page_is_anon(cpu, at.page)) {
+        if (unmap_anon(cpu, kernel, at, old, section) == Then::kStopFalse) return Then::kStopFalse;
+    } else {
+        // B5: a page of a file. No invalidate_range: the locked page stays in the page cache, so
+        // nothing else can take its place at this address before the section ends.
+        add_mm_counter(cpu, at.mm, mm_counter(cpu, at.page), -1);
+    }
+
+    // D: discard
+    page_remove_rmap(cpu, kernel, at.page);
+    put_page(cpu, kernel, at.page);
+    return Then::kNext;
+}
+
+/// Section 6.1: what is done in one VMA. Returns what try_to_unmap_one() returns.
+bool unmap_in_vma(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtAddr address,
+                  TtuFlags flags, std::uint64_t vm_flags) {
+    // S1: munlock has nothing to gain where nothing is locked.
+    if (has(flags, TtuFlags::kMunlock) && !(vm_flags & VmFlags::kLocked)) return true;
+
+    // S4, S5: the section is open even if nothing turns out to be mapped here: whether something
+    // is, is known only under the page-table lock, where a notifier may not sleep.
+    UnmapSection section(cpu, kernel, page, vma, address);
+    section.mmu_notifier_invalidate_range_start();
+
+    // S6
+    bool ret = true;
+    PageVmaMappedWalk pvmw{page, vma, address};
+    while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
+        const Hit at{page, vma, *vma.vm_mm, pvmw.address, pvmw.slot.ptep};
+        if (unmap_hit(cpu, kernel, at, flags, section) == Then::kNext) continue;
+        ret = false;
+        page_vma_mapped_walk_done(cpu, pvmw);
+        break;
+    }
+
+    // S7
     section.mmu_notifier_invalidate_range_end();
-    cpu.emit(Event::kTryToUnmapOneRet, {ret ? 1u : 0u});
+    // S8
     return ret;
+}
+
+/// is_vma_temporary_stack(): exec still moves this stack, and its page tables with it.
+bool is_vma_temporary_stack(std::uint64_t vm_flags) {
+    constexpr std::uint64_t kIncomplete = VmFlags::kRandRead | VmFlags::kSeqRead;
+    return (vm_flags & VmFlags::kGrowsDown) && (vm_flags & kIncomplete) == kIncomplete;
 }
 
 }  // namespace
 
+bool try_to_unmap_one(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtAddr address,
+                      const TtuFlags& flags) {
+    const std::uint64_t vm_flags = read_vm_flags(cpu, vma);
+    cpu.emit(Event::kTryToUnmapOne, {page.pfn().value, vma.vm_mm->context.id, address.value,
+                                     static_cast<std::uint64_t>(flags), vm_flags});
+    cpu.spend(cpu.costs().try_to_unmap_one, Part::kPageState);
+    const bool ret = unmap_in_vma(cpu, kernel, page, vma, address, flags, vm_flags);
+    cpu.emit(Event::kTryToUnmapOneRet, {ret ? 1u : 0u});
+    return ret;
+}
+
+bool page_mapcount_is_zero(Cpu& cpu, const Page& page) { return page.mapcount(cpu) == 0; }
+bool page_not_mapped(Cpu& cpu, const Page& page) { return !page_mapped(cpu, page); }
+
+bool invalid_migration_vma(Cpu& cpu, const Vma& vma, const TtuFlags&) {
+    return is_vma_temporary_stack(read_vm_flags(cpu, vma));
+}
+
 bool try_to_unmap(Cpu& cpu, KernelState& kernel, Page& page, TtuFlags flags) {
     cpu.emit(Event::kTryToUnmap, {page.pfn().value, static_cast<std::uint64_t>(flags)});
 
-    const auto unmap_one = [&](Vma& vma, VirtAddr address) {
-        return try_to_unmap_one(cpu, kernel, page, vma, address, flags);
-    };
-    const auto page_mapcount_is_zero = [&] { return !page_mapped(cpu, page); };
-    RmapWalkControl control{unmap_one, AnonLock::kPageLockAnonVmaRead, page_mapcount_is_zero, {}};
-    const auto temporary_stack = [](const Vma& vma) { return is_vma_temporary_stack(vma); };
-    if (has(flags, TtuFlags::kMigration) && page_is_anon(cpu, page))
-        control.invalid_vma = temporary_stack;
-    rmap_walk(cpu, kernel, page, control);
+    // Everybody else may unmap such a stack: exec faults it in again.
+    auto user = walk_users::try_to_unmap;
+    if (!has(flags, TtuFlags::kMigration) || !page_is_anon(cpu, page))
+        user.invalid_vma = walk_users::none;
+    const TtuFlags& arg = flags;
+    rmap_walk(cpu, kernel, page, user, arg);
 
-    const bool unmapped = !page_mapped(cpu, page);
+    const bool unmapped = page.mapcount(cpu) == 0;
     cpu.emit(Event::kTryToUnmapRet, {unmapped ? 1u : 0u});
     return unmapped;
+}
+
+void try_to_munlock(Cpu& cpu, KernelState& kernel, Page& page) {
+    cpu.emit(Event::kTryToMunlock, {page.pfn().value});
+    constexpr TtuFlags kFlags = TtuFlags::kMunlock;
+    rmap_walk(cpu, kernel, page, walk_users::try_to_munlock, kFlags);
+    cpu.emit(Event::kTryToMunlockRet);
 }
 
 }  // namespace mmusim::rmap

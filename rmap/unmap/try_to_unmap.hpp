@@ -28,4 +28,9 @@ namespace mmusim::rmap {
 /// try_to_unmap_flush(). True: the page is not mapped any more. Time passes.
 bool try_to_unmap(Cpu& cpu, KernelState& kernel, Page& page, TtuFlags flags);
 
+/// try_to_munlock(): a page that one mapping does not lock any more is locked again (PG_mlocked) if
+/// another VMA that maps it is VM_LOCKED. Removes nothing. The page is locked and on no LRU list.
+/// Time passes.
+void try_to_munlock(Cpu& cpu, KernelState& kernel, Page& page);
+
 }  // namespace mmusim::rmap

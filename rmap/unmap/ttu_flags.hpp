@@ -3,10 +3,11 @@
 
 namespace mmusim::rmap {
 
-/// enum ttu_flags of v5.0, with its values; those that small unlocked pages can see.
+/// enum ttu_flags of v5.0, with its values; those that small pages can see.
 enum class TtuFlags : unsigned {
     kNone = 0,
     kMigration = 0x1,      ///< TTU_MIGRATION: leave migration entries
+    kMunlock = 0x2,        ///< TTU_MUNLOCK: only look for VM_LOCKED, change no entry
     kIgnoreMlock = 0x8,    ///< TTU_IGNORE_MLOCK: do not stop at VM_LOCKED
     kIgnoreAccess = 0x10,  ///< TTU_IGNORE_ACCESS: do not test whether the page is young
     kBatchFlush = 0x40,    ///< TTU_BATCH_FLUSH: the caller flushes before it frees or writes

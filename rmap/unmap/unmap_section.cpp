@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/unmap/unmap_section.hpp"
 
+#include <algorithm>
+
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/page_release.hpp"
 
 namespace mmusim::rmap {
 
-UnmapSection::UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Mm& mm,
+UnmapSection::UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma,
                            VirtAddr address)
     : cpu_(cpu),
       kernel_(kernel),
       page_(page),
-      mm_(mm),
-      range_{mm.context.id, page_range(address), true} {}
+      mm_(*vma.vm_mm),
+      range_{mm_.context.id, {address, std::min(vma.vm_end, address + kPageSize)}, true} {}
 
 void UnmapSection::send_start() {
     rmap::mmu_notifier_invalidate_range_start(cpu_, kernel_, range_);
@@ -36,14 +38,14 @@ void UnmapSection::inject_invalidate_before_clear(TtuFlags flags) {
     // Where mmu_notifier_invalidate_range() would follow.
     if (faulty(InjectedFault::kInvalidateBeforeClear) && !has(flags, TtuFlags::kMigration) &&
         page_is_anon(cpu_, page_))
-        rmap::mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
+        rmap::mmu_notifier_invalidate_range(cpu_, kernel_, mm_, page_range(range_.range.start));
 }
 
 void UnmapSection::mmu_notifier_invalidate_range() {
     if (faulty(InjectedFault::kSkipInvalidateRange) ||
         faulty(InjectedFault::kInvalidateBeforeClear))
         return;
-    rmap::mmu_notifier_invalidate_range(cpu_, kernel_, mm_, range_.range);
+    rmap::mmu_notifier_invalidate_range(cpu_, kernel_, mm_, page_range(range_.range.start));
     invalidated_ = true;
 }
 

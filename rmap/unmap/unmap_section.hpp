@@ -12,7 +12,8 @@ namespace mmusim::rmap {
 /// nothing happens there without a fault. Time passes in the clients.
 class UnmapSection {
 public:
-    UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Mm& mm, VirtAddr address);
+    /// The range is the page at `address`, as far as it is in the VMA.
+    UnmapSection(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma, VirtAddr address);
     UnmapSection(const UnmapSection&) = delete;
     UnmapSection& operator=(const UnmapSection&) = delete;
 

@@ -19,7 +19,7 @@ Visit walk_one(Cpu& cpu, const Page& page, const RmapWalkControl& control, Vma& 
 
 /// rmap_walk_anon_lock()
 AnonVma* rmap_walk_anon_lock(Cpu& cpu, KernelState& kernel, const Page& page, AnonLock how) {
-    if (how == AnonLock::kPageLockAnonVmaRead) return page_lock_anon_vma_read(cpu, kernel, page);
+    if (how) return how(cpu, kernel, page);
     const PageMapping mapping = page.mapping(cpu);
     if (!mapping.anon()) return nullptr;
     AnonVma& anon_vma = page_anon_vma(kernel, mapping);

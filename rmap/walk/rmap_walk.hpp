@@ -10,18 +10,16 @@
 
 namespace mmusim::rmap {
 
-/// How a walk finds and locks the anon_vma of a page.
-enum class AnonLock {
-    kUnconditional,        ///< the page is known to stay anonymous: wait for the semaphore
-    kPageLockAnonVmaRead,  ///< give up when the page is not mapped (any more)
-};
+/// How a walk finds and locks the anon_vma of a page; it may give up. nullptr: the page is known to
+/// stay anonymous, so wait for the semaphore.
+using AnonLock = AnonVma* (*)(Cpu&, KernelState&, const Page&);
 
 /// struct rmap_walk_control: what is done to each mapping of a page, and when to stop. Borrows its
-/// functions, which must outlive the walk.
+/// functions, which must outlive the walk. The kernel's own walks take theirs from walk_users.def.
 struct RmapWalkControl {
     /// One mapping; false stops the walk. The rmap lock is held, no page-table lock.
     FunctionRef<bool(Vma& vma, VirtAddr address)> rmap_one;
-    AnonLock anon_lock = AnonLock::kUnconditional;
+    AnonLock anon_lock = nullptr;
     /// Asked after each mapping; true stops the walk.
     std::optional<FunctionRef<bool()>> done;
     /// True leaves the VMA out.
@@ -30,6 +28,8 @@ struct RmapWalkControl {
 
 /// rmap_walk(): visits every VMA that may map the page, with the lock of the tree held for reading.
 /// A page of a file must be locked. Time passes.
+/// Nobody walks with the tree locked already (rmap_walk_locked()): only the splits of huge pages
+/// do.
 void rmap_walk(Cpu& cpu, KernelState& kernel, Page& page, const RmapWalkControl& control);
 
 /// page_lock_anon_vma_read(): the anon_vma of a mapped page, its root locked for reading; nullptr

@@ -104,6 +104,15 @@ bool KvmClient::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
     return young;
 }
 
+bool KvmClient::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
+    cpu.emit(Event::kKvmMnClearYoung, {mm, range.start.value, range.end.value});
+    kvm_.mmu_lock.lock(cpu);
+    const bool young = kvm_age_hva(cpu, kvm_, range);
+    kvm_.mmu_lock.unlock(cpu);
+    cpu.emit(Event::kKvmMnClearYoungRet, {young});
+    return young;
+}
+
 void KvmClient::release(Cpu& cpu, MmId) {
     kvm_.mmu_lock.lock(cpu);
     kvm_.released = true;

@@ -17,7 +17,7 @@ public:
     explicit KvmClient(Kvm& kvm) : kvm_(kvm) {}
 
     std::string_view name() const override { return "kvm"; }
-    NotifierOps ops() const override { return {true, true, true, true, false}; }
+    NotifierOps ops() const override { return {true, true, true, true, false, true}; }
 
     /// kvm_flush_shadow_all(): also the entries of fixed slots go.
     void release(rmap::Cpu& cpu, rmap::MmId mm) override;
@@ -25,6 +25,8 @@ public:
     void invalidate_range_end(rmap::Cpu& cpu, const rmap::NotifierRange& range) override;
     /// True also asks every vCPU to flush: its TLB would not set the accessed bit again.
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
+    /// No vCPU is asked to flush: "young" may be late.
+    bool clear_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
 
 private:
     void raise_count(rmap::Cpu& cpu);

@@ -18,7 +18,7 @@ std::vector<MmId> visited(KernelBench& bench, Page& page) {
         mms.push_back(vma.vm_mm->context.id);
         return true;
     };
-    rmap_walk(bench.cpu(), bench.kernel.state(), page, {one, AnonLock::kUnconditional, {}, {}});
+    rmap_walk(bench.cpu(), bench.kernel.state(), page, {one, nullptr, {}, {}});
     return mms;
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("rmap walk: invalid VMAs are skipped and done stops", "[unit][rmap]") 
     const auto skip_first = [&](const Vma& vma) { return vma.vm_mm == &first; };
     const auto two_seen = [&] { return mms.size() == 2; };
     rmap_walk(bench.cpu(), bench.kernel.state(), bench.mapped_page(parent, 0),
-              {one, AnonLock::kUnconditional, two_seen, skip_first});
+              {one, nullptr, two_seen, skip_first});
     CHECK(mms == std::vector<MmId>{parent.context.id, second.context.id});
 }
 

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/mlock.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "rmap/mm/gup.hpp"
+#include "rmap/mm/mlock_page.hpp"
+#include "rmap/mm/mmap.hpp"
+#include "rmap/mm/operation.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_table.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+constexpr std::size_t kPagevecSize = 15;             // PAGEVEC_SIZE
+constexpr std::uint64_t kPmdSize = kPageSize * 512;  // what one page table maps
+constexpr std::uint64_t kLockedMask = VmFlags::kLocked | VmFlags::kLockOnFault;  // VM_LOCKED_MASK
+
+/// struct pagevec: pages that are munlocked together, each with a reference.
+using Pagevec = std::vector<Page*>;
+
+// ---- munlock of a pagevec; mmap_sem held for writing ----
+
+/// __munlock_pagevec_fill(): adds the pages that follow the one at `start`, as long as they are on
+/// its node and in its page table. Returns where to go on.
+VirtAddr munlock_pagevec_fill(Cpu& cpu, KernelState& kernel, Pagevec& pvec, const Vma& vma,
+                              VirtRange range) {
+    const VirtAddr table_end{(range.start.value | (kPmdSize - 1)) + 1};
+    const VirtAddr end = std::min(range.end, table_end);
+    const NodeId nid = pvec.front()->nid();
+    // The page before was found there, and mmap_sem keeps the table.
+    const PteSlot slot = *find_pte(cpu, kernel, *vma.vm_mm, range.start, Part::kRmapWalk);
+    pte_lock(cpu, *slot.table);
+    VirtAddr address = range.start + kPageSize;
+    for (PhysAddr ptep = slot.ptep + 8; address < end && pvec.size() < kPagevecSize;
+         ptep = ptep + 8) {
+        const Pte pte = pte_of(read_pte(cpu, ptep));
+        Page* page = pte.present() ? vm_normal_page(kernel, pte) : nullptr;
+        if (!page || page->nid() != nid) break;
+        get_page(cpu, *page);
+        pvec.push_back(page);
+        address = address + kPageSize;
+    }
+    pte_unlock(cpu, *slot.table);
+    return address;
+}
+
+/// Phase 1: PG_mlocked goes, and those that are on their list are isolated with the reference that
+/// they have. The others are moved to `others`.
+void isolate_mlocked(Cpu& cpu, KernelState& kernel, Pagevec& pvec, Pagevec& others) {
+    const InterruptsOff irq(cpu.time());
+    Lock& lru_lock = kernel.lru.lru_lock(pvec.front()->nid());
+    lru_lock.lock(cpu);
+    Pagevec isolated;
+    for (Page* page : pvec) {
+        const bool was_mlocked = page->test_and_clear(cpu, PageFlag::kMlocked);
+        const bool taken = was_mlocked && kernel.lru.munlock_isolate_lru_page(cpu, *page);
+        (taken ? isolated : others).push_back(page);
+    }
+    lru_lock.unlock(cpu);
+    pvec.swap(isolated);
+}
+
+/// __munlock_pagevec(): the pages are of one node.
+void munlock_pagevec(Cpu& cpu, KernelState& kernel, Pagevec& pvec) {
+    Pagevec others;
+    isolate_mlocked(cpu, kernel, pvec, others);
+    if (!others.empty()) release_pages(cpu, kernel, others);
+
+    // Phase 2. Pages that only this VMA maps need no walk (__putback_lru_fast_prepare()).
+    Pagevec fast;
+    for (Page* page : pvec) {
+        lock_page(cpu, *page);
+        if (page->mapcount(cpu) <= 1 && page_evictable(cpu, *page)) {
+            fast.push_back(page);
+            unlock_page(cpu, *page);
+            continue;
+        }
+        get_page(cpu,
+                 *page);  // for putback_lru_page(): the other one is dropped once it is unlocked
+        munlock_isolated_page(cpu, kernel, *page);
+        unlock_page(cpu, *page);
+        put_page(cpu, kernel, *page);
+    }
+
+    // Phase 3: __putback_lru_fast()
+    if (!fast.empty()) pagevec_lru_add(cpu, kernel, fast);
+}
+
+// ---- the system calls ----
+
+/// mlock_fixup(): the part of the VMA that is in `range` gets the flags. mmap_sem held for writing.
+void mlock_fixup(Cpu& cpu, KernelState& kernel, Vma& whole, VirtRange range,
+                 std::uint64_t newflags) {
+    if (newflags == whole.vm_flags) return;
+    const bool was_locked = whole.has(VmFlags::kLocked);
+    Vma* vma = &whole;
+    if (range.start != vma->vm_start) vma = &split_vma(cpu, kernel, *vma, range.start);
+    if (range.end != vma->vm_end) split_vma(cpu, kernel, *vma, range.end);
+
+    const bool lock = newflags & VmFlags::kLocked;
+    if (!lock)
+        vma->vm_mm->locked_vm -= range.pages();
+    else if (!was_locked)
+        vma->vm_mm->locked_vm += range.pages();
+
+    // Whoever unmaps a page right after this does no harm: populating brings it back.
+    if (lock)
+        set_vm_flags(cpu, *vma, newflags);
+    else
+        munlock_vma_pages_range(cpu, kernel, *vma, range);
+}
+
+/// apply_vma_lock_flags(): `flags` are those of VM_LOCKED_MASK that the VMAs of the range shall
+/// have. mmap_sem held for writing.
+MlockResult apply_vma_lock_flags(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range,
+                                 std::uint64_t flags) {
+    for (VirtAddr start = range.start; start < range.end;) {
+        Vma* vma = mm.find_vma(start);
+        if (!vma) return MlockResult::kNoMemory;
+        const VirtAddr end = std::min(vma->vm_end, range.end);
+        mlock_fixup(cpu, kernel, *vma, {start, end}, (vma->vm_flags & ~kLockedMask) | flags);
+        start = end;
+    }
+    return MlockResult::kDone;
+}
+
+}  // namespace
+
+void munlock_vma_pages_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range) {
+    set_vm_flags(cpu, vma, vma.vm_flags & ~kLockedMask);
+    for (VirtAddr start = range.start; start < range.end;) {
+        const auto found = follow_page(cpu, kernel, vma, start, FollFlags::kGet | FollFlags::kDump,
+                                       Part::kRmapWalk);
+        if (!found) {
+            start = start + kPageSize;
+            continue;
+        }
+        Pagevec pvec{&kernel.pages.pfn_to_page(found->frame)};
+        start = munlock_pagevec_fill(cpu, kernel, pvec, vma, {start, range.end});
+        munlock_pagevec(cpu, kernel, pvec);
+    }
+}
+
+MlockResult mlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, MlockFlags flags) {
+    const std::uint64_t on_fault = flags == MlockFlags::kOnFault ? VmFlags::kLockOnFault : 0;
+    const OperationId call = begin_operation(cpu, OperationKind::kMlock, range.pages());
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    mmap_sem_lock_write(cpu, mm);
+    MlockResult result = apply_vma_lock_flags(cpu, kernel, mm, range, VmFlags::kLocked | on_fault);
+    mmap_sem_unlock_write(cpu, mm);
+    if (result == MlockResult::kDone && !mm_populate(cpu, kernel, mm, range))
+        result = MlockResult::kNoMemory;
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kMlock, Outcome::kDone, range.pages());
+    return result;
+}
+
+MlockResult munlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+    const OperationId call = begin_operation(cpu, OperationKind::kMunlock, range.pages());
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    mmap_sem_lock_write(cpu, mm);
+    const MlockResult result = apply_vma_lock_flags(cpu, kernel, mm, range, 0);
+    mmap_sem_unlock_write(cpu, mm);
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kMunlock, Outcome::kDone, range.pages());
+    return result;
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/vma.hpp"
+
+namespace mmusim::rmap {
+
+void set_vm_flags(Cpu& cpu, Vma& vma, std::uint64_t vm_flags) {
+    vma.vm_flags = vm_flags;
+    cpu.memory().store(vma.vm_flags_word(), {vm_flags, 0}, Part::kPageState);
+}
+
+std::uint64_t read_vm_flags(Cpu& cpu, const Vma& vma) {
+    return cpu.memory().load(vma.vm_flags_word(), Part::kRmapWalk).value;
+}
+
+}  // namespace mmusim::rmap
