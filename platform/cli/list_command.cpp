@@ -17,6 +17,7 @@
 #include "rmap/types/event.hpp"
 #include "rmap/types/injected_fault.hpp"
 #include "rmap/types/part.hpp"
+#include "rmap/walk/walk_users.hpp"
 
 namespace mmusim::platform {
 namespace {
@@ -110,6 +111,29 @@ Items list_events() {
     return items;
 }
 
+/// Hooks that a walk does not have are left out of the text.
+Items list_walks() {
+    Items items;
+    for (const auto& row : rmap::kWalkUsers) {
+        std::string text(row.rmap_one);
+        const auto add = [&](std::string_view hook, std::string_view value) {
+            if (value != "none") text += fmt::format(", {} {}", hook, value);
+        };
+        add("anon_lock", row.anon_lock);
+        add("done", row.done);
+        add("invalid_vma", row.invalid_vma);
+        add("arg", row.arg);
+        items.push_back({std::string(row.user),
+                         std::move(text),
+                         {{"rmap_one", row.rmap_one},
+                          {"anon_lock", row.anon_lock},
+                          {"done", row.done},
+                          {"invalid_vma", row.invalid_vma},
+                          {"arg", row.arg}}});
+    }
+    return items;
+}
+
 Items list_causes() {
     Items items;
     for (const auto& row : cause_table()) {
@@ -136,7 +160,7 @@ constexpr Kind kKinds[] = {
     {"platforms", list_platforms}, {"scenarios", list_scenarios},   {"sweeps", list_sweeps},
     {"rules", list_rules},         {"mechanisms", list_mechanisms}, {"faults", list_faults},
     {"parts", list_parts},         {"operations", list_operations}, {"events", list_events},
-    {"causes", list_causes},
+    {"causes", list_causes},       {"walks", list_walks},
 };
 
 std::vector<std::string> kind_names() {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "platform/oracle/rules/clear_events.hpp"
 #include "platform/report/event_text.hpp"
 
@@ -14,9 +16,16 @@ using rmap::Pte;
 
 namespace {
 
+const std::vector<Event>& store_events() {
+    static const std::vector<Event> kStores = {Event::kPteSet,          Event::kPteRestore,
+                                               Event::kPteSetSwap,      Event::kPteRestoreLazyfree,
+                                               Event::kPteSetMigration, Event::kMkcleanSetPte};
+    return kStores;
+}
+
 bool is_store(Event event) {
-    return event == Event::kPteSet || event == Event::kPteRestore || event == Event::kPteSetSwap ||
-           event == Event::kPteSetMigration;
+    const auto& stores = store_events();
+    return std::find(stores.begin(), stores.end(), event) != stores.end();
 }
 
 /// What happens to the present entry `old`; null if it stays or only gains.
@@ -31,11 +40,7 @@ const char* loss(Pte old, Pte now) {
 }  // namespace
 
 std::vector<Event> ChangeInSectionMonitor::events() const {
-    return united(
-        {NotifiedMms::events(),
-         Sections::events(),
-         clear_events(),
-         {Event::kPteSet, Event::kPteRestore, Event::kPteSetSwap, Event::kPteSetMigration}});
+    return united({NotifiedMms::events(), Sections::events(), clear_events(), store_events()});
 }
 
 void ChangeInSectionMonitor::on_record(const EventRecord& record, Findings& findings) {

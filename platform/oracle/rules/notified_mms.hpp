@@ -15,8 +15,8 @@ class NotifiedMms {
 public:
     static std::vector<rmap::Event> events() {
         using rmap::Event;
-        return {Event::kMnRegister, Event::kMnStart, Event::kMnEnd, Event::kMnInvalidateRange,
-                Event::kMnClearFlushYoung};
+        return {Event::kMnRegister,        Event::kMnStart,           Event::kMnEnd,
+                Event::kMnInvalidateRange, Event::kMnClearFlushYoung, Event::kMnClearYoung};
     }
 
     /// Takes note of its own events and ignores others.
@@ -29,6 +29,7 @@ public:
             case rmap::Event::kMnEnd:
             case rmap::Event::kMnInvalidateRange:
             case rmap::Event::kMnClearFlushYoung:
+            case rmap::Event::kMnClearYoung:
                 mms_.at(record.arguments[0]) = true;
                 break;
             default:

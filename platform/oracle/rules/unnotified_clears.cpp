@@ -15,7 +15,9 @@ using rmap::MmId;
 using rmap::VirtRange;
 
 std::vector<Event> UnnotifiedClears::events() {
-    return united({NotifiedMms::events(), clear_events(), {Event::kPteRestore, Event::kMnEndRet}});
+    return united({NotifiedMms::events(),
+                   clear_events(),
+                   {Event::kPteRestore, Event::kPteRestoreLazyfree, Event::kMnEndRet}});
 }
 
 void UnnotifiedClears::on_record(const EventRecord& record) {
@@ -27,6 +29,7 @@ void UnnotifiedClears::on_record(const EventRecord& record) {
     }
     switch (record.event) {
         case Event::kPteRestore:
+        case Event::kPteRestoreLazyfree:
             notify(arguments[0], {{arguments[1]}, {arguments[1] + 1}}, clears_.next());
             break;
         case Event::kMnInvalidateRange:

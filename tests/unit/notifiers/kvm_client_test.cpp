@@ -141,6 +141,7 @@ TEST_CASE("kvm client: it has no invalidate_range and pays for none", "[unit][no
     CHECK_FALSE(ops.invalidate_range);
     CHECK(ops.release);
     CHECK(ops.clear_flush_young);
+    CHECK(ops.clear_young);
     CHECK(ops.invalidate_range_start);
     CHECK(ops.invalidate_range_end);
 }
@@ -165,6 +166,21 @@ TEST_CASE("kvm client: aging flushes if a page was used and says so", "[unit][no
                 "kvm_mn_clear_flush_young_ret ret=0", "mn_clear_flush_young_ret ret=0"});
     CHECK(bench.spte(bench.gpa(0)).present());
     CHECK(bench.kvm.mmu_lock.held_by(bench.cpu()) == false);
+}
+
+TEST_CASE("kvm client: aging for idle-page tracking flushes nothing", "[unit][notifiers]") {
+    // 5.0.1/n_kvm_idleset_n4_halt
+    KvmBench bench;
+    NotifierChain chain;
+    chain.register_client(KvmBench::kMm, bench.client);
+    bench.map(0);
+    bench.walker_sets(0, EptEntry::kAccessed);
+    CHECK(chain.clear_young(bench.cpu(), KvmBench::kMm, bench.range(0, 1)));
+    CHECK(captured(bench) == Lines{"mn_clear_young", "kvm_mn_clear_young"});
+    CHECK(bench.requests() == 0);
+    CHECK(bench.spte(bench.gpa(0)).present());
+    CHECK_FALSE(bench.kvm.mmu_lock.held_by(bench.cpu()));
+    CHECK_FALSE(chain.clear_young(bench.cpu(), KvmBench::kMm, bench.range(0, 1)));
 }
 
 TEST_CASE("kvm client: aging inside a section finds nothing", "[unit][notifiers]") {

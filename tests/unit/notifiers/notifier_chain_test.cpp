@@ -39,6 +39,11 @@ public:
         return young;
     }
 
+    bool clear_young(Cpu&, MmId, VirtRange) override {
+        write("idle");
+        return young;
+    }
+
     StartResult answer_if_not_blockable = StartResult::kDone;
     bool young = false;
 
@@ -166,6 +171,24 @@ TEST_CASE("notifier chain: young is the answer of any client and all are asked",
     bench.chain.register_client(kMm, young);
     CHECK(bench.chain.clear_flush_young(bench.cpu, kMm, kRange));
     CHECK(bench.diary == Lines{"young.young", "old.young"});
+}
+
+TEST_CASE("notifier chain: clear_young asks all clients that have it and costs their calls",
+          "[unit][notifiers]") {
+    Bench bench;
+    CHECK_FALSE(bench.chain.clear_young(bench.cpu, kMm, kRange));  // nobody to ask
+    CHECK(bench.machine.trace().records().empty());
+    NotifierOps ops = kAllOps;
+    ops.clear_young = true;
+    DiaryClient old("old", ops, bench.diary);
+    DiaryClient young("young", ops, bench.diary);
+    DiaryClient without("without", kAllOps, bench.diary);
+    young.young = true;
+    for (DiaryClient* client : {&old, &young, &without}) bench.chain.register_client(kMm, *client);
+    CHECK(bench.chain.clear_young(bench.cpu, kMm, kRange));
+    CHECK(bench.diary == Lines{"young.idle", "old.idle"});
+    CHECK(bench.machine.trace().lines({"start", "end", "ret"}) ==
+          Lines{"mn_clear_young start=0x1000 end=0x3000", "mn_clear_young_ret ret=1"});
 }
 
 TEST_CASE("notifier chain: one refusal refuses the start but all clients are called",

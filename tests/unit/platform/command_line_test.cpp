@@ -250,6 +250,22 @@ TEST_CASE("command line: list names what exists", "[unit][cli]") {
     CHECK(json["rules"].size() >= 6);
 }
 
+TEST_CASE("command line: list walks prints who walks the reverse map with which hooks",
+          "[unit][cli]") {
+    const std::string text = call({"list", "walks"}).out;
+    CHECK_THAT(text, Catch::Contains("\n  try_to_munlock             try_to_unmap_one, anon_lock "
+                                     "page_lock_anon_vma_read, done page_not_mapped, arg const "
+                                     "TtuFlags\n"));
+    const auto walks = nlohmann::json::parse(call({"list", "walks", "--format", "json"}).out);
+    std::vector<std::string> users;
+    for (const auto& row : walks["walks"]) users.push_back(row["name"]);
+    CHECK(users == std::vector<std::string>{"try_to_unmap", "try_to_munlock", "page_referenced",
+                                            "page_mkclean", "remove_migration_ptes",
+                                            "page_idle_clear_pte_refs"});
+    CHECK(walks["walks"][3]["invalid_vma"] == "invalid_mkclean_vma");
+    CHECK(walks["walks"][4]["anon_lock"] == "none");
+}
+
 TEST_CASE("command line: config show prints both formats", "[unit][cli]") {
     CHECK_THAT(call({"config", "show", "laptop"}).out,
                Catch::StartsWith("[platform]\nname = \"laptop\"") &&

@@ -21,7 +21,9 @@ struct Stream : EventStream {
     Stream& clear(std::uint64_t va = kVa) {
         return emit(Event::kPtepClearFlush, {kMm, va, 0, 0x67, 0x1a2b, 4}), *this;
     }
-    Stream& restore() { return emit(Event::kPteRestore, {kMm, kVa, 0, 0x67}), *this; }
+    Stream& restore(Event how = Event::kPteRestore) {
+        return emit(how, {kMm, kVa, 0, 0x67}), *this;
+    }
     Stream& invalidate(std::uint64_t from = kVa, std::uint64_t to = kVa + 0x1000) {
         return emit(Event::kMnInvalidateRange, {kMm, from, to}), *this;
     }
@@ -36,6 +38,8 @@ TEST_CASE("rule N14: COW and splits may use the END without invalidate_range", "
     CHECK(verdict.violated == 0);
     CHECK(judge(Stream().start().end(kOnly)).violated == 0);
     CHECK(judge(Stream().start().clear().restore().end(kOnly)).violated == 0);
+    CHECK(judge(Stream().start().clear().restore(Event::kPteRestoreLazyfree).end(kOnly)).violated ==
+          0);
     CHECK(judge(Stream().start().clear().end(0)).judged == 0);
 }
 

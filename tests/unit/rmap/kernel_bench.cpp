@@ -50,6 +50,8 @@ std::string token(const EventRecord& record) {
             return "MN.INV";
         case Event::kMnClearFlushYoung:
             return "MN.CFY";
+        case Event::kMnClearYoung:
+            return "MN.CY";
         case Event::kPtlLock:
             return "PTL+";
         case Event::kPtlUnlock:
@@ -75,7 +77,16 @@ std::string token(const EventRecord& record) {
         case Event::kPteSetMigration:
             return "PTE.SET(mig)";
         case Event::kPteRestore:
+        case Event::kPteRestoreLazyfree:
             return "PTE.SET(old)";
+        case Event::kMkcleanSetPte:
+            return "PTE.SET(clean)";
+        case Event::kMlockPage:
+            return "mlock";
+        case Event::kClearPageMlock:
+            return "clear_page_mlock";
+        case Event::kWarnSwapBacked:
+            return "WARN";
         case Event::kPteSet:
             return "PTE.SET(new)";
         case Event::kPageRemoveRmap:

@@ -69,6 +69,53 @@ TEST_CASE("lru: the second reference to a page of a file activates it", "[unit][
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kReferenced));
 }
 
+TEST_CASE("lru: a lazyfree page goes to the inactive file list and loses its marks",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {}, {});
+    Page& page = bench.mapped_page(mm, 0);
+    Lru& lru = bench.kernel.state().lru;
+    page.set(bench.cpu(), PageFlag::kReferenced);
+    REQUIRE(page.test(bench.cpu(), PageFlag::kActive));
+    lru.mark_page_lazyfree(bench.cpu(), page);
+    CHECK(on_list(bench, LruList::kActiveAnon).empty());
+    CHECK(on_list(bench, LruList::kInactiveFile) == std::vector<FrameNumber>{page.pfn()});
+    for (const PageFlag flag :
+         {PageFlag::kSwapBacked, PageFlag::kActive, PageFlag::kReferenced, PageFlag::kUnevictable})
+        CHECK_FALSE(page.test(bench.cpu(), flag));
+    CHECK(page.refcount(bench.cpu()) == 1);
+}
+
+TEST_CASE("lru: pages that are isolated or cached or mlocked do not become lazyfree",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {0});
+    Lru& lru = bench.kernel.state().lru;
+    Page& isolated = bench.mapped_page(mm, 0);
+    REQUIRE(lru.isolate_lru_page(bench.cpu(), isolated));
+    Page& cached = bench.mapped_page(mm, 1);
+    REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), cached));
+    Page& mlocked = bench.mapped_page(mm, 2);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1, 2)) == MlockResult::kDone);
+    for (Page* page : {&isolated, &cached, &mlocked}) {
+        lru.mark_page_lazyfree(bench.cpu(), *page);
+        CHECK(page->test(bench.cpu(), PageFlag::kSwapBacked));
+    }
+    CHECK(on_list(bench, LruList::kInactiveFile).empty());
+}
+
+TEST_CASE("lru: accesses do not take a page off the unevictable list", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {0});
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == MlockResult::kDone);
+    Page& page = bench.mapped_page(mm, 0);
+    Lru& lru = bench.kernel.state().lru;
+    for (int i = 0; i < 3; ++i) lru.mark_page_accessed(bench.cpu(), page);
+    lru.activate_page(bench.cpu(), page);
+    CHECK(on_list(bench, LruList::kUnevictable) == std::vector<FrameNumber>{page.pfn()});
+    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
+}
+
 TEST_CASE("lru: the last reference takes a page off its list before it is freed", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {});

@@ -179,3 +179,34 @@ TEST_CASE("page_referenced: an unmapped page is not walked", "[unit][rmap]") {
     CHECK(bench.order({Event::kPageReferenced, Event::kRmapWalkAnon, Event::kPageReferencedRet}) ==
           "page_referenced page_referenced_ret");
 }
+
+TEST_CASE("page_referenced: a VM_LOCKED VMA ends the walk at once", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    Page& page = bench.mapped_page(parent, 0);
+    for (Mm* mm : {&parent, &child})
+        REQUIRE(bench.kernel.touch(bench.cpu(), *mm, bench.page(0), Access::kRead));
+    Vma& vma = *parent.find_vma(bench.page(0));
+    set_vm_flags(bench.cpu(), vma, vma.vm_flags | VmFlags::kLocked);
+    const PageReferenced result = referenced(bench, page);
+    CHECK(result.vmas == 0);
+    CHECK(result.vm_flags == VmFlags::kLocked);
+    CHECK(bench.values(Event::kPageReferencedOneRet, "ret") == std::vector<std::uint64_t>{0});
+    CHECK(bench.order({Event::kPtlLock, Event::kPtlUnlock}) == "ptl_lock ptl_unlock");
+    CHECK(bench.pte(parent, 0).young());
+    CHECK(bench.pte(child, 0).young());
+}
+
+TEST_CASE("page_referenced: the flags of VMAs that accessed the page are collected",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    Page& page = bench.mapped_page(parent, 0);
+    REQUIRE(bench.kernel.touch(bench.cpu(), child, bench.page(0), Access::kRead));
+    Vma& vma = *child.find_vma(bench.page(0));
+    set_vm_flags(bench.cpu(), vma, vma.vm_flags | VmFlags::kExec);
+    CHECK(referenced(bench, page).vm_flags == vma.vm_flags);
+    CHECK(referenced(bench, page).vm_flags == 0);
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event strings of section 6.7 of the kernel reference, and what try_to_unmap() leaves behind.
+// What try_to_unmap() leaves behind; the orders of its events are in canonical_unmap_test.cpp.
 #include "rmap/unmap/try_to_unmap.hpp"
 
 #include <catch2/catch.hpp>
@@ -35,18 +35,6 @@ Mm& file_mm(KernelBench& bench, AddressSpace*& file) {
 
 }  // namespace
 
-TEST_CASE("try_to_unmap: swap-out with immediate flush has the canonical order", "[unit][rmap]") {
-    KernelBench bench;
-    Mm& mm = bench.anon_mm(1, {0});
-    bench.watch(mm);
-    Page& page = swap_candidate(bench, mm);
-    REQUIRE(bench.try_to_unmap(page, kReclaim));
-    CHECK(bench.canonical_unmap_one() ==
-          "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FL1, DIRTY, HIW, C(anon-1), C(swap+1), "
-          "PTE.SET(swp), MN.INV, RMAP-, PUT, PTL-, MN.END");
-    CHECK(bench.trace().count(Event::kFlushTlbMmRange) == 1);
-}
-
 TEST_CASE("try_to_unmap: swap-out with deferred flush has the canonical order", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {1});
@@ -63,32 +51,6 @@ TEST_CASE("try_to_unmap: swap-out with deferred flush has the canonical order", 
     CHECK(batch.flush_required);
     CHECK(batch.writable);
     CHECK(batch.cpumask.word(0) == 0b10);
-}
-
-TEST_CASE("try_to_unmap: an mm without notifiers has the same order without their events",
-          "[unit][rmap]") {
-    KernelBench bench;
-    Mm& mm = bench.anon_mm(1, {1});
-    Page& page = swap_candidate(bench, mm);
-    REQUIRE(bench.try_to_unmap(page, kReclaim));
-    CHECK(bench.canonical_unmap_one() ==
-          "PTL+, A-clear, PTE.CLR, DEFER, DEFER.writable, DIRTY, HIW, C(anon-1), C(swap+1), "
-          "PTE.SET(swp), RMAP-, PUT, PTL-");
-}
-
-TEST_CASE("try_to_unmap: a clean page of a file has the canonical order", "[unit][rmap]") {
-    KernelBench bench;
-    AddressSpace* file = nullptr;
-    Mm& mm = file_mm(bench, file);
-    bench.run(1, mm);
-    bench.watch(mm);
-    Page& page = bench.isolate(mm, 0);
-    REQUIRE(bench.try_to_unmap(page, kReclaim));
-    CHECK(bench.canonical_unmap_one() ==
-          "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, DEFER, HIW, C(file-1), RMAP-, PUT, PTL-, "
-          "MN.END");
-    CHECK(bench.pte(mm, 0).none());
-    CHECK_FALSE(bench.cpu().current->tlb_ubc.writable);
 }
 
 TEST_CASE("try_to_unmap: migration has the canonical order and never defers", "[unit][rmap]") {

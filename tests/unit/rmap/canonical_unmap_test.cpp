@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+// X1, X4, X5: the event strings of section 6.7 of the kernel reference, for every branch that small
+// pages reach, with and without notifiers, flushed at once and later.
+#include <catch2/catch.hpp>
+#include <functional>
+#include <set>
+
+#include "rmap/mm/page_release.hpp"
+#include "rmap/unmap/try_to_unmap.hpp"
+#include "tests/unit/rmap/kernel_bench.hpp"
+
+using namespace mmusim::rmap;
+using mmusim::test::KernelBench;
+
+namespace {
+
+constexpr auto kReclaim = TtuFlags::kBatchFlush;
+constexpr auto kMigrate = TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess;
+
+/// One page of one mm, as a case wants it.
+struct Subject {
+    KernelBench& bench;
+    Mm& mm;
+
+    Page& isolated() { return bench.isolate(mm, 0); }
+    Page& in_swap_cache() {
+        Page& page = isolated();
+        REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
+        return page;
+    }
+};
+
+void map_anon(Subject& s, const Populate& how, std::uint64_t vm_flags = 0) {
+    s.bench.kernel.mmap_anon(s.bench.cpu(), s.mm, s.bench.range(1), vm_flags);
+    s.bench.kernel.populate(s.bench.cpu(), s.mm, s.bench.range(1), how);
+}
+
+void map_file(Subject& s, const Populate& how) {
+    auto& file = s.bench.kernel.create_file("file", 1);
+    s.bench.kernel.mmap_file(s.bench.cpu(), s.mm, s.bench.range(1), file);
+    s.bench.kernel.populate(s.bench.cpu(), s.mm, s.bench.range(1), how);
+}
+
+Page& lazyfree(Subject& s) {
+    map_anon(s, KernelBench::kColdCleaned);
+    Page& page = s.bench.mapped_page(s.mm, 0);
+    page.clear(s.bench.cpu(), PageFlag::kDirty);
+    s.bench.kernel.state().lru.mark_page_lazyfree(s.bench.cpu(), page);
+    return page;
+}
+
+struct Case {
+    const char* name;
+    TtuFlags flags;
+    /// Makes the page, isolated and locked.
+    std::function<Page&(Subject&)> make;
+    /// "FLUSH" and "FLUSH(dirty)" stand for FL1, or for DEFER with its mark; tokens that begin with
+    /// "MN." come with notifiers only.
+    const char* sequence;
+    bool ret;       ///< of try_to_unmap_one()
+    bool unmapped;  ///< afterwards
+};
+
+const Case kCases[] = {
+    {"swap-out of a dirty page", kReclaim,
+     [](Subject& s) -> Page& { return map_anon(s, KernelBench::kColdDirty), s.in_swap_cache(); },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH(dirty), DIRTY, HIW, C(anon-1), C(swap+1), "
+     "PTE.SET(swp), MN.INV, RMAP-, PUT, PTL-, MN.END",
+     true, true},
+    {"swap-out of a clean page", kReclaim,
+     [](Subject& s) -> Page& { return map_anon(s, KernelBench::kColdCleaned), s.in_swap_cache(); },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH, HIW, C(anon-1), C(swap+1), PTE.SET(swp), "
+     "MN.INV, RMAP-, PUT, PTL-, MN.END",
+     true, true},
+    {"a young page whose accesses are ignored", kReclaim | TtuFlags::kIgnoreAccess,
+     [](Subject& s) -> Page& { return map_anon(s, {}), s.in_swap_cache(); },
+     "MN.START, PTL+, PTE.CLR, FLUSH(dirty), DIRTY, HIW, C(anon-1), C(swap+1), PTE.SET(swp), "
+     "MN.INV, RMAP-, PUT, PTL-, MN.END",
+     true, true},
+    {"a clean page of a file", kReclaim,
+     [](Subject& s) -> Page& { return map_file(s, KernelBench::kColdRead), s.isolated(); },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH, HIW, C(file-1), RMAP-, PUT, PTL-, MN.END",
+     true, true},
+    {"a dirty page of a file", kReclaim,
+     [](Subject& s) -> Page& { return map_file(s, KernelBench::kColdDirty), s.isolated(); },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH(dirty), DIRTY, HIW, C(file-1), RMAP-, PUT, "
+     "PTL-, MN.END",
+     true, true},
+    {"migration", kMigrate,
+     [](Subject& s) -> Page& { return map_anon(s, KernelBench::kColdDirty), s.isolated(); },
+     "MN.START, PTL+, PTE.CLR, FL1, DIRTY, HIW, PTE.SET(mig), RMAP-, PUT, PTL-, MN.END", true,
+     true},
+    {"migration of a clean page of a file", kMigrate,
+     [](Subject& s) -> Page& { return map_file(s, KernelBench::kColdRead), s.isolated(); },
+     "MN.START, PTL+, PTE.CLR, FL1, HIW, PTE.SET(mig), RMAP-, PUT, PTL-, MN.END", true, true},
+    {"a young page in reclaim", kReclaim,
+     [](Subject& s) -> Page& { return map_anon(s, {}), s.in_swap_cache(); },
+     "MN.START, PTL+, A-clear(1), MN.CFY, PTL-, MN.END", false, false},
+    {"a VM_LOCKED VMA", kReclaim,
+     [](Subject& s) -> Page& {
+         return map_anon(s, KernelBench::kColdDirty, VmFlags::kLocked), s.isolated();
+     },
+     "MN.START, PTL+, mlock, PTL-, MN.END", false, false},
+    {"migration out of a VM_LOCKED VMA", kMigrate,
+     [](Subject& s) -> Page& {
+         return map_anon(s, KernelBench::kColdDirty, VmFlags::kLocked), s.isolated();
+     },
+     "MN.START, PTL+, PTE.CLR, FL1, DIRTY, HIW, PTE.SET(mig), RMAP-, clear_page_mlock, PUT, PTL-, "
+     "MN.END",
+     true, true},
+    {"munlock of a VMA that is not VM_LOCKED", TtuFlags::kMunlock,
+     [](Subject& s) -> Page& { return map_anon(s, {}), s.isolated(); }, "", true, false},
+    {"munlock of a VM_LOCKED VMA", TtuFlags::kMunlock,
+     [](Subject& s) -> Page& { return map_anon(s, {}, VmFlags::kLocked), s.isolated(); },
+     "MN.START, PTL+, mlock, PTL-, MN.END", false, false},
+    {"a clean lazyfree page", kReclaim,
+     [](Subject& s) -> Page& { return lazyfree(s), s.isolated(); },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH, HIW, MN.INV, C(anon-1), RMAP-, PUT, PTL-, "
+     "MN.END",
+     true, true},
+    {"a lazyfree page that was written again", kReclaim,
+     [](Subject& s) -> Page& {
+         lazyfree(s);
+         REQUIRE(s.bench.kernel.touch(s.bench.cpu(), s.mm, s.bench.page(0), Access::kWrite));
+         Populate cold;
+         cold.accessed = AccessedBits::kCleared;
+         s.bench.kernel.arrange(s.bench.cpu(), s.mm, s.bench.range(1), cold);
+         return s.isolated();
+     },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH(dirty), DIRTY, HIW, PTE.SET(old), PTL-, "
+     "MN.END",
+     false, false},
+    {"a page without a place in swap (HZ2)", kReclaim,
+     [](Subject& s) -> Page& { return map_anon(s, KernelBench::kColdDirty), s.isolated(); },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH(dirty), DIRTY, HIW, WARN, MN.INV, PTL-, "
+     "MN.END",
+     false, false},
+    {"a slot that cannot be counted again", kReclaim,
+     [](Subject& s) -> Page& {
+         map_anon(s, KernelBench::kColdDirty);
+         Page& page = s.in_swap_cache();
+         while (s.bench.kernel.state().swap.swap_duplicate(s.bench.cpu(), page.swap)) {
+         }
+         return page;
+     },
+     "MN.START, PTL+, A-clear, MN.CFY, PTE.CLR, FLUSH(dirty), DIRTY, HIW, PTE.SET(old), PTL-, "
+     "MN.END",
+     false, false},
+    {"a VMA in which nothing is mapped", kReclaim,
+     [](Subject& s) -> Page& {
+         map_anon(s, KernelBench::kColdDirty);
+         Page& page = s.in_swap_cache();
+         const auto slot =
+             find_pte(s.bench.cpu(), s.bench.kernel.state(), s.mm, s.bench.page(0), Part::kUser);
+         set_pte_at(s.bench.cpu(), slot->ptep, {}, 0);
+         return page;
+     },
+     "MN.START, MN.END", true, false},
+};
+
+enum class Notifiers { kNo, kYes };
+enum class Flush { kAtOnce, kDeferred };
+
+std::string expected(const Case& c, Notifiers notifiers, Flush flush) {
+    std::string result;
+    std::string rest = c.sequence;
+    while (!rest.empty()) {
+        const auto comma = rest.find(", ");
+        std::string token = rest.substr(0, comma);
+        rest = comma == std::string::npos ? "" : rest.substr(comma + 2);
+        if (token.rfind("MN.", 0) == 0 && notifiers == Notifiers::kNo) continue;
+        if (token.rfind("FLUSH", 0) == 0) {
+            const bool dirty = token == "FLUSH(dirty)";
+            if (flush == Flush::kAtOnce)
+                token = "FL1";
+            else
+                token = dirty ? "DEFER, DEFER.writable" : "DEFER";
+        }
+        result += (result.empty() ? "" : ", ") + token;
+    }
+    return result;
+}
+
+/// All counters of the mm.
+std::vector<std::uint64_t> counters(KernelBench& bench, Mm& mm) {
+    const MmStatus status = bench.kernel.status(bench.cpu(), mm);
+    return {status.rss_anon, status.rss_file, status.rss_shmem, status.vm_swap};
+}
+
+/// What the C(...) tokens of a sequence say.
+std::vector<std::uint64_t> changed(std::vector<std::uint64_t> values, const std::string& sequence) {
+    const std::pair<const char*, std::pair<std::size_t, int>> kTokens[] = {
+        {"C(anon-1)", {0, -1}}, {"C(file-1)", {1, -1}}, {"C(swap+1)", {3, +1}}};
+    for (const auto& [token, change] : kTokens)
+        if (sequence.find(token) != std::string::npos)
+            values[change.first] += static_cast<std::uint64_t>(change.second);
+    return values;
+}
+
+/// Names of what happens on CPU 0 with a page-table lock held.
+std::set<std::string> under_lock(KernelBench& bench) {
+    std::set<std::string> names;
+    bool locked = false;
+    for (const auto& record : bench.trace().records()) {
+        if (record.actor != 0) continue;
+        if (record.event == Event::kPtlUnlock) locked = false;
+        if (locked) names.emplace(info(record.event).name);
+        if (record.event == Event::kPtlLock) locked = true;
+    }
+    return names;
+}
+
+/// Runs one case and returns what came of it.
+void check(const Case& c, Notifiers notifiers, Flush flush) {
+    KernelBench::Config config;
+    config.swap_max_map_count = 3;
+    KernelBench bench(config);
+    Subject subject{bench, bench.kernel.create_mm(bench.cpu(), "main")};
+    Page& page = c.make(subject);
+    bench.run(flush == Flush::kAtOnce ? 0 : 1, subject.mm);
+    if (notifiers == Notifiers::kYes) bench.watch(subject.mm);
+    const auto before = counters(bench, subject.mm);
+    bench.trace().clear();
+    if (c.flags == TtuFlags::kMunlock)
+        try_to_munlock(bench.cpu(), bench.kernel.state(), page);
+    else
+        CHECK(try_to_unmap(bench.cpu(), bench.kernel.state(), page, c.flags) == c.unmapped);
+
+    INFO(c.name << (notifiers == Notifiers::kYes ? ", notifiers" : "")
+                << (flush == Flush::kAtOnce ? ", at once" : ", deferred"));
+    const std::string sequence = expected(c, notifiers, flush);
+    CHECK(bench.canonical_unmap_one() == sequence);
+    CHECK(bench.values(Event::kTryToUnmapOneRet, "ret") == std::vector<std::uint64_t>{c.ret});
+    CHECK(page_mapped(bench.cpu(), page) == !c.unmapped);
+    CHECK(counters(bench, subject.mm) == changed(before, sequence));
+    for (const std::string& name : under_lock(bench))
+        for (const char* forbidden :
+             {"mn_range_start", "mn_range_end", "rmap_lock", "rmap_unlock", "mmap_sem_lock",
+              "mm_page_free", "arch_tlbbatch_flush", "rmap_walk_anon_ret"})
+            CHECK(name != forbidden);
+}
+
+}  // namespace
+
+TEST_CASE("X1: every branch of try_to_unmap_one has its canonical order", "[unit][rmap]") {
+    for (const Case& c : kCases)
+        for (const Notifiers notifiers : {Notifiers::kNo, Notifiers::kYes})
+            for (const Flush flush : {Flush::kAtOnce, Flush::kDeferred}) check(c, notifiers, flush);
+}
+
+TEST_CASE("X1: one section is opened and closed per VMA that is visited", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    Mm& other = bench.kernel.fork(bench.cpu(), parent, "other");
+    for (Mm* mm : {&parent, &child, &other}) bench.watch(*mm);
+    // The child has its own page, so its VMA is visited for nothing.
+    REQUIRE(bench.kernel.touch(bench.cpu(), child, bench.page(0), Access::kWrite));
+    bench.kernel.arrange(bench.cpu(), parent, bench.range(1), KernelBench::kColdDirty);
+    Page& page = bench.isolate(parent, 0);
+    REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
+    REQUIRE(bench.try_to_unmap(page, kReclaim));
+    const std::vector<std::uint64_t> visited{parent.context.id, child.context.id, other.context.id};
+    CHECK(bench.values(Event::kMnStart, "mm") == visited);
+    CHECK(bench.values(Event::kMnEnd, "mm") == visited);
+    CHECK(bench.values(Event::kMnStart, "end") ==
+          std::vector<std::uint64_t>(3, bench.page(1).value));
+}
+
+TEST_CASE("X1: a lazyfree page that was written again is swap-backed again", "[unit][rmap]") {
+    KernelBench bench;
+    Subject subject{bench, bench.kernel.create_mm(bench.cpu(), "main")};
+    lazyfree(subject);
+    REQUIRE(bench.kernel.touch(bench.cpu(), subject.mm, bench.page(0), Access::kWrite));
+    const Pte before = bench.pte(subject.mm, 0);
+    Page& page = subject.isolated();
+    REQUIRE_FALSE(page.test(bench.cpu(), PageFlag::kSwapBacked));
+    CHECK_FALSE(bench.try_to_unmap(page, kReclaim | TtuFlags::kIgnoreAccess));
+    CHECK(page.test(bench.cpu(), PageFlag::kSwapBacked));
+    CHECK(bench.pte(subject.mm, 0) == before);
+    CHECK(bench.kernel.read_pte(bench.cpu(), subject.mm, bench.page(0))->generation ==
+          page.generation);
+    CHECK(bench.order({Event::kPteRestore, Event::kPteRestoreLazyfree}) == "pte_restore_lazyfree");
+}
+
+TEST_CASE("X1: a page without a place in swap is lost and warned of once", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(2, {1});
+    for (const std::uint64_t index : {0, 1}) {
+        Page& page = bench.isolate(mm, index);
+        CHECK_FALSE(bench.try_to_unmap(page, kReclaim));
+        CHECK(bench.trace().count(Event::kWarnSwapBacked) == (index == 0 ? 1u : 0u));
+        CHECK(bench.pte(mm, index).none());
+        CHECK(page.mapcount(bench.cpu()) == 1);
+        CHECK(page.refcount(bench.cpu()) == 2);
+    }
+    CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == 2);
+}
+
+TEST_CASE("X2: migration that a temporary stack stops returns false and leaves it mapped",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.kernel.create_mm(bench.cpu(), "main");
+    bench.kernel.mmap_anon(bench.cpu(), parent, bench.range(1), VmFlags::kGrowsDown);
+    bench.kernel.populate(bench.cpu(), parent, bench.range(1), KernelBench::kColdDirty);
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    Vma& stack = *child.find_vma(bench.page(0));
+    set_vm_flags(bench.cpu(), stack, stack.vm_flags | VmFlags::kRandRead | VmFlags::kSeqRead);
+    Page& page = bench.isolate(parent, 0);
+    CHECK_FALSE(bench.try_to_unmap(page, kMigrate));
+    CHECK(bench.values(Event::kTryToUnmapOne, "mm") ==
+          std::vector<std::uint64_t>{parent.context.id});
+    CHECK(bench.pte(parent, 0).migration());
+    CHECK(bench.pte(child, 0).present());
+    CHECK(page.mapcount(bench.cpu()) == 1);
+}
+
+TEST_CASE("X3: a page from before fork is unmapped in all descendants", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    Mm& grandchild = bench.kernel.fork(bench.cpu(), child, "grandchild");
+    bench.kernel.arrange(bench.cpu(), parent, bench.range(1), KernelBench::kColdDirty);
+    Page& page = bench.isolate(parent, 0);
+    REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
+    REQUIRE(bench.try_to_unmap(page, kReclaim));
+    for (Mm* mm : {&parent, &child, &grandchild}) {
+        CHECK(bench.pte(*mm, 0) == Pte::swap_entry(0, page.swap.offset));
+        const MmStatus status = bench.kernel.status(bench.cpu(), *mm);
+        CHECK(status.rss_anon == 0);
+        CHECK(status.vm_swap == 1);
+    }
+}
+
+TEST_CASE("X3: a page of a child is not searched in its parent when it is unmapped",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    REQUIRE(bench.kernel.touch(bench.cpu(), child, bench.page(0), Access::kWrite));
+    bench.kernel.arrange(bench.cpu(), child, bench.range(1), KernelBench::kColdDirty);
+    Page& copy = bench.isolate(child, 0);
+    REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), copy));
+    REQUIRE(bench.try_to_unmap(copy, kReclaim));
+    CHECK(bench.values(Event::kTryToUnmapOne, "mm") ==
+          std::vector<std::uint64_t>{child.context.id});
+    CHECK(bench.pte(parent, 0).present());
+}
+
+TEST_CASE("X1: the log tells the flags of the VMA that is visited", "[unit][rmap]") {
+    KernelBench bench;
+    AddressSpace& file = bench.kernel.create_file("file", 1);
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "main");
+    bench.kernel.mmap_file(bench.cpu(), mm, bench.range(1), file);
+    bench.kernel.populate(bench.cpu(), mm, bench.range(1), KernelBench::kColdRead);
+    Page& page = bench.isolate(mm, 0);
+    REQUIRE(bench.try_to_unmap(page, kReclaim));
+    CHECK(bench.values(Event::kTryToUnmapOne, "vm_flags") == std::vector<std::uint64_t>{0xfb});
+    // As in g_move_mlocked_anon_n4_thr3, apart from MADV_NOHUGEPAGE.
+    Mm& anon = bench.anon_mm(1, {0});
+    REQUIRE(bench.kernel.mlock(bench.cpu(), anon, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.try_to_unmap(bench.isolate(anon, 0), kMigrate));
+    CHECK(bench.values(Event::kTryToUnmapOne, "vm_flags") == std::vector<std::uint64_t>{0x102073});
+}
+
+TEST_CASE("X12: a VMA that is munlocked between two looks of the walk is passed over",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {1});
+    Vma& vma = *mm.find_vma(bench.page(0));
+    set_vm_flags(bench.cpu(), vma, vma.vm_flags | VmFlags::kLocked);
+    Page& page = bench.isolate(mm, 0);
+    bench.trace().clear();
+    bench.trace().at_next(Event::kPtlLock, 0, [&] {
+        set_vm_flags(bench.cpu(1), vma, vma.vm_flags & ~VmFlags::kLocked);
+    });
+    try_to_munlock(bench.cpu(), bench.kernel.state(), page);
+    CHECK(bench.trace().count(Event::kMlockPage) == 0);
+    CHECK(bench.values(Event::kTryToUnmapOneRet, "ret") == std::vector<std::uint64_t>{1});
+    CHECK(bench.order({Event::kPtlLock, Event::kPtlUnlock}) == "ptl_lock ptl_unlock");
+    CHECK(bench.pte(mm, 0).present());
+}
+
+TEST_CASE("X5: a mapping is deferred only if another CPU has the mm loaded", "[unit][rmap]") {
+    KernelBench::Config config;
+    config.cpus = 3;
+    KernelBench bench(config);
+    Mm& nowhere = bench.anon_mm(1, {});
+    Mm& elsewhere = bench.anon_mm(1, {1});
+    Mm& two = bench.anon_mm(1, {0, 2});
+    for (Mm* mm : {&nowhere, &elsewhere, &two}) {
+        Page& page = bench.isolate(*mm, 0);
+        REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
+        const std::uint64_t gen = bench.tlb_gen(*mm);
+        REQUIRE(bench.try_to_unmap(page, kReclaim));
+        CHECK(bench.trace().count(Event::kPteClearDefer) == (mm == &nowhere ? 0u : 1u));
+        CHECK(bench.tlb_gen(*mm) == gen + 1);
+    }
+    // One round for both address spaces, to the union of their masks.
+    CHECK(bench.cpu().current->tlb_ubc.cpumask.word(0) == 0b111);
+}
