@@ -52,17 +52,15 @@ bool age_mappings(Cpu& cpu, KernelState& kernel, Page& page, Vma& vma, VirtAddr 
     return pra.mapcount > 0;
 }
 
-/// page_rmapping() is not NULL.
-bool page_rmapping(Cpu& cpu, const Page& page) { return !page.mapping(cpu).null(); }
-
 /// page_referenced() without its events.
 PageReferenced ask_mappings(Cpu& cpu, KernelState& kernel, Page& page, PageLocked is_locked,
                             std::optional<unsigned> memcg) {
     PageReferencedArg pra{page.mapcount(cpu), memcg, {}};
     if (pra.mapcount == 0) return {};
-    if (!page_rmapping(cpu, page)) return {};
+    const PageMapping mapping = page.mapping(cpu);
+    if (mapping.null()) return {};
 
-    const bool lock_here = is_locked == PageLocked::kNo && !page_is_anon(cpu, page);
+    const bool lock_here = is_locked == PageLocked::kNo && !mapping.anon();
     if (lock_here && !trylock_page(cpu, page)) return {1, 0};
 
     auto user = walk_users::page_referenced;

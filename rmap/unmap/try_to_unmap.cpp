@@ -107,14 +107,14 @@ Then unmap_anon(Cpu& cpu, KernelState& kernel, const Hit& at, Word old, UnmapSec
         return Then::kStopFalse;
     }
 
-    // B4d
+    // B4d: the slot's map count cannot be raised.
     const SwapEntry entry = at.page.swap;
     if (!kernel.swap.swap_duplicate(cpu, entry)) {
         restore_entry(cpu, Event::kPteRestore, at, old);
         return Then::kStopFalse;
     }
 
-    // B4f
+    // B4f: the content goes to its slot.
     add_to_mmlist(cpu, kernel, at.mm);
     add_mm_counter(cpu, at.mm, MmCounter::kAnonPages, -1);
     add_mm_counter(cpu, at.mm, MmCounter::kSwapEnts, +1);
@@ -141,20 +141,20 @@ Then unmap_hit(Cpu& cpu, KernelState& kernel, const Hit& at, TtuFlags flags,
 
     // H5: the subpage is the page, and the caller has taken the address from the walk.
 
-    // H8
+    // H8: somebody has used it since page_referenced().
     if (!has(flags, TtuFlags::kIgnoreAccess) &&
         ptep_clear_flush_young_notify(cpu, kernel, at.vma, at.address, at.ptep, Part::kPteAccess))
         return Then::kStopFalse;
 
-    // H10
+    // H10: cleared, and flushed now or later.
     section.inject_invalidate_before_clear(flags);
     const Word old = clear_and_flush(cpu, kernel, at, flags);
-    // H11
+    // H11: what the entry knew of the page.
     if (pte_of(old).dirty()) set_page_dirty(cpu, at.page);
-    // H12
+    // H12: before the counters fall.
     update_hiwater_rss(cpu, at.mm);
 
-    // H13
+    // H13: what the entry becomes.
     if (has(flags, TtuFlags::kMigration)) {
         // B3: an entry at which faults wait. It counts as resident; nobody is told, because it
         // leads to no other page.

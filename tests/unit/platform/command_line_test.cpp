@@ -253,7 +253,7 @@ TEST_CASE("command line: list names what exists", "[unit][cli]") {
 TEST_CASE("command line: list walks prints who walks the reverse map with which hooks",
           "[unit][cli]") {
     const std::string text = call({"list", "walks"}).out;
-    CHECK_THAT(text, Catch::Contains("\n  try_to_munlock             try_to_unmap_one, anon_lock "
+    CHECK_THAT(text, Catch::Contains("\n  try_to_munlock            try_to_unmap_one, anon_lock "
                                      "page_lock_anon_vma_read, done page_not_mapped, arg const "
                                      "TtuFlags\n"));
     const auto walks = nlohmann::json::parse(call({"list", "walks", "--format", "json"}).out);

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 
 #include "rmap/mm/page_release.hpp"
@@ -20,6 +21,7 @@ constexpr std::uint64_t kPages = 24;  // of the anonymous mapping, of a shared a
 struct Entries {
     std::map<std::uint64_t, std::uint64_t> mapped;   ///< by frame
     std::map<std::uint64_t, std::uint64_t> swapped;  ///< by slot
+    std::set<std::uint64_t> locked;                  ///< frames that a VM_LOCKED VMA maps
 };
 
 struct Findings {
@@ -55,7 +57,7 @@ public:
         Mm& mm = *mms_[below(mms_.size())];
         Cpu& on = cpu(static_cast<CpuId>(below(3)));
         const std::uint64_t first = below(3 * kPages);
-        switch (below(12)) {
+        switch (below(14)) {
             case 0:
                 bench_.kernel.reclaim_pages(on, control());
                 break;
@@ -67,6 +69,12 @@ public:
                 break;
             case 3:
                 if (below(8) == 0) CHECK(bench_.kernel.oom_reap(on, mm).reaped);
+                break;
+            case 4:
+                lock_some(on, mm, bench_.range(below(5) + 1, first));
+                break;
+            case 5:
+                mark_idle(on, mm, first);
                 break;
             default: {
                 const auto access = below(2) ? Access::kWrite : Access::kRead;
@@ -88,6 +96,10 @@ public:
             found.compare("references of frame", frame, page.refcount(cpu(0)),
                           count + (cached ? 1 : 0));
             found.compare("LRU flag of frame", frame, page.test(cpu(0), PageFlag::kLru), true);
+            const bool mlocked = page.test(cpu(0), PageFlag::kMlocked);
+            found.compare("PG_unevictable of frame", frame,
+                          page.test(cpu(0), PageFlag::kUnevictable), mlocked);
+            if (mlocked) found.compare("PG_mlocked of frame", frame, true, all.locked.count(frame));
         }
         for (const auto& [slot, count] : all.swapped)
             found.compare("count of swap slot", slot,
@@ -153,6 +165,23 @@ private:
                                  below(2) ? MoveShared::kYes : MoveShared::kNo);
     }
 
+    void lock_some(Cpu& on, Mm& mm, VirtRange range) {
+        if (below(2))
+            bench_.kernel.munlock(on, mm, range);
+        else
+            bench_.kernel.mlock(on, mm, range, below(4) ? MlockFlags::kNone : MlockFlags::kOnFault);
+    }
+
+    void mark_idle(Cpu& on, Mm& mm, std::uint64_t index) {
+        const Pte pte = bench_.pte(mm, index);
+        const FrameNumber first{pte.frame().value / kBitmapChunkBits * kBitmapChunkBits};
+        if (!pte.present()) return;
+        if (below(2))
+            bench_.kernel.page_idle_bitmap_write(on, first, random_());
+        else
+            bench_.kernel.page_idle_bitmap_read(on, first);
+    }
+
     void compare_counters(Mm& mm, Entries& all, Findings& found) {
         MmStatus seen;
         for (std::uint64_t index = 0; index < 3 * kPages; ++index) {
@@ -165,6 +194,8 @@ private:
             Page& page = bench_.kernel.state().pages.pfn_to_page(pte.frame());
             ++(page.mapping(cpu(0)).anon() ? seen.rss_anon : seen.rss_file);
             ++all.mapped[pte.frame().value];
+            if (mm.find_vma(bench_.page(index))->has(VmFlags::kLocked))
+                all.locked.insert(pte.frame().value);
             found.compare("generation in the entry of frame", pte.frame().value,
                           bench_.kernel.read_pte(cpu(0), mm, bench_.page(index))->generation,
                           page.generation);
@@ -181,6 +212,10 @@ private:
             return bench_.machine.memory()[mm.rss_word(which)].value;
         };
         const auto id = mm.context.id;
+        std::uint64_t locked_vm = 0;
+        for (const auto& entry : mm.mmap)
+            if (entry.second->has(VmFlags::kLocked)) locked_vm += entry.second->range().pages();
+        found.compare("locked pages of mm", id, mm.locked_vm, locked_vm);
         found.compare("MM_ANONPAGES of mm", id, counter(MmCounter::kAnonPages), seen.rss_anon);
         found.compare("MM_FILEPAGES of mm", id, counter(MmCounter::kFilePages), seen.rss_file);
         found.compare("MM_SWAPENTS of mm", id, counter(MmCounter::kSwapEnts), seen.vm_swap);

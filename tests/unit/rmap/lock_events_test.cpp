@@ -39,7 +39,11 @@ public:
             case Event::kPteSetSwap:
             case Event::kPteSetMigration:
             case Event::kPteRestore:
+            case Event::kPteRestoreLazyfree:
+            case Event::kMkcleanSetPte:
+            case Event::kMlockPage:
             case Event::kMnClearFlushYoung:
+            case Event::kMnClearYoung:
                 ++changes;
                 return note(!ptl_.empty(), record);
             case Event::kMnStart:
