@@ -111,6 +111,7 @@ TEST_CASE("lru: accesses do not take a page off the unevictable list", "[unit][r
     Page& page = bench.mapped_page(mm, 0);
     Lru& lru = bench.kernel.state().lru;
     for (int i = 0; i < 3; ++i) lru.mark_page_accessed(bench.cpu(), page);
+    CHECK(page.test(bench.cpu(), PageFlag::kReferenced));
     lru.activate_page(bench.cpu(), page);
     CHECK(on_list(bench, LruList::kUnevictable) == std::vector<FrameNumber>{page.pfn()});
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));

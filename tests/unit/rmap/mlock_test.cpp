@@ -129,7 +129,7 @@ TEST_CASE("mlock: reclaim does not even scan mlocked pages", "[unit][rmap]") {
     CHECK(on_list(bench, LruList::kUnevictable) == 4);
 }
 
-TEST_CASE("mlock: a page that is mlocked while reclaim has it goes to the unevictable list",
+TEST_CASE("mlock: a page that is mlocked while it is isolated goes to the unevictable list",
           "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {1}, {});
@@ -141,6 +141,53 @@ TEST_CASE("mlock: a page that is mlocked while reclaim has it goes to the unevic
     putback_lru_page(bench.cpu(), bench.kernel.state(), page);
     CHECK(on_list(bench, LruList::kUnevictable) == 1);
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
+}
+
+TEST_CASE("mlock: reclaim puts pages that were mlocked meanwhile on the unevictable list",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(2, {1});
+    const auto mlock_all = [&] {
+        REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(2)) == MlockResult::kDone);
+    };
+    SECTION("before it looks at them") {
+        bench.trace().at_next(Event::kShrinkPageList, 0, mlock_all);
+        const ReclaimResult result = bench.kernel.reclaim_pages(bench.cpu(), on_node_0());
+        CHECK(result.scanned == 2);
+        CHECK(bench.trace().count(Event::kPageReferenced) == 0);
+    }
+    SECTION("while it ages them") {
+        for (std::uint64_t i = 0; i < 2; ++i)
+            bench.kernel.state().lru.activate_page(bench.cpu(), bench.mapped_page(mm, i));
+        bench.trace().at_next(Event::kPageReferenced, 0, mlock_all);
+        ReclaimControl control;
+        control.nr_to_scan = 2;
+        bench.kernel.reclaim_pages(bench.cpu(), control);
+        // The first one was being looked at; it is found out when its turn comes again.
+        CHECK(bench.trace().count(Event::kPageReferenced) == 1);
+    }
+    CHECK(bench.values(Event::kShrinkInactive, "nr_activate") == std::vector<std::uint64_t>{0});
+    CHECK(on_list(bench, LruList::kUnevictable) == 2);
+    CHECK(on_list(bench, LruList::kActiveAnon) == 0);
+    CHECK(on_list(bench, LruList::kInactiveAnon) == 0);
+}
+
+TEST_CASE("mlock: one locked VMA outweighs that others have used the page", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {1});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    Page& page = bench.mapped_page(parent, 0);
+    lock_page(bench.cpu(), page);  // so that mlock() has to leave it
+    REQUIRE(bench.kernel.mlock(bench.cpu(1), child, bench.range(1), MlockFlags::kOnFault) ==
+            MlockResult::kDone);
+    unlock_page(bench.cpu(), page);
+    REQUIRE(bench.kernel.touch(bench.cpu(1), parent, bench.page(0), Access::kRead));
+    REQUIRE_FALSE(mlocked(bench, page));
+    bench.kernel.reclaim_pages(bench.cpu(), on_node_0());
+    CHECK(mlocked(bench, page));
+    CHECK(on_list(bench, LruList::kUnevictable) == 1);
+    CHECK(bench.pte(parent, 0).swap_type());
+    CHECK(bench.pte(child, 0).present());
 }
 
 TEST_CASE("mlock2: MLOCK_ONFAULT locks what is there and leaves the rest to its faults",
@@ -267,6 +314,20 @@ TEST_CASE("X12: munlock finds the other VMA that has the page locked and stops t
     CHECK(bench.pte(third, 0).present());
 }
 
+TEST_CASE("X12: munlock of a page that nothing maps any more stops at the first VMA",
+          "[unit][rmap]") {
+    KernelBench bench;
+    SharedFile shared(bench);
+    Page& page = shared.page(0);
+    lock_page(bench.cpu(), page);
+    REQUIRE(bench.kernel.state().lru.isolate_lru_page(bench.cpu(), page));
+    REQUIRE(bench.try_to_unmap(page, TtuFlags::kIgnoreAccess));
+    bench.trace().clear();
+    try_to_munlock(bench.cpu(), bench.kernel.state(), page);
+    CHECK(bench.values(Event::kTryToUnmapOne, "mm") ==
+          std::vector<std::uint64_t>{shared.parent.context.id});
+}
+
 TEST_CASE("mlock: the last mapping that goes takes PG_mlocked along", "[unit][rmap]") {
     KernelBench bench;
     SharedFile shared(bench);
@@ -324,21 +385,29 @@ TEST_CASE("mlock: who breaks sharing in a locked VMA leaves the old page munlock
     bench.trace().clear();
     REQUIRE(bench.kernel.touch(bench.cpu(), parent, bench.page(0), Access::kWrite));
     CHECK(bench.trace().count(Event::kMunlockPage) == 1);
+    CHECK(bench.trace().count(Event::kTryToMunlock) == 0);  // the child alone maps it
     CHECK_FALSE(mlocked(bench, old_page));
     CHECK(mlocked(bench, bench.mapped_page(parent, 0)));
     CHECK(on_list(bench, LruList::kUnevictable) == 1);
     CHECK(old_page.refcount(bench.cpu()) == 1);
 }
 
-TEST_CASE("mlock: what is read from swap into a locked VMA keeps no slot", "[unit][rmap]") {
+TEST_CASE("mlock: what a locked VMA maps from the swap cache keeps no slot", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {1});
-    REQUIRE(bench.kernel.reclaim_pages(bench.cpu(), on_node_0()).reclaimed == 1);
-    // A second reference to the slot, so that the page is read through the swap cache.
-    bench.kernel.fork(bench.cpu(), mm, "child");
-    REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(1)) == MlockResult::kDone);
-    CHECK(mlocked(bench, bench.mapped_page(mm, 0)));
-    CHECK(on_list(bench, LruList::kUnevictable) == 1);
+    Page& page = bench.isolate(mm, 0);
+    REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), page));
+    REQUIRE(bench.try_to_unmap(page, TtuFlags::kIgnoreAccess));
+    unlock_page(bench.cpu(), page);
+    putback_lru_page(bench.cpu(), bench.kernel.state(), page);
+    REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(1), MlockFlags::kOnFault) ==
+            MlockResult::kDone);
+    bench.trace().clear();
+    REQUIRE(bench.kernel.touch(bench.cpu(1), mm, bench.page(0), Access::kRead));
+    CHECK(&bench.mapped_page(mm, 0) == &page);
+    CHECK(bench.trace().find(Event::kTryToFreeSwap).size() == 1);
+    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kSwapCache));
+    CHECK(bench.kernel.state().swap.used() == 0);
 }
 
 TEST_CASE("mlock: migration keeps pages mlocked", "[unit][rmap]") {

@@ -524,6 +524,8 @@ TEST_CASE("reclaim: a lazyfree page that was written again stays and is flushed 
     Populate cold;
     cold.accessed = AccessedBits::kCleared;
     bench.kernel.arrange(bench.cpu(), mm, bench.range(1), cold);
+    // Only dirty pages of files are counted.
+    bench.mapped_page(mm, 0).set(bench.cpu(), PageFlag::kDirty);
     ReclaimControl control = on_node(0);
     control.nr_to_scan = 1;
     bench.trace().clear();
