@@ -18,7 +18,7 @@ namespace mmusim::platform {
 /// What the program returns to its caller.
 enum class ExitCode {
     kFine = 0,
-    kViolation = 1,  ///< the oracle found something
+    kViolation = 1,  ///< the oracle found something; hazards with --strict-hazards
     kUserError = 2,  ///< the command line or a file is wrong
     kInternalError = 3,
     kInterrupted = 130,  ///< Ctrl-C; the files are complete up to there

@@ -35,7 +35,8 @@ void print_help(std::ostream& out) {
            "  mmusim config show capture-vm --set topology.cores_per_socket=4\n"
            "  mmusim list platforms\n"
            "\nExit status:\n"
-           "  0 fine   1 the oracle found a violation   2 wrong command line or file\n"
+           "  0 fine   1 the oracle found a violation, or a hazard with --strict-hazards\n"
+           "  2 wrong command line or file\n"
            "  3 internal error   130 stopped by Ctrl-C, files complete up to there\n";
 }
 

@@ -11,6 +11,7 @@
 #include "platform/config/config_error.hpp"
 #include "platform/config/config_tree.hpp"
 #include "platform/config/nearest_name.hpp"
+#include "platform/oracle/hazard_table.hpp"
 #include "platform/oracle/rule_table.hpp"
 #include "platform/report/cause_table.hpp"
 #include "rmap/account/accountant.hpp"
@@ -65,6 +66,22 @@ Items list_rules() {
     Items items;
     for (const auto& row : rule_table())
         items.push_back({std::string(row.id), fmt::format("{}: {}", row.title, row.summary)});
+    return items;
+}
+
+Items list_hazards() {
+    Items items;
+    for (const auto& row : hazard_table()) {
+        std::string where = kernels_text(row);
+        if (!row.make) where += fmt::format("; needs {}", row.needs);
+        items.push_back(
+            {std::string(row.id),
+             fmt::format("{}: {} Seen as: {} ({}).", row.title, row.summary, row.sign, where),
+             {{"since", row.since},
+              {"gone", row.gone},
+              {"needs", row.needs},
+              {"watched", row.make != nullptr}}});
+    }
     return items;
 }
 
@@ -157,10 +174,10 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {
-    {"platforms", list_platforms}, {"scenarios", list_scenarios},   {"sweeps", list_sweeps},
-    {"rules", list_rules},         {"mechanisms", list_mechanisms}, {"faults", list_faults},
-    {"parts", list_parts},         {"operations", list_operations}, {"events", list_events},
-    {"causes", list_causes},       {"walks", list_walks},
+    {"platforms", list_platforms}, {"scenarios", list_scenarios}, {"sweeps", list_sweeps},
+    {"rules", list_rules},         {"hazards", list_hazards},     {"mechanisms", list_mechanisms},
+    {"faults", list_faults},       {"parts", list_parts},         {"operations", list_operations},
+    {"events", list_events},       {"causes", list_causes},       {"walks", list_walks},
 };
 
 std::vector<std::string> kind_names() {

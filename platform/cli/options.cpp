@@ -123,6 +123,15 @@ std::optional<ParsedOptions> parse_options(const Syntax& syntax, const Arguments
     }
 }
 
+void strict_hazards_flag(Syntax& syntax) {
+    syntax.flag("strict-hazards",
+                "count hazards, where the kernel itself breaks a rule, as violations");
+}
+
+HazardsCount parse_hazards_count(const ParsedOptions& given) {
+    return given.flag("strict-hazards") ? HazardsCount::kAsViolations : HazardsCount::kApart;
+}
+
 OutputFormat parse_format(const std::string& text) {
     if (text == "text") return OutputFormat::kText;
     if (text == "json") return OutputFormat::kJson;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "platform/cli/command.hpp"
+#include "platform/report/results_json.hpp"
 #include "platform/sweep/sweep_points.hpp"
 #include "rmap/types/time.hpp"
 
@@ -52,6 +53,10 @@ std::optional<ParsedOptions> parse_options(const Syntax& syntax, const Arguments
                                            std::ostream& out);
 
 enum class OutputFormat { kText, kJson };
+
+/// --strict-hazards, of every command that judges.
+void strict_hazards_flag(Syntax& syntax);
+HazardsCount parse_hazards_count(const ParsedOptions& given);
 
 /// Values that need more than a type. All throw UserError naming the option.
 OutputFormat parse_format(const std::string& text);

@@ -12,6 +12,7 @@
 #include "platform/cli/options.hpp"
 #include "platform/cli/output_file.hpp"
 #include "platform/cli/progress_bar.hpp"
+#include "platform/config/config_error.hpp"
 #include "platform/config/load_config.hpp"
 #include "platform/report/results_json.hpp"
 #include "platform/report/text_report.hpp"
@@ -29,6 +30,7 @@ struct RunRequest {
     std::string out_folder;
     std::string timing_file;
     OutputFormat format = OutputFormat::kText;
+    HazardsCount hazards_count = HazardsCount::kApart;
     bool quiet = false;
 };
 
@@ -60,6 +62,7 @@ Syntax syntax() {
                  "how far cores run ahead of each other, such as 1ns; auto is the largest that is "
                  "exact");
     syntax.flag("no-oracle", "do not check that every use of a translation is safe");
+    strict_hazards_flag(syntax);
     syntax.value("format", "text|json", "text",
                  "what is printed; json is the content of results.json");
     syntax.value("timing", "FILE", "write how long the run took on this computer");
@@ -78,12 +81,15 @@ RunRequest understand(const ParsedOptions& given) {
     request.out_folder = given.text("out");
     request.timing_file = given.text("timing");
     request.format = parse_format(given.text("format"));
+    request.hazards_count = parse_hazards_count(given);
     request.quiet = given.flag("quiet");
 
     auto& options = request.options;
     options.seed = parse_seed(given.text("seed"));
     options.quantum = parse_quantum(given.text("quantum"));
     options.oracle = given.flag("no-oracle") ? OracleMode::kOff : OracleMode::kOn;
+    if (request.hazards_count == HazardsCount::kAsViolations && options.oracle == OracleMode::kOff)
+        throw UserError("--strict-hazards needs the oracle; leave out --no-oracle");
     options.event_log = given.text("events");
     options.timeline = given.text("timeline");
     for (std::string* file : {&options.event_log, &options.timeline}) {
@@ -150,8 +156,10 @@ void report(const RunRequest& request, const FinishedRun& run, double seconds, S
                                seconds);
 }
 
-ExitCode exit_code(const RunResult& result) {
-    if (result.oracle.violations_found > 0) return ExitCode::kViolation;
+ExitCode exit_code(const RunRequest& request, const RunResult& result) {
+    const bool strict = request.hazards_count == HazardsCount::kAsViolations;
+    if (result.oracle.violations_found > 0 || (strict && !result.oracle.hazards.empty()))
+        return ExitCode::kViolation;
     return result.stopped ? ExitCode::kInterrupted : ExitCode::kFine;
 }
 
@@ -164,8 +172,9 @@ ExitCode run_command(const Arguments& arguments, Session& session) {
     const LoadedConfig config = load_config(request.config);
     prepare_outputs(request);
     const TimedResult timed = run_timed(request, config, session);
-    report(request, {config, request.options.seed, timed.result}, timed.seconds, session);
-    return exit_code(timed.result);
+    report(request, {config, request.options.seed, timed.result, request.hazards_count},
+           timed.seconds, session);
+    return exit_code(request, timed.result);
 }
 
 }  // namespace mmusim::platform

@@ -44,6 +44,7 @@ struct SweepRequest {
     std::string out_folder;
     std::string figure;  ///< program that draws; empty: none
     bool no_figure = false;
+    HazardsCount hazards_count = HazardsCount::kApart;
     OutputFormat format = OutputFormat::kText;
     bool quiet = false;
 
@@ -85,6 +86,7 @@ Syntax syntax() {
     syntax.value("shard", "I/N",
                  "run only the I-th of N parts of the points, and no report; the "
                  "sweep without --shard makes it from all parts");
+    strict_hazards_flag(syntax);
     syntax.value("format", "text|json", "text",
                  "what is printed; json is the content of sweep.json");
     syntax.value("figure", "PROGRAM", "run PROGRAM DIR at the end, such as plot_sweep.py");
@@ -109,6 +111,7 @@ SweepRequest understand(const ParsedOptions& given) {
     request.out_folder = given.has("out") ? given.text("out") : "sweep-" + request.config.name;
     request.figure = given.text("figure");
     request.no_figure = given.flag("no-figure");
+    request.hazards_count = parse_hazards_count(given);
     request.format = parse_format(given.text("format"));
     request.quiet = given.flag("quiet");
     const auto mechanisms = mechanism_names();
@@ -264,12 +267,20 @@ void report(const SweepRequest& request, Results& results, Session& session) {
 /// One line for each point of this task in which something was unsafe.
 ExitCode judge(const SweepRequest& request, const Results& results, Session& session) {
     ExitCode code = ExitCode::kFine;
+    const bool strict = request.hazards_count == HazardsCount::kAsViolations;
     for (std::size_t i = 0; i < results.size(); ++i) {
-        const std::uint64_t found = request.has(i) && results[i] ? violations_in(*results[i]) : 0;
-        if (found == 0) continue;
+        if (!request.has(i) || !results[i]) continue;
+        const std::uint64_t found = violations_in(*results[i]);
+        const auto hazards = strict ? hazards_in(*results[i]) : std::vector<std::string>{};
+        if (found == 0 && hazards.empty()) continue;
         code = ExitCode::kViolation;
-        session.err << fmt::format("mmusim: point {}: the oracle found {} violation{}\n",
-                                   request.points[i].name, found, found == 1 ? "" : "s");
+        const std::string& point = request.points[i].name;
+        if (found > 0)
+            session.err << fmt::format("mmusim: point {}: the oracle found {} violation{}\n", point,
+                                       found, found == 1 ? "" : "s");
+        if (!hazards.empty())
+            session.err << fmt::format("mmusim: point {}: hazards of the kernel itself: {}\n",
+                                       point, fmt::join(hazards, ", "));
     }
     return code;
 }

@@ -22,7 +22,10 @@ std::string Examination::where() const {
 Diagnosis Examination::run() {
     find_clear();
     if (!clear_) return {use_.end.operation, no_clear()};
-    return {clear_->operation, too_late_or_missing()};
+    Missing missing = too_late_or_missing();
+    if (!missing.hazard.empty())
+        missing.text = fmt::format("hazard {}: {}", missing.hazard, missing.text);
+    return {clear_->operation, std::move(missing.text), missing.hazard};
 }
 
 /// The last clear before the end of the frame's generation; failing that, the first one after it.
@@ -40,12 +43,12 @@ void Examination::find_clear() {
 }
 
 std::string Examination::no_clear() const {
-    if (!flushes().clears().complete_after(0)) return kDropped;
+    if (!flushes().clears().complete_after(0)) return dropped();
     return fmt::format("the PTE of mm {} va {} was not cleared before {} at {}", use_.access.mm,
                        hex(address_.value), end_name(), text(use_.end.time));
 }
 
-std::string Examination::too_late_or_missing() const {
+Missing Examination::too_late_or_missing() const {
     if (clear_->time > use_.end.time)
         return fmt::format("the PTE of {} was cleared at {}, {}", where(), text(clear_->time),
                            after_end(clear_->time));

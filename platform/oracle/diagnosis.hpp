@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "models/observe/access_record.hpp"
 #include "platform/oracle/flush_history.hpp"
@@ -38,6 +39,8 @@ struct StaleUse {
 struct Diagnosis {
     rmap::OperationId operation = 0;  ///< should have removed the translation
     std::string missing;              ///< the flush that was missing, late, too narrow, mis-tagged
+    /// "HZ7": the kernel itself misses it, so the use is no violation. Empty: it should not have.
+    std::string_view hazard = {};
 };
 
 /// What explanations are found in.

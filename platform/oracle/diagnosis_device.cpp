@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "platform/oracle/examination.hpp"
+#include "platform/oracle/hazards/hz7_unaligned_iotlb.hpp"
 
 namespace mmusim::platform {
 
@@ -28,10 +29,10 @@ private:
         const EventRecord* completion = nullptr;  ///< of that, covering the address
     };
 
-    std::string missing() const override;
+    Missing missing() const override;
     std::string no_call() const;
-    std::string in_call(const EventRecord& call) const;
-    std::string not_invalidated(const EventRecord& call, const Effects& effects) const;
+    Missing in_call(const EventRecord& call) const;
+    Missing not_invalidated(const EventRecord& call, const Effects& effects) const;
     std::string too_narrow(const char* what, const EventRecord& act, std::size_t range) const;
     Effects effects(const EventRecord& call) const;
     Instant return_of(const EventRecord& call) const;
@@ -42,8 +43,8 @@ private:
     }
 };
 
-std::string DeviceExamination::missing() const {
-    if (!secondary().calls().complete_from(clear().time)) return kDropped;
+Missing DeviceExamination::missing() const {
+    if (!secondary().calls().complete_from(clear().time)) return dropped();
     for (const EventRecord& call : secondary().calls().all()) {
         if (call.time > horizon()) break;
         if (!of_mm(call) || call.time < clear().time || !range_at(call, 2).contains(address()))
@@ -117,10 +118,12 @@ std::string DeviceExamination::too_narrow(const char* what, const EventRecord& a
                        text(range_at(act, range)), text(act.time), where());
 }
 
-std::string DeviceExamination::not_invalidated(const EventRecord& call,
-                                               const Effects& effects) const {
-    if (!effects.iotlb && effects.iotlb_narrow)
-        return too_narrow("the IOTLB", *effects.iotlb_narrow, 1);
+Missing DeviceExamination::not_invalidated(const EventRecord& call, const Effects& effects) const {
+    if (!effects.iotlb && effects.iotlb_narrow) {
+        const bool is_as_in_v5_0 =
+            range_at(*effects.iotlb_narrow, 1) == svm_iotlb_block(range_at(call, 2));
+        return {too_narrow("the IOTLB", *effects.iotlb_narrow, 1), is_as_in_v5_0 ? "HZ7" : ""};
+    }
     if (!effects.iotlb)
         return fmt::format("the IOTLB was not invalidated for the invalidate_range at {}",
                            text(call.time));
@@ -129,8 +132,8 @@ std::string DeviceExamination::not_invalidated(const EventRecord& call,
                        text(effects.iotlb->time), agent());
 }
 
-std::string DeviceExamination::in_call(const EventRecord& call) const {
-    if (!secondary().hardware().complete_from(call.time)) return kDropped;
+Missing DeviceExamination::in_call(const EventRecord& call) const {
+    if (!secondary().hardware().complete_from(call.time)) return dropped();
     const Effects found = effects(call);
     const Instant returned = return_of(call);
     for (const auto& [act, what] :

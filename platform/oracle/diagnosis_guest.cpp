@@ -26,7 +26,7 @@ public:
     using Examination::Examination;
 
 private:
-    std::string missing() const override;
+    Missing missing() const override;
     std::string made_again(const EventRecord& made) const;
     std::string not_flushed(const EventRecord& removed) const;
     std::string at_vcpu(const EventRecord& flush, const EventRecord& removed) const;
@@ -77,13 +77,13 @@ std::optional<OpenSection> GuestExamination::section() const {
     return found;
 }
 
-std::string GuestExamination::missing() const {
+Missing GuestExamination::missing() const {
     const EventRecord* entry = made();
     if (!entry)
         return secondary().entries().complete_from(Instant{})
                    ? fmt::format("mis-tagged: no second-stage entry of {} led to the frame",
                                  where())
-                   : kDropped;
+                   : dropped();
     if (std::string again = made_again(*entry); !again.empty()) return again;
 
     const auto& records = secondary().entries().all();
@@ -120,7 +120,7 @@ std::string GuestExamination::made_again(const EventRecord& made) const {
 }
 
 std::string GuestExamination::not_flushed(const EventRecord& removed) const {
-    if (!secondary().flushes().complete_from(removed.time)) return kDropped;
+    if (!secondary().flushes().complete_from(removed.time)) return dropped();
     for (const EventRecord& record : secondary().flushes().all()) {
         if (record.time > horizon()) break;
         if (record.event != Event::kKvmFlushRemoteTlbs || record.time < removed.time ||
@@ -178,7 +178,7 @@ bool GuestExamination::was_in_guest(Instant time) const {
 }
 
 std::string GuestExamination::at_vcpu(const EventRecord& flush, const EventRecord& removed) const {
-    if (!secondary().vcpus(use().access.vm).complete_from(removed.time)) return kDropped;
+    if (!secondary().vcpus(use().access.vm).complete_from(removed.time)) return dropped();
     if (vcpu() == ~std::uint64_t{0})
         return fmt::format("{} used it without having entered VM {}", agent(), use().access.vm);
     const EventRecord* asked = request(flush);

@@ -30,7 +30,7 @@ private:
         const FlushAct* current = nullptr;  ///< decided that there was nothing to do
     };
 
-    std::string missing() const override;
+    Missing missing() const override;
     std::string too_late(const FlushRound& round) const;
     std::string at_cpu(const FlushRound& round) const;
     std::string without_invalidation(const FlushRound& round, const Response& response) const;
@@ -52,8 +52,8 @@ std::vector<const FlushRound*> PrimaryExamination::rounds() const {
     return result;
 }
 
-std::string PrimaryExamination::missing() const {
-    if (!flushes().rounds().complete_after(clear().position)) return kDropped;
+Missing PrimaryExamination::missing() const {
+    if (!flushes().rounds().complete_after(clear().position)) return dropped();
 
     const FlushRound* narrow = nullptr;
     const FlushRound* late = nullptr;
@@ -107,7 +107,7 @@ PrimaryExamination::Response PrimaryExamination::respond(const FlushRound& round
 }
 
 std::string PrimaryExamination::at_cpu(const FlushRound& round) const {
-    if (!flushes().acts(use().agent).complete_after(round.position)) return kDropped;
+    if (!flushes().acts(use().agent).complete_after(round.position)) return dropped();
     const Response response = respond(round);
     const FlushAct* invalidated = response.invalidated;
     const bool took_part = response.acknowledged || response.handled || response.current;

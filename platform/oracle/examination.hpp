@@ -3,10 +3,21 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "platform/oracle/diagnosis.hpp"
 
 namespace mmusim::platform {
+
+/// What was missing, and which hazard of the kernel it is, if one.
+struct Missing {
+    Missing(std::string missing, std::string_view hazard_id = {})
+        : text(std::move(missing)), hazard(hazard_id) {}
+
+    std::string text;
+    std::string_view hazard;
+};
 
 /// One look through the history for one stale use: the clear of the page-table entry that should
 /// have ended the translation, and what was missing between it and the end of the frame.
@@ -25,10 +36,10 @@ public:
     Diagnosis run();
 
 protected:
-    static constexpr char kDropped[] = "unknown: history dropped";
+    static std::string dropped() { return "unknown: history dropped"; }
 
     /// For a clear in time, of the use's own mm. Only records up to horizon() count.
-    virtual std::string missing() const = 0;
+    virtual Missing missing() const = 0;
 
     const StaleUse& use() const { return use_; }
     const PteClear& clear() const { return *clear_; }
@@ -48,7 +59,7 @@ protected:
 private:
     void find_clear();
     std::string no_clear() const;
-    std::string too_late_or_missing() const;
+    Missing too_late_or_missing() const;
 
     const StaleUse& use_;
     const Histories histories_;

@@ -49,8 +49,14 @@ void FrameOracle::judge_ended(rmap::ActorId agent, const AccessRecord& access) {
         if (!worst && access.access == Access::kWrite) worst = &*end;
     }
     if (!worst) return;
-    ++(worst->kind == FrameEndKind::kFreed ? stale_uses_ : lost_writes_);
-    add({agent, names_.device_tlb ? names_.device_tlb(agent) : rmap::kNoActor, access, *worst});
+    const StaleUse use{agent, names_.device_tlb ? names_.device_tlb(agent) : rmap::kNoActor, access,
+                       *worst};
+    if (const std::string_view* hazard = by_hazard_.find(identity_of(use))) {
+        ++hazard_uses_.at(*hazard).count;
+        return;
+    }
+    ++uses_of(worst->kind);
+    add(use);
 }
 
 FrameOracle::Order FrameOracle::order_of(const StaleUse& use) {
@@ -98,8 +104,28 @@ void FrameOracle::explain_until(Instant time) {
         }
         found.diagnosis = diagnose(found.use, histories_, names_.actor);
         found.operation_name = operations_.name(found.diagnosis.operation);
+        const Order order = *unexplained_.begin();
         unexplained_.erase(unexplained_.begin());
+        if (!found.diagnosis.hazard.empty()) move_to_hazard(order);
     }
+}
+
+void FrameOracle::move_to_hazard(Order order) {
+    const Found found = std::move(found_.at(order));
+    const std::string_view hazard = found.diagnosis.hazard;
+    const std::uint64_t uses = found.further_uses + 1;
+    const Identity identity = identity_of(found.use);
+    found_.erase(order);
+    first_use_.erase(identity);
+    by_hazard_.at(identity) = hazard;
+    uses_of(found.use.end.kind) -= uses;
+
+    HazardUses& all = hazard_uses_[hazard];
+    all.count += uses;
+    const auto [first, is_new] = first_hazard_use_.try_emplace(hazard, order);
+    if (!is_new && first->second < order) return;
+    first->second = order;
+    all.first = violation(found);
 }
 
 Violation FrameOracle::violation(const Found& found) const {
@@ -115,8 +141,6 @@ Violation FrameOracle::violation(const Found& found) const {
     result.operation = found.diagnosis.operation;
     result.operation_name = found.operation_name;
     result.missing = found.diagnosis.missing;
-    if (found.further_uses > 0)
-        result.missing += fmt::format(" (first of {} uses)", found.further_uses + 1);
     result.window = access.time - end.time;
     return result;
 }
@@ -124,7 +148,11 @@ Violation FrameOracle::violation(const Found& found) const {
 std::vector<Violation> FrameOracle::finish() {
     explain_until(rmap::kNever);
     std::vector<Violation> result;
-    for (const auto& [order, found] : found_) result.push_back(violation(found));
+    for (const auto& [order, found] : found_) {
+        result.push_back(violation(found));
+        if (found.further_uses > 0)
+            result.back().missing += fmt::format(" (first of {} uses)", found.further_uses + 1);
+    }
     return result;
 }
 

@@ -7,12 +7,14 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
 
 #include "models/observe/access_record.hpp"
 #include "models/observe/settled_stream.hpp"
+#include "platform/oracle/bounded_map.hpp"
 #include "platform/oracle/diagnosis.hpp"
 #include "platform/oracle/operation_names.hpp"
 #include "platform/oracle/verdict.hpp"
@@ -52,6 +54,14 @@ public:
     /// frame, generation and kind: the first such use.
     std::vector<Violation> finish();
 
+    /// Wrong uses that a hazard of the kernel explains, which are no violations.
+    struct HazardUses {
+        std::uint64_t count = 0;  ///< all, also the repeated ones
+        Violation first;          ///< by (time, agent)
+    };
+    /// By hazard. After finish().
+    const std::map<std::string_view, HazardUses>& hazard_uses() const { return hazard_uses_; }
+
     std::uint64_t checked() const { return checked_; }
     std::uint64_t stale_uses() const { return stale_uses_; }  ///< all, also the repeated ones
     std::uint64_t lost_writes() const { return lost_writes_; }
@@ -69,6 +79,10 @@ private:
     void judge_ended(rmap::ActorId agent, const models::AccessRecord& access);
     void add(const StaleUse& use);
     void explain_until(rmap::Instant time);
+    void move_to_hazard(Order order);
+    std::uint64_t& uses_of(FrameEndKind kind) {
+        return kind == FrameEndKind::kFreed ? stale_uses_ : lost_writes_;
+    }
     Violation violation(const Found& found) const;
     static Order order_of(const StaleUse& use);
     static Identity identity_of(const StaleUse& use);
@@ -81,6 +95,9 @@ private:
     std::map<Order, Found> found_;
     std::map<Identity, Order> first_use_;  ///< of the ones in found_
     std::set<Order> unexplained_;
+    BoundedMap<Identity, std::string_view> by_hazard_;  ///< uses that a hazard explains
+    std::map<std::string_view, HazardUses> hazard_uses_;
+    std::map<std::string_view, Order> first_hazard_use_;
     rmap::Instant next_explanation_ = rmap::kNever;
     std::uint64_t checked_ = 0;
     std::uint64_t stale_uses_ = 0;

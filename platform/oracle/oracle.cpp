@@ -56,6 +56,58 @@ private:
     std::size_t named_ = 0;
 };
 
+/// A hazard with what is known of it.
+class SafetyOracle::HazardRunner final : public models::EventSink {
+public:
+    HazardRunner(const HazardRow& row, Vocabulary vocabulary, const OperationNames& operations)
+        : id_(row.id), monitor_(row.make(vocabulary)), operations_(operations) {}
+
+    std::vector<Event> events() const { return monitor_->events(); }
+
+    void on_record(const EventRecord& record) override {
+        monitor_->on_record(record, occurrences_);
+        if (named_ || occurrences_.count() == 0) return;
+        // At once, while the operations are remembered.
+        Occurrence& first = occurrences_.first();
+        first.operation_name = operations_.name(first.operation);
+        named_ = true;
+    }
+
+    void finish(const ActorName& actor_name, const FrameOracle& frames, OracleReport& report) {
+        const auto uses = frames.hazard_uses().find(id_);
+        const bool used = uses != frames.hazard_uses().end();
+        if (occurrences_.count() == 0 && !used) return;
+        HazardVerdict verdict;
+        verdict.id = id_;
+        verdict.count = occurrences_.count();
+        verdict.total_window = occurrences_.total_window();
+        verdict.longest_window = occurrences_.longest_window();
+        if (verdict.count > 0) verdict.first = described(occurrences_.first(), actor_name);
+        if (used) {
+            verdict.wrong_uses = uses->second.count;
+            verdict.first_wrong_use = uses->second.first;
+        }
+        report.hazards.push_back(std::move(verdict));
+    }
+
+private:
+    static HazardOccurrence described(Occurrence& first, const ActorName& actor_name) {
+        return {first.time,
+                actor_name(first.actor),
+                first.operation,
+                std::move(first.operation_name),
+                std::move(first.what),
+                std::move(first.translation),
+                first.window};
+    }
+
+    const std::string id_;
+    const std::unique_ptr<HazardMonitor> monitor_;
+    const OperationNames& operations_;
+    Occurrences occurrences_;
+    bool named_ = false;
+};
+
 SafetyOracle::SafetyOracle(Vocabulary vocabulary, AgentNames names)
     : names_(std::move(names)), frames_({flushes_, secondary_}, operations_, names_) {
     // Names and histories first: whoever follows may ask them about this very record.
@@ -65,6 +117,11 @@ SafetyOracle::SafetyOracle(Vocabulary vocabulary, AgentNames names)
     for (const RuleRow& row : rule_table()) {
         rules_.push_back(std::make_unique<RuleRunner>(row, vocabulary, operations_));
         subscribe(*rules_.back(), rules_.back()->events());
+    }
+    for (const HazardRow& row : hazard_table()) {
+        if (!row.make) continue;
+        hazards_.push_back(std::make_unique<HazardRunner>(row, vocabulary, operations_));
+        subscribe(*hazards_.back(), hazards_.back()->events());
     }
 }
 
@@ -93,6 +150,7 @@ OracleReport SafetyOracle::finish() {
     report.violations = frames_.finish();
     report.violations_found = frames_.stale_uses() + frames_.lost_writes();
     for (const auto& rule : rules_) rule->finish(last_, names_.actor, report);
+    for (const auto& hazard : hazards_) hazard->finish(names_.actor, frames_, report);
 
     std::stable_sort(report.violations.begin(), report.violations.end(),
                      [](const Violation& a, const Violation& b) {

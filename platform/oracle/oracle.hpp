@@ -10,6 +10,7 @@
 #include "models/observe/settled_stream.hpp"
 #include "platform/oracle/flush_history.hpp"
 #include "platform/oracle/frame_oracle.hpp"
+#include "platform/oracle/hazard_table.hpp"
 #include "platform/oracle/monitor.hpp"
 #include "platform/oracle/operation_names.hpp"
 #include "platform/oracle/rule_table.hpp"
@@ -20,7 +21,8 @@
 namespace mmusim::platform {
 
 /// The safety oracle: judges every access through a cached translation, and the ordering rules
-/// over the event stream. For an imported trace only on_record() and finish() are called.
+/// over the event stream; and notices where the kernel itself breaks one. For an imported trace
+/// only on_record() and finish() are called.
 class SafetyOracle final : public models::AccessObserver,
                            public models::EventSink,
                            public models::EmissionObserver {
@@ -53,6 +55,7 @@ public:
 
 private:
     class RuleRunner;
+    class HazardRunner;
 
     void end_frame(const rmap::EventRecord& record, std::uint64_t generation, FrameEndKind kind);
     void subscribe(models::EventSink& sink, const std::vector<rmap::Event>& events);
@@ -63,6 +66,7 @@ private:
     SecondaryHistory secondary_;
     FrameOracle frames_;
     std::vector<std::unique_ptr<RuleRunner>> rules_;
+    std::vector<std::unique_ptr<HazardRunner>> hazards_;
     std::array<std::vector<models::EventSink*>, rmap::kEventCount> subscribers_;
     rmap::Instant last_;
 };

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/oracle/rule_table.hpp"
 
-#include <type_traits>
-
+#include "platform/oracle/make_monitor.hpp"
 #include "platform/oracle/rules/n10_mapped_until_cleared.hpp"
 #include "platform/oracle/rules/n11_notified_before_free.hpp"
 #include "platform/oracle/rules/n14_only_end.hpp"
@@ -31,12 +30,7 @@ namespace mmusim::platform {
 namespace {
 
 template <class Rule>
-std::unique_ptr<Monitor> make(Vocabulary vocabulary) {
-    if constexpr (std::is_constructible_v<Rule, Vocabulary>)
-        return std::make_unique<Rule>(vocabulary);
-    else
-        return static_cast<void>(vocabulary), std::make_unique<Rule>();
-}
+constexpr auto make = make_monitor<Monitor, Rule>;
 
 }  // namespace
 

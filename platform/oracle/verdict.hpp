@@ -30,12 +30,35 @@ struct RuleVerdict {
     std::uint64_t violated = 0;
 };
 
+/// One time that a hazard happened.
+struct HazardOccurrence {
+    rmap::Instant time;
+    std::string agent;
+    rmap::OperationId operation = 0;
+    std::string operation_name;
+    std::string what;         ///< to which page, mm, client
+    std::string translation;  ///< that it is about; empty where it is about none
+    rmap::Duration window;    ///< how long it lasted, where that can be seen
+};
+
+/// What one hazard did: a rule that the kernel itself breaks, and no violation of the machine.
+struct HazardVerdict {
+    std::string id;               ///< "HZ7"
+    std::uint64_t count = 0;      ///< times that it happened
+    rmap::Duration total_window;  ///< of all of them
+    rmap::Duration longest_window;
+    HazardOccurrence first;
+    std::uint64_t wrong_uses = 0;  ///< of translations that it left behind
+    Violation first_wrong_use;     ///< if there was one
+};
+
 struct OracleReport {
     bool on = true;
     std::uint64_t checked = 0;  ///< accesses through cached translations that were judged
     std::vector<RuleVerdict> rules;
     std::vector<Violation> violations;   ///< in order of (time, agent); at most kMaxViolations
     std::uint64_t violations_found = 0;  ///< all of them
+    std::vector<HazardVerdict> hazards;  ///< that happened, in the order of the table
 };
 
 inline constexpr std::size_t kMaxViolations = 1000;

@@ -60,6 +60,23 @@ Json violation_json(const Violation& violation) {
             {"window_ns", ns(violation.window)}};
 }
 
+Json hazard_json(const HazardVerdict& hazard) {
+    Json json = {
+        {"id", hazard.id},
+        {"count", hazard.count},
+        {"window_ns", {{"sum", ns(hazard.total_window)}, {"max", ns(hazard.longest_window)}}},
+        {"wrong_uses", hazard.wrong_uses}};
+    if (hazard.count > 0)
+        json["first"] = {{"time_ns", ns({hazard.first.time.ps})},
+                         {"agent", hazard.first.agent},
+                         {"translation", hazard.first.translation},
+                         {"operation", hazard.first.operation_name},
+                         {"what", hazard.first.what},
+                         {"window_ns", ns(hazard.first.window)}};
+    if (hazard.wrong_uses > 0) json["first_wrong_use"] = violation_json(hazard.first_wrong_use);
+    return json;
+}
+
 template <class Items, class ToJson>
 Json array_json(const Items& items, ToJson&& to_json) {
     Json array = Json::array();
@@ -76,7 +93,7 @@ Json oracle_json(const OracleReport& oracle) {
             {"rules", array_json(oracle.rules, rule_json)},
             {"violations_found", oracle.violations_found},
             {"violations", array_json(oracle.violations, violation_json)},
-            {"hazards", Json::array()}};
+            {"hazards", array_json(oracle.hazards, hazard_json)}};
 }
 
 /// Of an exact run only that it is: any exact quantum gives the same bytes.

@@ -9,11 +9,15 @@
 
 namespace mmusim::platform {
 
+/// What hazards of the kernel mean for the printed verdict and for the exit code.
+enum class HazardsCount { kApart, kAsViolations };
+
 /// A run as the reports need it.
 struct FinishedRun {
     const LoadedConfig& config;
     std::uint64_t seed;
     const RunResult& result;
+    HazardsCount hazards_count = HazardsCount::kApart;
 };
 
 /// results.json: names and order are stable, every time is exact (ns with up to three decimals, so

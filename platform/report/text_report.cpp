@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "platform/oracle/hazard_table.hpp"
 #include "platform/oracle/rule_table.hpp"
 #include "platform/report/event_text.hpp"
 #include "platform/report/latency_stats.hpp"
@@ -23,7 +24,11 @@ constexpr std::size_t kShownViolations = 10;
 class Writer {
 public:
     Writer(const FinishedRun& run, Colour colour)
-        : config_(run.config), seed_(run.seed), result_(run.result), colour_(colour) {}
+        : config_(run.config),
+          seed_(run.seed),
+          result_(run.result),
+          hazards_count_(run.hazards_count),
+          colour_(colour) {}
 
     std::string write() {
         title();
@@ -35,6 +40,7 @@ public:
         secondary_mmus();
         tlbs();
         oracle();
+        hazards();
         quantum();
         verdict();
         return std::move(text_);
@@ -212,7 +218,7 @@ private:
                 ++not_met;
             else
                 line("  {:<5}{:<32}{:>15} judged, {} violated", rule.id,
-                     shortened(title_of(rule.id), 31), grouped(rule.judged),
+                     shortened(title_in(rule_table(), rule.id), 31), grouped(rule.judged),
                      violated_text(rule.violated));
         }
         if (not_met)
@@ -220,7 +226,8 @@ private:
         std::size_t number = 0;
         for (const auto& violation : report.violations) {
             if (number == kShownViolations) break;
-            show(violation, ++number);
+            ++number;
+            show(fmt::format("{}. {}", number, violation.rule), violation);
         }
         if (report.violations_found > number)
             line("\n  ... and {} more; the first {} are in results.json",
@@ -239,15 +246,39 @@ private:
                std::min(by_rules, result_.oracle.violations_found);
     }
 
-    static std::string_view title_of(const std::string& id) {
-        for (const auto& row : rule_table())
+    template <class Table>
+    static std::string_view title_in(const Table& table, const std::string& id) {
+        for (const auto& row : table)
             if (row.id == id) return row.title;
         return {};
     }
 
-    void show(const Violation& violation, std::size_t number) {
-        line("\n  {}",
-             bad(fmt::format("{}. {} at {}", number, violation.rule, text(violation.time))));
+    /// A line for each that happened, and a block for each that did harm.
+    void hazards() {
+        const auto& hazards = result_.oracle.hazards;
+        if (hazards.empty()) return;
+        heading("HAZARDS");
+        line("  Where the kernel itself breaks a rule (mmusim list hazards); {}.",
+             hazards_count_ == HazardsCount::kAsViolations ? "counted as violations"
+                                                           : "not counted as violations");
+        for (const auto& hazard : hazards) {
+            std::string counts = fmt::format("{:>15} times", grouped(hazard.count));
+            if (hazard.total_window.ps > 0)
+                counts += fmt::format(", {} in all", readable(hazard.total_window));
+            if (hazard.wrong_uses > 0)
+                counts += ", " + bad(grouped(hazard.wrong_uses) + " wrong uses");
+            line("  {:<5}{:<32}{}, first at {}", hazard.id,
+                 shortened(title_in(hazard_table(), hazard.id), 31), counts,
+                 readable({hazard.first.time.ps}));
+        }
+        for (const auto& hazard : hazards)
+            if (hazard.wrong_uses > 0)
+                show(fmt::format("{}: {}", hazard.id, hazard.first_wrong_use.rule),
+                     hazard.first_wrong_use);
+    }
+
+    void show(const std::string& title, const Violation& violation) {
+        line("\n  {}", bad(fmt::format("{} at {}", title, text(violation.time))));
         const auto field = [this](const char* name, const std::string& value) {
             if (!value.empty()) line("     {:<13}{}", name, value);
         };
@@ -284,12 +315,29 @@ private:
             line("\n{}", bad(fmt::format("UNSAFE: {} violation{}", grouped(report.violations_found),
                                          report.violations_found == 1 ? "" : "s")));
         else
-            line("\n{}", good("safe: no violation"));
+            line("\n{}", hazard_verdict());
+    }
+
+    std::string hazard_verdict() const {
+        const auto& hazards = result_.oracle.hazards;
+        std::vector<std::string_view> ids;
+        bool harmless = true;
+        for (const auto& hazard : hazards) {
+            ids.push_back(hazard.id);
+            harmless = harmless && hazard.wrong_uses == 0;
+        }
+        if (ids.empty()) return good("safe: no violation");
+        const std::string which = fmt::format("of the kernel itself: {}", fmt::join(ids, ", "));
+        if (hazards_count_ == HazardsCount::kAsViolations)
+            return bad(fmt::format("UNSAFE: no violation, but hazards {}", which));
+        if (harmless) return good(fmt::format("safe: no violation; hazards {}", which));
+        return bold(fmt::format("no violation, but wrong uses by hazards {}", which));
     }
 
     const LoadedConfig& config_;
     const std::uint64_t seed_;
     const RunResult& result_;
+    const HazardsCount hazards_count_;
     const Colour colour_;
     std::string text_;
 };

@@ -26,6 +26,13 @@ bool has(const Json& results, const char* key, const Json& value) {
     return found != results.end() && *found == value;
 }
 
+bool is_list_of_hazards(const Json& hazards) {
+    return hazards.is_array() &&
+           std::all_of(hazards.begin(), hazards.end(), [](const Json& hazard) {
+               return hazard.is_object() && hazard.contains("id") && hazard["id"].is_string();
+           });
+}
+
 /// Whether everything is there that a report of the sweep reads.
 bool is_whole(const Json& results) {
     for (const char* part : {"config", "operations", "counters", "oracle"})
@@ -40,7 +47,8 @@ bool is_whole(const Json& results) {
            std::all_of(counters.begin(), counters.end(),
                        [](const Json& counter) { return counter.is_number(); }) &&
            oracle.is_object() && oracle.contains("violations_found") &&
-           oracle["violations_found"].is_number();
+           oracle["violations_found"].is_number() && oracle.contains("hazards") &&
+           is_list_of_hazards(oracle["hazards"]);
 }
 
 }  // namespace

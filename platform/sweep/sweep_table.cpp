@@ -278,6 +278,13 @@ std::uint64_t violations_in(const Json& results) {
     return at(results["oracle"], "violations_found").get<std::uint64_t>();
 }
 
+std::vector<std::string> hazards_in(const Json& results) {
+    std::vector<std::string> ids;
+    for (const auto& hazard : at(results["oracle"], "hazards"))
+        ids.push_back(hazard["id"].get<std::string>());
+    return ids;
+}
+
 std::string sweep_csv(const FinishedSweep& sweep) {
     const Columns columns(sweep);
     std::string text;

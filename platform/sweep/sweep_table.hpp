@@ -39,4 +39,7 @@ std::string sweep_text(const FinishedSweep& sweep, Colour colour);
 /// Violations that the oracle found in a point.
 std::uint64_t violations_in(const nlohmann::ordered_json& results);
 
+/// Hazards of the kernel that happened in a point: their ids.
+std::vector<std::string> hazards_in(const nlohmann::ordered_json& results);
+
 }  // namespace mmusim::platform

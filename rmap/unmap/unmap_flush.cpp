@@ -68,6 +68,7 @@ void flush_tlb_batched_pending(Cpu& cpu, KernelState& kernel, const Mm& mm) {
     kernel.flush.flush_tlb_mm(cpu, mm.context);
     // What was deferred between the flush and here is forgotten (hazard HZ9).
     cpu.memory().store(mm.tlb_flush_batched, {}, Part::kFlushPrepare);
+    cpu.emit(Event::kTlbFlushBatchedClear, {mm.context.id});
 }
 
 }  // namespace mmusim::rmap

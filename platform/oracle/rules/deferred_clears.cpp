@@ -104,6 +104,12 @@ void DeferredClears::finish_range(const OpenFlush& flush) {
         if (id < flush.before) settle(id);
 }
 
+std::vector<DeferredClear> DeferredClears::owed(rmap::MmId mm) const {
+    std::vector<DeferredClear> result;
+    for (const Id id : clears_.owed(mm, rmap::kAllAddresses)) result.push_back(clears_.at(id));
+    return result;
+}
+
 void DeferredClears::settle(Id id) {
     DeferredClear& clear = clears_.at(id);
     clear.flushed = true;

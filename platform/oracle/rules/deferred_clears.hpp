@@ -45,6 +45,9 @@ public:
     /// The clears of mappings of `frame`, oldest first.
     std::vector<DeferredClear> of(rmap::FrameNumber frame) const { return clears_.of(frame, 0); }
 
+    /// Those of `mm` whose flush is owed, by address.
+    std::vector<DeferredClear> owed(rmap::MmId mm) const;
+
     /// The frame has a new life.
     void forget(rmap::FrameNumber frame);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "platform/oracle/hazards/hz7_unaligned_iotlb.hpp"
 #include "platform/report/event_text.hpp"
 #include "rmap/types/vtd.hpp"
 
@@ -16,13 +17,9 @@ using rmap::VirtRange;
 
 namespace {
 
-/// What the IOTLB must not keep: the kernel asks for the next power of two of pages from the start
-/// on, and the hardware takes the naturally aligned block of that size (hazard HZ7).
+/// What the IOTLB must not keep; what the kernel itself misses is hazard HZ7.
 VirtRange required_of_iotlb(VirtRange range) {
-    const std::uint64_t pages = (range.end - range.start - 1) / rmap::kPageSize + 1;
-    unsigned order = 0;
-    while (order < 64 - rmap::kPageShift && (std::uint64_t{1} << order) < pages) ++order;
-    return {range.start, std::min(range.end, rmap::aligned_pages(range.start, order).end)};
+    return {range.start, std::min(range.end, svm_iotlb_block(range).end)};
 }
 
 }  // namespace

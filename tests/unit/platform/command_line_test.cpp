@@ -129,6 +129,21 @@ TEST_CASE("command line: exit codes", "[unit][cli]") {
     CHECK(std::count(broken.err.begin(), broken.err.end(), '\n') == 1);
 }
 
+TEST_CASE("command line: hazards fail a run only with --strict-hazards", "[unit][cli]") {
+    platform::RunResult result = sample_result();
+    CHECK(call({"run", "laptop", "munmap", "--strict-hazards"}, result).code == ExitCode::kFine);
+    result.oracle.hazards.emplace_back().id = "HZ14";
+    const Call apart = call({"run", "laptop", "munmap"}, result);
+    CHECK(apart.code == ExitCode::kFine);
+    CHECK_THAT(apart.out,
+               Catch::Contains("safe: no violation; hazards of the kernel itself: HZ14"));
+    const Call strict = call({"run", "laptop", "munmap", "--strict-hazards"}, result);
+    CHECK(strict.code == ExitCode::kViolation);
+    CHECK_THAT(strict.out, Catch::Contains("UNSAFE: "));
+    CHECK(error({"run", "laptop", "munmap", "--strict-hazards", "--no-oracle"}) ==
+          "mmusim: --strict-hazards needs the oracle; leave out --no-oracle\n");
+}
+
 TEST_CASE("command line: an error of several lines becomes one", "[unit][cli]") {
     std::ostringstream out;
     std::ostringstream err;
@@ -248,6 +263,18 @@ TEST_CASE("command line: list names what exists", "[unit][cli]") {
     CHECK_THAT(call({"list", "platforms"}).out, Catch::StartsWith("platforms:\n  capture-vm  "));
     const auto json = nlohmann::json::parse(call({"list", "rules", "--format", "json"}).out);
     CHECK(json["rules"].size() >= 6);
+    const auto hazards =
+        nlohmann::json::parse(call({"list", "hazards", "--format", "json"}).out)["hazards"];
+    REQUIRE(hazards.size() == 16);
+    CHECK(hazards[13]["name"] == "HZ14");
+    CHECK(hazards[13]["gone"] == "v5.13");
+    CHECK(hazards[13]["watched"] == true);
+    CHECK(hazards[2]["watched"] == false);
+    CHECK_THAT(call({"list", "hazards"}).out,
+               Catch::Contains("\n  HZ3   swap count leaked: ") &&
+                   Catch::Contains("x86 and arm64 cannot reach it).\n") &&
+                   Catch::Contains("\n  HZ14  initiator's own callback: ") &&
+                   Catch::Contains(" (in v5.0, gone in v5.13).\n"));
 }
 
 TEST_CASE("command line: list walks prints who walks the reverse map with which hooks",

@@ -14,8 +14,8 @@ constexpr rmap::ActorId kReclaimer = 0, kIommu = 40, kAtc = 42;
 /// What led to a device reading pfn 0x1a2b at 1300 ns, though core 0 had freed it at 1250 ns.
 struct Story : test::EventStream {
     Story() { at(1000).in(kUnmap); }
-    Story& clear(std::uint64_t mm = kMm) {
-        on(kReclaimer).emit(Event::kPtepClearFlush, {mm, kVa, 0, 0x67, kPfn, kGen});
+    Story& clear(std::uint64_t mm = kMm, std::uint64_t address = kVa) {
+        on(kReclaimer).emit(Event::kPtepClearFlush, {mm, address, 0, 0x67, kPfn, kGen});
         return *this;
     }
     Story& call(std::uint64_t from = kVa, std::uint64_t to = kEnd, std::uint64_t mm = kMm) {
@@ -109,6 +109,27 @@ TEST_CASE("diagnosis of a device: the hardware was told too narrow a range", "[u
     CHECK(missing(Story().clear().call().iotlb().device(kVa - 0x1000, kVa).ret()) ==
           "the device TLB was invalidated for [0x100000002000, 0x100000003000) at 1030 ns, which "
           "does not cover mm 2 va 0x100000003000");
+}
+
+TEST_CASE("diagnosis of a device: what the kernel's own descriptor misses is hazard HZ7",
+          "[unit][oracle]") {
+    StaleUse use = stale_use();
+    use.access.page = rmap::page_of(rmap::VirtAddr{kEnd});
+    // Two pages from an odd one on: the aligned block of two ends before the second.
+    const auto with_iotlb = [&](std::uint64_t from, std::uint64_t to) {
+        return diagnosis(Story().clear(kMm, kEnd).call(kVa, kEnd + 0x1000).iotlb(from, to).ret(),
+                         use);
+    };
+    const auto hazard = with_iotlb(kVa - 0x1000, kEnd);
+    CHECK(hazard.hazard == "HZ7");
+    CHECK(hazard.missing ==
+          "hazard HZ7: the IOTLB was invalidated for [0x100000002000, 0x100000004000) at 1020 ns, "
+          "which does not cover mm 2 va 0x100000004000");
+    CHECK(hazard.operation == kUnmap);
+    // Still narrower is not the kernel's doing.
+    const auto defect = with_iotlb(kVa, kEnd);
+    CHECK(defect.hazard == "");
+    CHECK(defect.missing.find("the IOTLB was invalidated for ") == 0);
 }
 
 TEST_CASE("diagnosis of a device: the device TLB before the IOTLB", "[unit][oracle]") {

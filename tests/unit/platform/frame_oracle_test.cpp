@@ -219,6 +219,94 @@ TEST_CASE("frame_oracle: each violation is explained when its own time has come"
     CHECK(violations[1].missing.find("was cleared at 1003000 ns") != std::string::npos);
 }
 
+/// A device whose process has unmapped two pages, the second of which hazard HZ7 keeps in the
+/// IOTLB.
+struct DeviceBench {
+    static constexpr rmap::ActorId kDma = 9, kAtc = 10;
+    static constexpr std::uint64_t kFirst = 0x100000001000, kSecond = 0x100000002000;
+
+    FlushHistory flushes;
+    SecondaryHistory secondary;
+    OperationNames operations;
+    FrameOracle oracle{{flushes, secondary},
+                       operations,
+                       {[](rmap::ActorId actor) { return "actor" + std::to_string(actor); },
+                        [](rmap::ActorId actor) { return "tlb" + std::to_string(actor); },
+                        [](rmap::ActorId) { return kAtc; }}};
+
+    /// `end`: of what the IOTLB invalidates; kSecond is what the kernel's descriptor names.
+    explicit DeviceBench(std::uint64_t end = kSecond) {
+        test::EventStream stream;
+        stream.in(rmap::operation_id(0, 1));
+        for (std::uint64_t i = 0; i < 2; ++i)
+            stream.emit(rmap::Event::kPteClear,
+                        {2, kFirst + i * 0x1000, 0, 0x67, kFrame.value + i, 4});
+        for (const auto& record : stream.records()) flushes.on_record(record);
+        test::EventStream call;
+        call.at(100).in(rmap::operation_id(0, 1));
+        call.emit(rmap::Event::kClientInvalidate, {1, 2, kFirst, kSecond + 0x1000});
+        call.on(8).emit(rmap::Event::kIotlbInvalidated, {7, kFirst - 0x1000, end, 1});
+        call.on(0).emit(rmap::Event::kClientInvalidateRet, {1, 2, kFirst, kSecond + 0x1000});
+        for (const auto& record : call.records()) secondary.on_record(record);
+        for (std::uint64_t i = 0; i < 2; ++i)
+            oracle.frame_ended({kFrame.value + i}, {4, FrameEndKind::kFreed, Instant{200'000}, 0});
+    }
+    void use_second(std::uint64_t ns, rmap::ActorId agent = kDma) {
+        AccessRecord record;
+        record.time = Instant{ns * 1000};
+        record.filled = Instant{1000};
+        record.page = rmap::page_of(rmap::VirtAddr{kSecond});
+        record.frame = {kFrame.value + 1};
+        record.generation = 4;
+        record.mm = 2;
+        oracle.judge(agent, &record, &record + 1);
+    }
+    void pass(std::uint64_t ns) {
+        test::EventStream later;
+        later.at(ns).emit(rmap::Event::kTryToUnmap);
+        for (const auto& record : later.records()) oracle.on_record(record);
+    }
+};
+
+TEST_CASE("frame_oracle: uses that a hazard explains are counted apart", "[unit][oracle]") {
+    DeviceBench bench;
+    bench.use_second(300);
+    bench.use_second(310);
+    bench.use_second(250, DeviceBench::kDma + 5);
+    bench.pass(2'000'000);
+    bench.use_second(2'100'000);  // known by now
+    CHECK(bench.oracle.finish().empty());
+    CHECK(bench.oracle.stale_uses() == 0);
+    REQUIRE(bench.oracle.hazard_uses().size() == 1);
+    const auto& uses = bench.oracle.hazard_uses().at("HZ7");
+    CHECK(uses.count == 4);
+    CHECK(uses.first.agent == "tlb14");
+    CHECK(uses.first.window == rmap::nanoseconds(50));
+    CHECK(uses.first.missing.find("hazard HZ7: the IOTLB was invalidated for ") == 0);
+}
+
+TEST_CASE("frame_oracle: a narrower invalidation than the kernel's stays a violation",
+          "[unit][oracle]") {
+    DeviceBench bench(DeviceBench::kFirst);
+    bench.use_second(300);
+    const auto violations = bench.oracle.finish();
+    REQUIRE(violations.size() == 1);
+    CHECK(violations[0].missing.find("the IOTLB was invalidated for ") == 0);
+    CHECK(bench.oracle.stale_uses() == 1);
+    CHECK(bench.oracle.hazard_uses().empty());
+}
+
+TEST_CASE("frame_oracle: more uses than are kept are hazards all the same", "[unit][oracle]") {
+    DeviceBench bench;
+    for (std::uint64_t i = 0; i < kMaxViolations + 10; ++i) {
+        bench.use_second(300 + i * 1'100'000, static_cast<rmap::ActorId>(100 + i));
+        bench.pass(300 + (i + 1) * 1'100'000);
+    }
+    CHECK(bench.oracle.finish().empty());
+    CHECK(bench.oracle.stale_uses() == 0);
+    CHECK(bench.oracle.hazard_uses().at("HZ7").count == kMaxViolations + 10);
+}
+
 TEST_CASE("frame_oracle: keeps the earliest violations whatever order they are found in",
           "[unit][oracle]") {
     constexpr std::uint64_t kAgents = 3, kFrames = 600;

@@ -160,6 +160,36 @@ TEST_CASE("oracle: keeps the first violations and counts the others", "[unit][or
           report.violations.front().time + rmap::nanoseconds(10 * (kMaxViolations - 1)));
 }
 
+TEST_CASE("oracle: a hazard is named with its operation and is no violation", "[unit][oracle]") {
+    SafetyOracle oracle(Vocabulary::kSimulation, names());
+    EventStream stream;
+    stream.in(operation_id(0, 5)).emit(Event::kOperationBegin, {2, 1});
+    for (int i = 0; i < 2; ++i) {
+        stream.emit(Event::kFlushTlbOthers, {0, kMm, kVa, kVa + 0x1000, 6});
+        stream.emit(Event::kFlushTlbFuncRemote, {kMm, kVa, kVa + 0x1000, 6});
+        stream.emit(Event::kFlushTlbFuncRet).emit(Event::kFlushTlbOthersRet);
+    }
+    // The operation is named while it is known.
+    for (std::size_t i = 0; i < OperationNames::kEndedKept + 1; ++i) {
+        stream.in(operation_id(1, i + 1)).on(1).emit(Event::kOperationBegin, {2, 1});
+        stream.emit(Event::kOperationEnd, {2, 1});
+    }
+    stream.play(oracle);
+    const auto report = oracle.finish();
+    CHECK(report.violations_found == 0);
+    REQUIRE(report.hazards.size() == 1);
+    const HazardVerdict& hazard = report.hazards[0];
+    CHECK(hazard.id == "HZ14");
+    CHECK(hazard.count == 2);
+    CHECK(hazard.total_window == rmap::nanoseconds(20));
+    CHECK(hazard.longest_window == rmap::nanoseconds(10));
+    CHECK(hazard.first.agent == "core0");
+    CHECK(hazard.first.operation == operation_id(0, 5));
+    CHECK(hazard.first.operation_name == "unmap 0.5");
+    CHECK(hazard.first.time == Instant{30'000});
+    CHECK(hazard.wrong_uses == 0);
+}
+
 TEST_CASE("oracle: every rule has a row of its own with words for it", "[unit][oracle]") {
     std::set<std::string_view> ids;
     for (const RuleRow& row : rule_table()) {

@@ -65,6 +65,15 @@ TEST_CASE("point results: what a report could not read is not finished", "[unit]
     CHECK_FALSE(point.finished(with("counters", {{"flush_rounds", "three"}})));
     CHECK_FALSE(point.finished(with("operations", {1, 2})));
     CHECK_FALSE(point.finished(with("oracle", {{"on", true}})));
+    Json oracle = point.json()["oracle"];
+    oracle["hazards"] = {{{"id", "HZ14"}}};
+    CHECK(point.finished(with("oracle", oracle)));
+    for (const Json& hazards : {Json(3), Json{1}, Json{{{"id", 14}}}, Json{{{"count", 1}}}}) {
+        oracle["hazards"] = hazards;
+        CHECK_FALSE(point.finished(with("oracle", oracle)));
+    }
+    oracle.erase("hazards");
+    CHECK_FALSE(point.finished(with("oracle", oracle)));
     CHECK_FALSE(point.finished(with("config", "none")));
 }
 

@@ -223,6 +223,94 @@ TEST_CASE("printed report: a violation is a block that names everything", "[unit
     CHECK_THAT(text, Catch::EndsWith("\nUNSAFE: 2,000 violations\n"));
 }
 
+platform::HazardVerdict sample_hazard() {
+    platform::HazardVerdict hazard;
+    hazard.id = "HZ14";
+    hazard.count = 5120;
+    hazard.total_window = rmap::nanoseconds(37'200);
+    hazard.longest_window = rmap::nanoseconds(12);
+    hazard.first = {{1'200'000},         "core2", 0, "unmap 0.17", "on its own initiator", "",
+                    rmap::nanoseconds(7)};
+    return hazard;
+}
+
+platform::HazardVerdict harmful_hazard() {
+    platform::HazardVerdict hazard;
+    hazard.id = "HZ7";
+    hazard.count = 4;
+    hazard.first.time = {1'500'000'000};
+    hazard.wrong_uses = 27;
+    hazard.first_wrong_use = sample_violation();
+    return hazard;
+}
+
+TEST_CASE("results file: hazards stand beside the violations", "[unit][report]") {
+    RunResult result = sample_result();
+    CHECK(json_of(result)["oracle"]["hazards"] == nlohmann::ordered_json::array());
+    result.oracle.hazards = {harmful_hazard(), sample_hazard()};
+    const auto json = json_of(result)["oracle"];
+    CHECK(json["violations_found"] == 0);
+    const auto& harmful = json["hazards"][0];
+    CHECK(harmful["id"] == "HZ7");
+    CHECK(harmful["wrong_uses"] == 27);
+    CHECK(harmful["first_wrong_use"]["rule"] == "stale-translation");
+    CHECK(harmful["first_wrong_use"]["window_ns"] == 345.0);
+    const auto& harmless = json["hazards"][1];
+    CHECK(harmless["count"] == 5120);
+    CHECK(harmless["window_ns"]["sum"] == 37200.0);
+    CHECK(harmless["window_ns"]["max"] == 12.0);
+    CHECK(harmless["first"]["time_ns"] == 1200.0);
+    CHECK(harmless["first"]["agent"] == "core2");
+    CHECK(harmless["first"]["operation"] == "unmap 0.17");
+    CHECK(harmless["first"]["what"] == "on its own initiator");
+    CHECK(harmless["first"]["window_ns"] == 7.0);
+    CHECK(harmless["wrong_uses"] == 0);
+    CHECK_FALSE(harmless.contains("first_wrong_use"));
+}
+
+TEST_CASE("printed report: a hazard is a line, and a block where it did harm", "[unit][report]") {
+    RunResult result = sample_result();
+    CHECK(text_of(result).find("HAZARDS") == std::string::npos);
+    result.oracle.hazards = {sample_hazard()};
+    std::string text = text_of(result);
+    INFO(text);
+    CHECK_THAT(text, Catch::Contains(
+                         "\nHAZARDS\n"
+                         "  Where the kernel itself breaks a rule (mmusim list hazards); not "
+                         "counted as violations.\n"
+                         "  HZ14 initiator's own callback                  5,120 times, 37.200 us "
+                         "in all, first at 1.200 us\n"
+                         "\nTIME\n"));
+    CHECK_THAT(text, Catch::EndsWith("\nsafe: no violation; hazards of the kernel itself: HZ14\n"));
+    result.oracle.hazards = {harmful_hazard(), sample_hazard()};
+    text = text_of(result);
+    CHECK_THAT(text,
+               Catch::Contains("  HZ7  unaligned IOTLB invalidation                  4 times, "
+                               "27 wrong uses, first at 1.500 ms\n"));
+    CHECK_THAT(text, Catch::Contains("  HZ7: stale-translation at 123456.789 ns\n"
+                                     "     agent        core3.l1_tlb\n"));
+    CHECK_THAT(text, Catch::EndsWith("\nno violation, but wrong uses by hazards of the kernel "
+                                     "itself: HZ7, HZ14\n"));
+}
+
+TEST_CASE("printed report: hazards make a run unsafe only when they are asked to",
+          "[unit][report]") {
+    const LoadedConfig config = sample_config();
+    RunResult result = sample_result();
+    const auto strict = [&] {
+        return platform::text_report({config, 1, result, platform::HazardsCount::kAsViolations},
+                                     Colour::kOff);
+    };
+    CHECK_THAT(strict(), Catch::EndsWith("\nsafe: no violation\n"));
+    result.oracle.hazards = {sample_hazard()};
+    CHECK_THAT(strict(),
+               Catch::EndsWith("\nUNSAFE: no violation, but hazards of the kernel itself: HZ14\n"));
+    CHECK_THAT(strict(), Catch::Contains("; counted as violations.\n"));
+    result.oracle.violations = {sample_violation()};
+    result.oracle.violations_found = 1;
+    CHECK_THAT(strict(), Catch::EndsWith("\nUNSAFE: 1 violation\n"));
+}
+
 TEST_CASE("printed report: a quantum beyond the exact one is never called exact",
           "[unit][report]") {
     RunResult result = sample_result();
