@@ -32,8 +32,8 @@ const std::vector<HazardRow>& hazard_table() {
          "try_to_unmap clears the entry of an anonymous page whose swap flags contradict each "
          "other, "
          "warns, and leaves the entry empty with all counts unchanged.",
-         "swap_slot_missing_warning; the page stays mapped for ever", "", "", "",
-         make<LostMappingMonitor>},
+         "an entry that is cleared, not replaced and still counted; the page stays mapped for ever",
+         "", "", "", make<LostMappingMonitor>},
         {"HZ3", "swap count leaked",
          "When arch_unmap_one fails, the swap count that was taken just before is not given back.",
          "a swap slot that is never free", "", "v6.1",
@@ -79,8 +79,8 @@ const std::vector<HazardRow>& hazard_table() {
          "try_to_unmap discards a clean lazyfree page without looking whether somebody else holds "
          "a "
          "reference.",
-         "page_ref_freeze fails after the unmap; what direct I/O writes is lost", "", "v5.18", "",
-         make<PinnedLazyfreeMonitor>},
+         "a page that is unmapped and not freed; what direct I/O writes into it is lost", "",
+         "v5.18", "", make<PinnedLazyfreeMonitor>},
         {"HZ13", "mapping missed",
          "The unlocked look of page_vma_mapped_walk passes an entry that another CPU has cleared "
          "and "

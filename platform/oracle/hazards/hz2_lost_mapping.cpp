@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "platform/oracle/hazards/store_events.hpp"
 #include "platform/oracle/monitor.hpp"
 #include "platform/oracle/rules/clear_events.hpp"
 #include "platform/report/event_text.hpp"
@@ -13,23 +14,34 @@ using rmap::Event;
 using rmap::EventRecord;
 
 std::vector<Event> LostMappingMonitor::events() const {
-    return united({clear_events(), {Event::kSwapSlotMissingWarning}});
+    return united({clear_events(),
+                   store_events(),
+                   {Event::kTryToUnmapOne, Event::kPageRemoveRmap, Event::kTryToUnmapOneRet}});
 }
 
 void LostMappingMonitor::on_record(const EventRecord& record, Occurrences& occurrences) {
-    if (is_clear(record.event)) {
-        cleared_[record.actor] = record;
+    if (record.event == Event::kTryToUnmapOne) {
+        visits_[record.actor].reset();
         return;
     }
-    occurrences.add(record, {}, [&](Occurrence& first) {
-        const auto& [pfn, mm, address, unused1, unused2, unused3] = record.arguments;
-        static_cast<void>(unused1), static_cast<void>(unused2), static_cast<void>(unused3);
-        first.what = fmt::format("mm {} va {} lost pfn {}, which still counts this mapping", mm,
-                                 hex(address), hex(pfn));
-        const auto cleared = cleared_.find(record.actor);
-        if (cleared != cleared_.end() && cleared->second.arguments[4] == pfn)
-            first.translation = cleared_translation(cleared->second);
-    });
+    const auto visit = visits_.find(record.actor);
+    if (visit == visits_.end()) return;
+    auto& cleared = visit->second;
+    if (is_clear(record.event)) {
+        cleared = record;
+    } else if (record.event != Event::kTryToUnmapOneRet) {
+        cleared.reset();
+    } else {
+        if (cleared)
+            occurrences.add(*cleared, {}, [&](Occurrence& first) {
+                const auto& [mm, address, ptep, pte, pfn, generation] = cleared->arguments;
+                static_cast<void>(ptep), static_cast<void>(pte), static_cast<void>(generation);
+                first.what = fmt::format("mm {} va {} lost pfn {}, which still counts the mapping",
+                                         mm, hex(address), hex(pfn));
+                first.translation = cleared_translation(*cleared);
+            });
+        visits_.erase(visit);
+    }
 }
 
 }  // namespace mmusim::platform
