@@ -53,8 +53,7 @@ private:
 };
 
 /// Notices one hazard in the event stream, from the records of events.def alone. Needs bounded
-/// memory and O(log n) per record. What an injected fault does is not the kernel's doing, and no
-/// hazard.
+/// memory and O(log n) per record.
 class HazardMonitor {
 public:
     virtual ~HazardMonitor() = default;

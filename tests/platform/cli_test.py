@@ -259,6 +259,42 @@ class Program(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("UNSAFE: ", done.stdout)
 
+    def test_hazards_are_exit_code_1_only_when_they_count(self):
+        shootdowns = ["run", "capture-vm", "migrate", "--set", "operation.migrate.rounds=1"]
+        done = mmusim(*shootdowns)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"\n  HZ14 initiator's own callback +[0-9,]+ times, ")
+        self.assertTrue(done.stdout.endswith("\nsafe: no violation; hazards of the kernel itself: "
+                                             "HZ14\n"), done.stdout)
+        strict = mmusim(*shootdowns, "--strict-hazards")
+        self.assertEqual(strict.returncode, 1, strict.stderr)
+        self.assertIn("\nUNSAFE: no violation, but hazards of the kernel itself: HZ14\n",
+                      strict.stdout)
+        # What is written does not depend on it.
+        reports = [mmusim(*shootdowns, "--format", "json", *more).stdout
+                   for more in ([], ["--strict-hazards"])]
+        self.assertEqual(reports[0], reports[1])
+        hazard, = json.loads(reports[0])["oracle"]["hazards"]
+        self.assertEqual((hazard["id"], hazard["wrong_uses"]), ("HZ14", 0))
+        self.assertGreater(hazard["window_ns"]["sum"], hazard["window_ns"]["max"])
+        self.assertRegex(hazard["first"]["agent"], r"^core\d+$")
+        self.assertTrue(hazard["first"]["operation"] and hazard["first"]["what"])
+        self.assertEqual(mmusim("run", "laptop", "reclaim-anon", "--strict-hazards",
+                                "--quiet").returncode, 0)
+
+    def test_uses_that_come_from_a_hazard_say_so(self):
+        done = mmusim("run", "skylake-sp-2s", "svm-munmap", "--set", "region.buffer.pages=1025",
+                      "--set", "operation.munmap.rounds=4", "--format", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        oracle = json.loads(done.stdout)["oracle"]
+        self.assertEqual((oracle["violations_found"], oracle["violations"]), (0, []))
+        hazard, = oracle["hazards"]
+        self.assertEqual(hazard["id"], "HZ7")
+        use = hazard["first_wrong_use"]
+        self.assertEqual((use["rule"], use["agent"]), ("stale-translation", "nic0.atc"))
+        self.assertIn("hazard HZ7: the IOTLB was invalidated for ", use["missing"])
+        self.assertGreater(use["window_ns"], 0)
+
     def test_a_guest_that_waits_for_ever_ends_with_the_scenario(self):
         # The refused start leaves KVM's count raised: no vCPU gets a page of that VM again.
         done = mmusim("run", "laptop", "everything", "--set", "operation.reclaim.type=oom_reap",

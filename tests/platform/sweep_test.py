@@ -266,6 +266,18 @@ set = {settings}
                              r"\d+ violations?\n")
             self.assertIn("UNSAFE: 1 of 2 points", done.stdout)
 
+    def test_hazards_count_when_they_are_asked_to(self):
+        path = self.sweep('[axis.kind.points]\nreclaim = []\nmove = ["operation.reclaim.cpu=1", '
+                          '"operation.reclaim.type=move_pages", "operation.reclaim.to_node=1"]\n')
+        done = self.run_sweep(path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        # The points are finished, and are judged anew.
+        done = self.run_sweep(path, "--strict-hazards")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("mmusim: point kind=move: hazards of the kernel itself: HZ14\n",
+                      done.stderr)
+        self.assertNotIn("point kind=reclaim:", done.stderr)
+
     def test_an_old_report_goes_with_its_points(self):
         self.assertEqual(self.run_sweep(self.sweep(LISTS)).returncode, 0)
         self.assertEqual(self.run_sweep(self.sweep(LISTS), "--shard", "1/2",

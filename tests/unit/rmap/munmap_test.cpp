@@ -147,9 +147,10 @@ TEST_CASE("munmap: what reclaim deferred is flushed before entries are trusted",
     bench.kernel.munmap(bench.cpu(), mm, bench.range(2));
     CHECK(bench.values(Event::kFlushTlbBatchedPending, "batched") == std::vector<std::uint64_t>{1});
     // The whole mm first, then the gather's range.
-    CHECK(
-        bench.order({Event::kFlushTlbBatchedPending, Event::kFlushTlbMmRange, Event::kPteClear}) ==
-        "flush_tlb_batched_pending flush_tlb_mm_range pte_clear flush_tlb_mm_range");
+    CHECK(bench.order({Event::kFlushTlbBatchedPending, Event::kFlushTlbMmRange,
+                       Event::kTlbFlushBatchedClear, Event::kPteClear}) ==
+          "flush_tlb_batched_pending flush_tlb_mm_range tlb_flush_batched_clear pte_clear "
+          "flush_tlb_mm_range");
     CHECK(bench.trace().find(Event::kFlushTlbMmRange)[0].arguments[2] == kAllAddresses.end.value);
     CHECK(bench.machine.memory()[mm.tlb_flush_batched].value == 0);
 }
