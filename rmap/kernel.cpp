@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rmap/mm/fsync.hpp"
 #include "rmap/mm/gup.hpp"
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/munmap.hpp"
@@ -19,7 +20,15 @@ Mm& Kernel::create_mm(Cpu& cpu, std::string name, unsigned memcg) {
 }
 
 AddressSpace& Kernel::create_file(std::string name, std::uint64_t pages) {
-    auto file = std::make_unique<AddressSpace>(std::move(name), pages, state_.memory);
+    return create_mapping(std::move(name), FileKind::kExt4, pages);
+}
+
+AddressSpace& Kernel::create_shmem(std::string name, std::uint64_t pages) {
+    return create_mapping(std::move(name), FileKind::kShmem, pages);
+}
+
+AddressSpace& Kernel::create_mapping(std::string name, FileKind kind, std::uint64_t pages) {
+    auto file = std::make_unique<AddressSpace>(std::move(name), kind, pages, state_.memory);
     const PhysAddr key = file->mapping().object();
     return *state_.files.emplace(key, std::move(file)).first->second;
 }
@@ -72,7 +81,10 @@ void Kernel::arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate
     if (page && (pte.raw() & cleared)) pte_clear_bits(cpu, slot.ptep, cleared);
     pte_unlock(cpu, *slot.table);
     if (!page) return;
-    if (how.dirty == DirtyBits::kCleared && !vma.is_anonymous()) page->clear(cpu, PageFlag::kDirty);
+    // What is in memory only stays dirty.
+    if (how.dirty == DirtyBits::kCleared && !vma.is_anonymous() &&
+        !page->test(cpu, PageFlag::kSwapBacked))
+        page->clear(cpu, PageFlag::kDirty);
     if (how.lru == LruPlacement::kActive) state_.lru.activate_page(cpu, *page);
     if (how.lru == LruPlacement::kInactive) state_.lru.deactivate_page(cpu, *page);
 }
@@ -137,6 +149,24 @@ std::uint64_t Kernel::page_idle_bitmap_read(Cpu& cpu, FrameNumber first) {
 
 std::uint64_t Kernel::page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::uint64_t bits) {
     return rmap::page_idle_bitmap_write(cpu, state_, first, bits);
+}
+
+void Kernel::fsync(Cpu& cpu, AddressSpace& file) { rmap::fsync(cpu, state_, file); }
+
+bool Kernel::msync(Cpu& cpu, Mm& mm, VirtRange range) {
+    return rmap::msync(cpu, state_, mm, range);
+}
+
+void Kernel::truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages) {
+    rmap::truncate(cpu, state_, file, pages);
+}
+
+void Kernel::fallocate_punch_hole(Cpu& cpu, AddressSpace& file, PageRange range) {
+    rmap::fallocate_punch_hole(cpu, state_, file, range);
+}
+
+MadviseRemove Kernel::madvise_remove(Cpu& cpu, Mm& mm, VirtRange range) {
+    return rmap::madvise_remove(cpu, state_, mm, range);
 }
 
 bool Kernel::touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {

@@ -13,6 +13,7 @@
 #include "rmap/mm/mmap.hpp"
 #include "rmap/mm/oom_reap.hpp"
 #include "rmap/mm/page_table.hpp"
+#include "rmap/mm/truncate.hpp"
 #include "rmap/ports/user_page_port.hpp"
 #include "rmap/reclaim/reclaim.hpp"
 #include "rmap/unmap/migrate.hpp"
@@ -59,6 +60,8 @@ public:
     /// An empty address space, whose pages are charged to group `memcg`.
     Mm& create_mm(Cpu& cpu, std::string name, unsigned memcg = 0);
     AddressSpace& create_file(std::string name, std::uint64_t pages);
+    /// A file in tmpfs, a memfd, or what a shared anonymous mapping maps.
+    AddressSpace& create_shmem(std::string name, std::uint64_t pages);
     /// A private anonymous mapping.
     Vma& mmap_anon(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t more_vm_flags = 0);
     /// A mapping of a file from its page `pgoff` on.
@@ -93,6 +96,11 @@ public:
     MlockResult munlock(Cpu& cpu, Mm& mm, VirtRange range);
     std::uint64_t page_idle_bitmap_read(Cpu& cpu, FrameNumber first);
     std::uint64_t page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::uint64_t bits);
+    void fsync(Cpu& cpu, AddressSpace& file);
+    bool msync(Cpu& cpu, Mm& mm, VirtRange range);
+    void truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages);
+    void fallocate_punch_hole(Cpu& cpu, AddressSpace& file, PageRange range);
+    MadviseRemove madvise_remove(Cpu& cpu, Mm& mm, VirtRange range);
 
     /// One access as a core without a TLB would make it: sets the accessed and dirty bits, faults
     /// as often as necessary. False: the process would have been killed.
@@ -110,6 +118,7 @@ public:
 private:
     Mm& mm_of(MmId id);
     Page* page_of_frame(FrameNumber frame);
+    AddressSpace& create_mapping(std::string name, FileKind kind, std::uint64_t pages);
     void arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how);
 
     KernelState state_;

@@ -10,7 +10,8 @@ namespace mmusim::rmap {
 std::string_view name(OperationKind kind) {
     static constexpr std::string_view kNames[kOperationKinds] = {
         "reclaim",    "shrink_page_list", "unmap", "move_pages", "munmap",
-        "page_fault", "oom_reap",         "mlock", "munlock",    "page_idle"};
+        "page_fault", "oom_reap",         "mlock",     "munlock",    "page_idle",
+        "fsync",      "truncate",         "fallocate"};
     return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -23,8 +23,11 @@ enum class OperationKind : unsigned char {
     kMlock,           ///< call
     kMunlock,         ///< call
     kPageIdle,        ///< call: reading or writing the bitmap of idle pages
+    kFsync,           ///< call: fsync or msync
+    kTruncate,        ///< call
+    kFallocate,       ///< call: punching a hole, also by MADV_REMOVE
 };
-inline constexpr std::size_t kOperationKinds = 10;
+inline constexpr std::size_t kOperationKinds = 13;
 
 /// The name in results and logs.
 std::string_view name(OperationKind kind);

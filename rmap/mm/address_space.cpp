@@ -6,6 +6,16 @@
 
 namespace mmusim::rmap {
 
+namespace {
+
+constexpr std::uint64_t kValueEntry = 1ull << 63;
+
+SwapEntry radix_to_swp_entry(std::uint64_t entry) {
+    return SwapEntry::from_value(entry & ~kValueEntry);
+}
+
+}  // namespace
+
 void i_mmap_lock_write(Cpu& cpu, AddressSpace& mapping) {
     mapping.i_mmap_rwsem.lock_write(cpu);
     cpu.emit(Event::kRmapLock, {mapping.i_mmap_rwsem.word().value});
@@ -26,37 +36,97 @@ void i_mmap_unlock_read(Cpu& cpu, AddressSpace& mapping) {
     mapping.i_mmap_rwsem.unlock_read(cpu);
 }
 
-Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, std::uint64_t index,
-                    Part part) {
+AddressSpace* page_mapping(Cpu& cpu, KernelState& kernel, const Page& page) {
+    if (page.test(cpu, PageFlag::kSwapCache)) return &kernel.swap.cache;
+    const PageMapping mapping = page.mapping(cpu);
+    return mapping.null() || mapping.anon() ? nullptr : &kernel.file_of(mapping);
+}
+
+Word swap_value_entry(SwapEntry entry) { return {kValueEntry | entry.value(), 0}; }
+
+PageCacheEntry find_get_entry(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping,
+                              std::uint64_t index, Part part) {
     const PhysAddr slot = mapping.slot(index);
-    while (const std::uint64_t frame = cpu.memory().load(slot, part).value) {
-        Page& page = kernel.pages.pfn_to_page({frame});
+    while (const std::uint64_t entry = cpu.memory().load(slot, part).value) {
+        if (entry & kValueEntry) return {index, nullptr, radix_to_swp_entry(entry)};
+        Page& page = kernel.pages.pfn_to_page({entry});
         // A frozen page is on its way out: its slot is about to be emptied.
         if (!page.get_unless_zero(cpu)) continue;
-        if (cpu.memory().load(slot, part).value == frame) return &page;
+        if (cpu.memory().load(slot, part).value == entry) return {index, &page, {}};
         put_page(cpu, kernel, page);
     }
-    return nullptr;
+    return {index, nullptr, {}};
+}
+
+Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, std::uint64_t index,
+                    Part part) {
+    return find_get_entry(cpu, kernel, mapping, index, part).page;
+}
+
+std::vector<PageCacheEntry> pagevec_lookup_entries(Cpu& cpu, KernelState& kernel,
+                                                   const AddressSpace& mapping, PageRange range,
+                                                   Part part) {
+    std::vector<PageCacheEntry> found;
+    for (; range.first <= range.last && found.size() < kPagevecSize; ++range.first) {
+        const PageCacheEntry entry = find_get_entry(cpu, kernel, mapping, range.first, part);
+        if (entry.page || entry.swap) found.push_back(entry);
+    }
+    return found;
+}
+
+std::vector<Page*> pagevec_lookup_range_tag(Cpu& cpu, KernelState& kernel,
+                                            const AddressSpace& mapping, PageRange& range,
+                                            PageFlag flag, Part part) {
+    std::vector<Page*> found;
+    for (; range.first <= range.last && found.size() < kPagevecSize; ++range.first) {
+        Page* page = find_get_page(cpu, kernel, mapping, range.first, part);
+        if (!page) continue;
+        if (page->test(cpu, flag, part))
+            found.push_back(page);
+        else
+            put_page(cpu, kernel, *page);
+    }
+    return found;
+}
+
+void pagevec_release(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages) {
+    if (!pages.empty()) release_pages(cpu, kernel, pages);
+}
+
+bool add_to_page_cache(Cpu& cpu, AddressSpace& mapping, Page& page, std::uint64_t index,
+                       Word expected) {
+    const InterruptsOff irq(cpu.time());
+    mapping.xa_lock.lock(cpu);
+    const PhysAddr slot = mapping.slot(index);
+    const bool free = cpu.memory().load(slot, Part::kFault).value == expected.value;
+    if (free) {
+        page.index = index;
+        page.add_refcount(cpu, 1);
+        page.set_mapping(cpu, mapping.mapping());
+        cpu.memory().store(slot, {page.pfn().value, 0}, Part::kFault);
+    }
+    mapping.xa_lock.unlock(cpu);
+    return free;
 }
 
 bool add_to_page_cache_lru(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page,
                            std::uint64_t index) {
+    if (!add_to_page_cache(cpu, mapping, page, index)) return false;
+    kernel.lru.lru_cache_add(cpu, page);
+    return true;
+}
+
+void delete_from_page_cache(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page,
+                            Word left) {
     {
         const InterruptsOff irq(cpu.time());
         mapping.xa_lock.lock(cpu);
-        const PhysAddr slot = mapping.slot(index);
-        const bool taken = cpu.memory().load(slot, Part::kFault).value != 0;
-        if (!taken) {
-            page.index = index;
-            page.add_refcount(cpu, 1);
-            page.set_mapping(cpu, mapping.mapping());
-            cpu.memory().store(slot, {page.pfn().value, 0}, Part::kFault);
-        }
+        cpu.spend(cpu.costs().remove_mapping, Part::kRemoveMapping);
+        cpu.memory().store(mapping.slot(page.index), left, Part::kRemoveMapping);
+        page.set_mapping(cpu, {});
         mapping.xa_lock.unlock(cpu);
-        if (taken) return false;
     }
-    kernel.lru.lru_cache_add(cpu, page);
-    return true;
+    put_page(cpu, kernel, page);
 }
 
 }  // namespace mmusim::rmap

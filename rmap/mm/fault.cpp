@@ -95,7 +95,7 @@ FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr addr
     check_sync_rss_stat(cpu);
     VmFault vmf{cpu, kernel, mm, *vma, page_start(address), access, {}, {}};
     handle_pte_fault(vmf);
-    return FaultResult::kHandled;
+    return vmf.result;
 }
 
 FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,

@@ -10,6 +10,7 @@ enum class FaultResult {
     kHandled,    ///< the access is tried again; it may fault again
     kBadArea,    ///< SIGSEGV: nothing is mapped there
     kBadAccess,  ///< SIGSEGV: the mapping forbids it
+    kSigbus,     ///< SIGBUS: behind the end of the file
 };
 
 /// The page-fault handler (arch/x86/mm/fault.c, mm/memory.c): called by a core whose access found

@@ -2,6 +2,7 @@
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/shmem.hpp"
 #include "rmap/mm/vm_fault.hpp"
 
 namespace mmusim::rmap {
@@ -20,23 +21,32 @@ void page_cache_read(VmFault& vmf, AddressSpace& mapping, std::uint64_t index) {
     put_page(vmf.cpu, vmf.kernel, page);
 }
 
-/// filemap_fault(): the page of the file, locked and with a reference.
-Page& filemap_fault(VmFault& vmf) {
+/// filemap_fault(): the page of the file, locked and with a reference; nullptr: behind its end.
+Page* filemap_fault(VmFault& vmf) {
     AddressSpace& mapping = *vmf.vma.vm_file;
     const std::uint64_t index = vmf.vma.page_index(vmf.address);
-    for (;;) {
+    while (index < mapping.i_size(vmf.cpu, Part::kFault)) {
         Page* page = find_get_page(vmf.cpu, vmf.kernel, mapping, index, Part::kFault);
         if (!page) {
             page_cache_read(vmf, mapping, index);
             continue;
         }
         lock_page(vmf.cpu, *page);
-        // Reclaim may have taken it while we waited for the lock.
-        if (page->mapping(vmf.cpu).raw == mapping.mapping().raw && page->index == index)
-            return *page;
+        // Reclaim may have taken it while we waited for the lock, or the file may end before it.
+        if (page->mapping(vmf.cpu).raw == mapping.mapping().raw && page->index == index &&
+            index < mapping.i_size(vmf.cpu, Part::kFault))
+            return page;
         unlock_page(vmf.cpu, *page);
         put_page(vmf.cpu, vmf.kernel, *page);
     }
+    return nullptr;
+}
+
+/// __do_fault(): vma->vm_ops->fault(). nullptr: the process gets a signal.
+Page* do_vm_ops_fault(VmFault& vmf) {
+    Page* page = vmf.vma.vm_file->kind == FileKind::kShmem ? shmem_fault(vmf) : filemap_fault(vmf);
+    if (!page) vmf.result = FaultResult::kSigbus;
+    return page;
 }
 
 /// alloc_set_pte() for a page of the file, which is locked. False: the entry is not empty any more.
@@ -54,13 +64,25 @@ bool map_file_page(VmFault& vmf, Page& page) {
     return none;
 }
 
-/// do_read_fault() and do_shared_fault(): map the page of the file itself.
-void map_shared(VmFault& vmf) {
-    Page& page = filemap_fault(vmf);
-    const bool mapped = map_file_page(vmf, page);
-    if (mapped && vmf.write()) set_page_dirty(vmf.cpu, page);
-    unlock_page(vmf.cpu, page);
-    if (!mapped) put_page(vmf.cpu, vmf.kernel, page);
+void do_read_fault(VmFault& vmf) {
+    Page* page = do_vm_ops_fault(vmf);
+    if (!page) return;
+    const bool mapped = map_file_page(vmf, *page);
+    unlock_page(vmf.cpu, *page);
+    if (!mapped) put_page(vmf.cpu, vmf.kernel, *page);
+}
+
+/// do_shared_fault(): the first access to a shared mapping is a write.
+void do_shared_fault(VmFault& vmf) {
+    Page* page = do_vm_ops_fault(vmf);
+    if (!page) return;
+    if (vmf.vma.vm_file->account_dirty()) {
+        unlock_page(vmf.cpu, *page);
+        if (!do_page_mkwrite(vmf, *page)) return put_page(vmf.cpu, vmf.kernel, *page);
+    }
+    if (map_file_page(vmf, *page)) return fault_dirty_shared_page(vmf, *page);
+    unlock_page(vmf.cpu, *page);
+    put_page(vmf.cpu, vmf.kernel, *page);
 }
 
 /// do_cow_fault(): the first access to a private mapping is a write.
@@ -68,7 +90,8 @@ void do_cow_fault(VmFault& vmf) {
     Cpu& cpu = vmf.cpu;
     anon_vma_prepare(cpu, vmf.kernel, vmf.vma);
     Page& copy = vmf.alloc_page();
-    Page& page = filemap_fault(vmf);
+    Page* page = do_vm_ops_fault(vmf);
+    if (!page) return put_page(cpu, vmf.kernel, copy);
     cpu.spend(cpu.costs().copy_page, Part::kCopy);
     copy.set(cpu, PageFlag::kUptodate);
     vmf.lock();
@@ -80,16 +103,32 @@ void do_cow_fault(VmFault& vmf) {
         vmf.set_pte(vmf.mk_pte(copy.pfn(), VmFault::Mkwrite::kYes), copy.generation);
     }
     vmf.unlock();
-    unlock_page(cpu, page);
-    put_page(cpu, vmf.kernel, page);
+    unlock_page(cpu, *page);
+    put_page(cpu, vmf.kernel, *page);
     if (!none) put_page(cpu, vmf.kernel, copy);
 }
 
 }  // namespace
 
+bool do_page_mkwrite(VmFault& vmf, Page& page) {
+    lock_page(vmf.cpu, page);
+    if (page.mapping(vmf.cpu).raw != vmf.vma.vm_file->mapping().raw) {
+        unlock_page(vmf.cpu, page);
+        return false;
+    }
+    set_page_dirty(vmf.cpu, page);
+    return true;
+}
+
+void fault_dirty_shared_page(VmFault& vmf, Page& page) {
+    set_page_dirty(vmf.cpu, page);
+    unlock_page(vmf.cpu, page);
+}
+
 void do_fault(VmFault& vmf) {
-    if (vmf.write() && !vmf.vma.has(VmFlags::kShared)) return do_cow_fault(vmf);
-    map_shared(vmf);
+    if (!vmf.write()) return do_read_fault(vmf);
+    if (!vmf.vma.has(VmFlags::kShared)) return do_cow_fault(vmf);
+    do_shared_fault(vmf);
 }
 
 }  // namespace mmusim::rmap

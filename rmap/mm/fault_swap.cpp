@@ -23,50 +23,18 @@ void migration_entry_wait(VmFault& vmf) {
     unlock_page(vmf.cpu, page);
 }
 
-/// A frame for a page that is read from swap; locked, on its LRU list, not yet filled.
-Page& alloc_swap_page(VmFault& vmf) {
-    Page& page = vmf.alloc_page();
-    lock_page(vmf.cpu, page);
-    page.set(vmf.cpu, PageFlag::kSwapBacked);
-    return page;
-}
-
-/// read_swap_cache_async(): reads the page into the swap cache, unless somebody else does. nullptr:
-/// the slot is not used any more.
-Page* read_swap_cache(VmFault& vmf, SwapEntry entry) {
-    SwapSpace& swap = vmf.kernel.swap;
-    for (;;) {
-        if (Page* page = find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap))
-            return page;
-        switch (swap.swapcache_prepare(vmf.cpu, entry)) {
-            case SwapSpace::Prepared::kFree:
-                return nullptr;
-            case SwapSpace::Prepared::kBusy:
-                continue;  // about to appear, or to disappear
-            case SwapSpace::Prepared::kYes:
-                break;
-        }
-        Page& page = alloc_swap_page(vmf);
-        add_to_swap_cache(vmf.cpu, vmf.kernel, page, entry);
-        vmf.kernel.lru.lru_cache_add(vmf.cpu, page);
-        swap_readpage(vmf.cpu, page);
-        unlock_page(vmf.cpu, page);
-        return &page;
-    }
-}
-
 /// The page for `entry`, locked and with a reference; nullptr: the entry changed meanwhile.
 Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
     SwapSpace& swap = vmf.kernel.swap;
     Page* page = find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap);
-    if (!page && swap.swap_count(vmf.cpu, entry) == 1) {
+    if (!page && swap.device == SwapDevice::kZram && swap.swap_count(vmf.cpu, entry) == 1) {
         // The device is synchronous and nobody else waits for this page: leave the cache alone.
-        Page& fresh = alloc_swap_page(vmf);
+        Page& fresh = alloc_swap_page(vmf.cpu, vmf.kernel, vmf.mm.memcg);
         vmf.kernel.lru.lru_cache_add(vmf.cpu, fresh);
-        swap_readpage(vmf.cpu, fresh);
+        swap_readpage(vmf.cpu, vmf.kernel, fresh);
         return &fresh;
     }
-    if (!page) page = read_swap_cache(vmf, entry);
+    if (!page) page = read_swap_cache(vmf.cpu, vmf.kernel, entry, vmf.mm.memcg);
     if (!page) return nullptr;
     lock_page(vmf.cpu, *page);
     if (page->test(vmf.cpu, PageFlag::kSwapCache) && page->swap == entry) return page;
@@ -89,8 +57,9 @@ bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
                        reuse ? RmapExclusive::kYes : RmapExclusive::kNo);
     vmf.kernel.lru.activate_page(cpu, page);
     vmf.kernel.swap.swap_free(cpu, entry);
-    // What cannot be swapped out again needs no slot.
-    if (vmf.vma.has(VmFlags::kLocked) || page.test(cpu, PageFlag::kMlocked))
+    // A slot is scarce, or not needed: what is mlocked cannot be swapped out again.
+    if (vmf.kernel.swap.vm_swap_full(cpu) || vmf.vma.has(VmFlags::kLocked) ||
+        page.test(cpu, PageFlag::kMlocked))
         try_to_free_swap(cpu, vmf.kernel, page);
     return vmf.write() && !reuse;
 }

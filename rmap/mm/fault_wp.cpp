@@ -92,14 +92,36 @@ Reuse may_reuse(VmFault& vmf, Page& page) {
     return alone ? Reuse::kYes : Reuse::kNo;
 }
 
-/// wp_page_shared(): the first write to a clean page of a shared file mapping.
+/// finish_mkwrite_fault(): the file knows of the write. False: the entry changed meanwhile.
+bool finish_mkwrite_fault(VmFault& vmf) {
+    vmf.lock();
+    const bool same = vmf.pte_same();
+    if (same) wp_page_reuse(vmf);
+    vmf.unlock();
+    return same;
+}
+
+/// The part of wp_page_shared() that makes the entry writable; the page-table lock is dropped.
+/// True: done, and the page is locked.
+bool make_shared_writable(VmFault& vmf, Page& page) {
+    if (!vmf.vma.vm_file->account_dirty()) {
+        wp_page_reuse(vmf);
+        vmf.unlock();
+        lock_page(vmf.cpu, page);
+        return true;
+    }
+    vmf.unlock();
+    if (!do_page_mkwrite(vmf, page)) return false;
+    if (finish_mkwrite_fault(vmf)) return true;
+    unlock_page(vmf.cpu, page);
+    return false;
+}
+
+/// wp_page_shared(): a write to a read-only entry of a shared mapping. The pages of a file are, as
+/// long as they are clean.
 void wp_page_shared(VmFault& vmf, Page& page) {
     get_page(vmf.cpu, page);
-    wp_page_reuse(vmf);
-    vmf.unlock();
-    lock_page(vmf.cpu, page);  // fault_dirty_shared_page()
-    set_page_dirty(vmf.cpu, page);
-    unlock_page(vmf.cpu, page);
+    if (make_shared_writable(vmf, page)) fault_dirty_shared_page(vmf, page);
     put_page(vmf.cpu, vmf.kernel, page);
 }
 

@@ -12,6 +12,7 @@ KernelState::KernelState(const KernelConfig& kernel_config, KernelMemory& kernel
       pages(kernel_memory),
       lru(kernel_memory, kernel_config.memcgs),
       swap(kernel_memory, kernel_config.swap),
+      disk(kernel_memory),
       mmlist_lock(kernel_memory.allocate_line()),
       zero_page(kernel_memory.allocate_frame()),
       swapbacked_warned(kernel_memory.allocate_line()),

@@ -9,6 +9,7 @@
 
 #include "rmap/mm/address_space.hpp"
 #include "rmap/mm/anon_vma.hpp"
+#include "rmap/mm/block_device.hpp"
 #include "rmap/mm/kernel_memory.hpp"
 #include "rmap/mm/lru.hpp"
 #include "rmap/mm/page_allocator.hpp"
@@ -64,6 +65,7 @@ struct KernelState {
     PageAllocator pages;
     Lru lru;
     SwapSpace swap;
+    BlockDevice disk;
     AnonVmaTable anon_vmas;
     std::map<PhysAddr, std::unique_ptr<AddressSpace>> files;  ///< by mapping(); set-up
     Lock mmlist_lock;

@@ -9,7 +9,23 @@ namespace mmusim::rmap {
 
 Lru::Lru(KernelMemory& memory, unsigned groups) {
     for (std::size_t i = 0; i < memory.layout().nodes.size(); ++i)
-        nodes_.emplace_back(memory.allocate_line(), groups);
+        nodes_.emplace_back(memory, groups);
+}
+
+bool Lru::test_pgdat_flag(Cpu& cpu, NodeId nid, PgdatFlag flag) {
+    return cpu.memory().load(nodes_.at(nid).flags, Part::kLru).value &
+           static_cast<std::uint64_t>(flag);
+}
+
+void Lru::set_pgdat_flag(Cpu& cpu, NodeId nid, PgdatFlag flag) {
+    const auto set = [&](Word old, Instant) {
+        return Word{old.value | static_cast<std::uint64_t>(flag), 0};
+    };
+    cpu.memory().read_modify_write(nodes_.at(nid).flags, set, Part::kLru);
+}
+
+void Lru::clear_pgdat_flags(Cpu& cpu, NodeId nid) {
+    cpu.memory().store(nodes_.at(nid).flags, {}, Part::kLru);
 }
 
 PageList& Lru::list_of(Page& page, std::uint64_t flags) {
@@ -29,6 +45,12 @@ void Lru::link(Cpu& cpu, Page& page) {
 void Lru::add_page_to_lru_list(Cpu& cpu, Page& page) {
     page.set(cpu, PageFlag::kLru, Part::kLru);
     link(cpu, page);
+}
+
+void Lru::add_page_to_lru_list_tail(Cpu& cpu, Page& page) {
+    page.set(cpu, PageFlag::kLru, Part::kLru);
+    list_of(page, page.flags(cpu, Part::kLru)).add_tail(page);
+    cpu.spend(cpu.costs().lru_putback, Part::kLru);
 }
 
 void Lru::del_page_from_lru_list(Cpu& cpu, Page& page) {
@@ -98,6 +120,18 @@ void Lru::set_active(Cpu& cpu, Page& page, Active active) {
 
 void Lru::activate_page(Cpu& cpu, Page& page) { set_active(cpu, page, Active::kYes); }
 void Lru::deactivate_page(Cpu& cpu, Page& page) { set_active(cpu, page, Active::kNo); }
+
+void Lru::rotate_reclaimable_page(Cpu& cpu, Page& page) {
+    if (page_locked(cpu, page) || page.test(cpu, PageFlag::kDirty, Part::kLru)) return;
+    const InterruptsOff irq(cpu.time());
+    lru_lock(page.nid()).lock(cpu);
+    if (page.test(cpu, PageFlag::kLru, Part::kLru)) {
+        del_page_from_lru_list(cpu, page);
+        page.clear(cpu, PageFlag::kActive, Part::kLru);
+        add_page_to_lru_list_tail(cpu, page);
+    }
+    lru_lock(page.nid()).unlock(cpu);
+}
 
 void Lru::mark_page_accessed(Cpu& cpu, Page& page) {
     const std::uint64_t flags = page.flags(cpu, Part::kLru);

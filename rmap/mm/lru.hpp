@@ -33,6 +33,12 @@ struct LruVec {
     PageList& list(LruList which) { return lists[static_cast<unsigned>(which)]; }
 };
 
+/// enum pgdat_flags: what kswapd knows of its node.
+enum class PgdatFlag : std::uint64_t {
+    kDirty = 1 << 0,      ///< so many dirty pages of files that it may write them itself
+    kWriteback = 1 << 1,  ///< so many pages under write-back that it does not wait for them
+};
+
 /// The LRU lists of all nodes (pg_data_t's part of reclaim). Pages go to their list at once: the
 /// per-CPU pagevecs in front of it are not modelled.
 class Lru {
@@ -44,6 +50,11 @@ public:
     unsigned groups() const { return static_cast<unsigned>(nodes_.front().lruvecs.size()); }
     /// pgdat->lru_lock: taken with interrupts off.
     Lock& lru_lock(NodeId nid) { return nodes_.at(nid).lru_lock; }
+    /// Bits of pgdat->flags. Time passes: Part::kLru.
+    bool test_pgdat_flag(Cpu& cpu, NodeId nid, PgdatFlag flag);
+    void set_pgdat_flag(Cpu& cpu, NodeId nid, PgdatFlag flag);
+    /// clear_pgdat_congested(): the node is balanced.
+    void clear_pgdat_flags(Cpu& cpu, NodeId nid);
     LruVec& lruvec(NodeId nid, unsigned memcg) { return nodes_.at(nid).lruvecs.at(memcg); }
 
     /// lru_list_size(): as of the lock's last holder; callers hold the lru_lock, or ask for
@@ -64,6 +75,9 @@ public:
     void activate_page(Cpu& cpu, Page& page);
     /// deactivate_page(): the other way round.
     void deactivate_page(Cpu& cpu, Page& page);
+    /// rotate_reclaimable_page(): a page that reclaim had to write is clean now and goes to the
+    /// tail, where it is reclaimed next; unless somebody has locked, dirtied or isolated it.
+    void rotate_reclaimable_page(Cpu& cpu, Page& page);
     /// mark_page_accessed(): the second reference to a page activates it.
     void mark_page_accessed(Cpu& cpu, Page& page);
     /// mark_page_lazyfree(): MADV_FREE has found the page clean. It loses PG_swapbacked and goes to
@@ -75,6 +89,7 @@ public:
     /// page_lru() by the page's flags.
     PageList& list_of(Page& page, std::uint64_t flags);
     void add_page_to_lru_list(Cpu& cpu, Page& page);
+    void add_page_to_lru_list_tail(Cpu& cpu, Page& page);
     void del_page_from_lru_list(Cpu& cpu, Page& page);
     /// __pagevec_lru_add_fn(): what lru_cache_add() does under the lock.
     void pagevec_lru_add_fn(Cpu& cpu, Page& page);
@@ -84,8 +99,10 @@ public:
 
 private:
     struct Node {
-        Node(PhysAddr word, unsigned groups) : lru_lock(word), lruvecs(groups) {}
+        Node(KernelMemory& memory, unsigned groups)
+            : lru_lock(memory.allocate_line()), flags(memory.allocate_line()), lruvecs(groups) {}
         Lock lru_lock;
+        const PhysAddr flags;  ///< word
         std::deque<LruVec> lruvecs;
     };
 

@@ -34,10 +34,14 @@ constexpr bool has(std::uint64_t flags, PageFlag flag) {
 
 /// swp_entry_t.
 struct SwapEntry {
+    static constexpr unsigned kTypeShift = 58;  // SWP_TYPE_SHIFT
     unsigned type = 0;
     std::uint64_t offset = 0;
 
-    std::uint64_t value() const { return std::uint64_t{type} << 58 | offset; }
+    std::uint64_t value() const { return std::uint64_t{type} << kTypeShift | offset; }
+    static SwapEntry from_value(std::uint64_t value) {
+        return {static_cast<unsigned>(value >> kTypeShift), value & ((1ull << kTypeShift) - 1)};
+    }
     friend bool operator==(SwapEntry a, SwapEntry b) { return a.value() == b.value(); }
     friend bool operator!=(SwapEntry a, SwapEntry b) { return !(a == b); }
 };

@@ -16,6 +16,11 @@ inline void lock_page(Cpu& cpu, Page& page) { page.lock.lock(cpu); }
 inline bool trylock_page(Cpu& cpu, Page& page) { return page.lock.try_lock(cpu); }
 inline void unlock_page(Cpu& cpu, Page& page) { page.lock.unlock(cpu); }
 
+/// PageLocked(), of somebody's page.
+inline bool page_locked(Cpu& cpu, const Page& page) {
+    return cpu.memory().load(page.lock.word(), Part::kPageState).value != 0;
+}
+
 inline void get_page(Cpu& cpu, Page& page) { page.add_refcount(cpu, 1); }
 
 /// put_page(): drops a reference; the last one returns the page to the allocator.

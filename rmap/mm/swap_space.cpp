@@ -3,15 +3,24 @@
 
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_writeback.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
 
 SwapSpace::SwapSpace(KernelMemory& memory, const SwapConfig& config)
-    : cache("swap", config.slots, memory),
+    : cache("swap", FileKind::kSwap, config.slots, memory),
+      device(config.device),
       max_map_count_(config.max_map_count),
+      nr_used_(memory.allocate_line()),
       lock_(memory.allocate_line()),
       swap_map_(config.slots) {}
+
+std::uint64_t SwapSpace::nr_free(Cpu& cpu) {
+    return total() - cpu.memory().load(nr_used_, Part::kSwap).value;
+}
+
+bool SwapSpace::vm_swap_full(Cpu& cpu) { return nr_free(cpu) * 2 < total(); }
 
 std::optional<SwapEntry> SwapSpace::get_swap_page(Cpu& cpu) {
     lock_.lock(cpu);
@@ -22,7 +31,10 @@ std::optional<SwapEntry> SwapSpace::get_swap_page(Cpu& cpu) {
     } else if (next_ < swap_map_.size()) {
         entry = SwapEntry{0, next_++};
     }
-    if (entry) slot(*entry).has_cache = true;
+    if (entry) {
+        slot(*entry).has_cache = true;
+        cpu.memory().fetch_add(nr_used_, 1, Part::kSwap);
+    }
     lock_.unlock(cpu);
     return entry;
 }
@@ -39,15 +51,29 @@ bool SwapSpace::swap_duplicate(Cpu& cpu, SwapEntry entry) {
     return counted;
 }
 
-void SwapSpace::free_if_unused(SwapEntry entry) {
-    if (slot(entry).count == 0 && !slot(entry).has_cache) free_.push_back(entry.offset);
+void SwapSpace::swap_shmem_alloc(Cpu& cpu, SwapEntry entry) {
+    lock_.lock(cpu);
+    cpu.spend(cpu.costs().swap_duplicate, Part::kSwap);
+    ++slot(entry).count;
+    lock_.unlock(cpu);
 }
 
-bool SwapSpace::swap_free(Cpu& cpu, SwapEntry entry) {
+void SwapSpace::free_if_unused(Cpu& cpu, SwapEntry entry) {
+    if (slot(entry).count > 0 || slot(entry).has_cache) return;
+    free_.push_back(entry.offset);
+    cpu.memory().fetch_add(nr_used_, -1, Part::kSwap);
+}
+
+void SwapSpace::swap_free(Cpu& cpu, SwapEntry entry) {
+    cpu.emit(Event::kSwapFree, {entry.value()});
+    swap_entry_free(cpu, entry);
+}
+
+bool SwapSpace::swap_entry_free(Cpu& cpu, SwapEntry entry) {
     lock_.lock(cpu);
     MMUSIM_CHECK(slot(entry).count > 0, "a swap slot is freed by one that referred to it");
     --slot(entry).count;
-    free_if_unused(entry);
+    free_if_unused(cpu, entry);
     const bool only_cache = slot(entry).count == 0 && slot(entry).has_cache;
     lock_.unlock(cpu);
     return only_cache;
@@ -56,7 +82,7 @@ bool SwapSpace::swap_free(Cpu& cpu, SwapEntry entry) {
 void SwapSpace::put_swap_page(Cpu& cpu, SwapEntry entry) {
     lock_.lock(cpu);
     slot(entry).has_cache = false;
-    free_if_unused(entry);
+    free_if_unused(cpu, entry);
     lock_.unlock(cpu);
 }
 
@@ -110,6 +136,7 @@ void delete_from_swap_cache_locked(Cpu& cpu, KernelState& kernel, Page& page) {
 }
 
 void delete_from_swap_cache(Cpu& cpu, KernelState& kernel, Page& page) {
+    cpu.emit(Event::kDeleteFromSwapCache, {page.pfn().value});
     const SwapEntry entry = page.swap;
     {
         const InterruptsOff irq(cpu.time());
@@ -124,6 +151,7 @@ void delete_from_swap_cache(Cpu& cpu, KernelState& kernel, Page& page) {
 bool try_to_free_swap(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kTryToFreeSwap, {page.pfn().value});
     if (!page.test(cpu, PageFlag::kSwapCache)) return false;
+    if (page_writeback(cpu, kernel, page)) return false;
     if (kernel.swap.swap_count(cpu, page.swap) > 0) return false;
     delete_from_swap_cache(cpu, kernel, page);
     page.set(cpu, PageFlag::kDirty);
@@ -134,20 +162,25 @@ bool reuse_swap_page(Cpu& cpu, KernelState& kernel, Page& page) {
     const bool cached = page.test(cpu, PageFlag::kSwapCache);
     std::uint64_t count = page.mapcount(cpu);
     if (cached) count += kernel.swap.swap_count(cpu, page.swap);
-    if (count <= 1 && cached) {
+    if (count > 1) return false;
+    if (cached && page_writeback(cpu, kernel, page)) {
+        // A disk may write either content: what the slot holds is not needed any more.
+        return kernel.swap.device == SwapDevice::kDisk;
+    }
+    if (cached) {
         delete_from_swap_cache(cpu, kernel, page);
         page.set(cpu, PageFlag::kDirty);
     }
-    return count <= 1;
+    return true;
 }
 
 void free_swap_and_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry) {
-    if (!kernel.swap.swap_free(cpu, entry)) return;
+    if (!kernel.swap.swap_entry_free(cpu, entry)) return;
     Page* page = find_get_page(cpu, kernel, kernel.swap.cache, entry.offset, Part::kSwap);
     if (!page) return;
     if (trylock_page(cpu, *page)) {
         if (page->test(cpu, PageFlag::kSwapCache) && page->swap == entry &&
-            !page_mapped(cpu, *page))
+            (!page_mapped(cpu, *page) || kernel.swap.vm_swap_full(cpu)))
             try_to_free_swap(cpu, kernel, *page);
         unlock_page(cpu, *page);
     }
@@ -159,24 +192,67 @@ void seal_page(Cpu& cpu, Page& page) {
     ++page.generation;
 }
 
+namespace {
+
+/// __swap_writepage()
+void do_swap_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
+    cpu.emit(Event::kDoSwapWritepage, {page.pfn().value});
+    seal_page(cpu, page);
+    page.set(cpu, PageFlag::kWriteback);
+    if (kernel.swap.device == SwapDevice::kDisk) {
+        unlock_page(cpu, page);
+        return kernel.disk.submit_write(cpu, page);
+    }
+    cpu.spend(cpu.costs().swap_write, Part::kWriteback);
+    end_page_writeback(cpu, kernel, page);
+    unlock_page(cpu, page);
+}
+
+}  // namespace
+
 void swap_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kSwapWritepage, {page.pfn().value});
-    if (try_to_free_swap(cpu, kernel, page)) {
+    if (try_to_free_swap(cpu, kernel, page))
         unlock_page(cpu, page);
-    } else {
-        cpu.emit(Event::kDoSwapWritepage, {page.pfn().value});
-        seal_page(cpu, page);
-        page.set(cpu, PageFlag::kWriteback);
-        cpu.spend(cpu.costs().swap_write, Part::kWriteback);
-        page.clear(cpu, PageFlag::kWriteback);
-        unlock_page(cpu, page);
-    }
+    else
+        do_swap_writepage(cpu, kernel, page);
     cpu.emit(Event::kSwapWritepageRet, {0});
 }
 
-void swap_readpage(Cpu& cpu, Page& page) {
-    cpu.spend(cpu.costs().swap_read, Part::kFault);
+void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page) {
+    const bool disk = kernel.swap.device == SwapDevice::kDisk;
+    cpu.spend(disk ? cpu.costs().file_read : cpu.costs().swap_read, Part::kFault);
     page.set(cpu, PageFlag::kUptodate);
+}
+
+Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg) {
+    Page& page = kernel.pages.alloc_page(cpu, kernel.node_of(cpu));
+    page.memcg = memcg;
+    lock_page(cpu, page);
+    page.set(cpu, PageFlag::kSwapBacked);
+    return page;
+}
+
+Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg) {
+    SwapSpace& swap = kernel.swap;
+    for (;;) {
+        if (Page* page = find_get_page(cpu, kernel, swap.cache, entry.offset, Part::kSwap))
+            return page;
+        switch (swap.swapcache_prepare(cpu, entry)) {
+            case SwapSpace::Prepared::kFree:
+                return nullptr;
+            case SwapSpace::Prepared::kBusy:
+                continue;  // about to appear, or to disappear
+            case SwapSpace::Prepared::kYes:
+                break;
+        }
+        Page& page = alloc_swap_page(cpu, kernel, memcg);
+        add_to_swap_cache(cpu, kernel, page, entry);
+        kernel.lru.lru_cache_add(cpu, page);
+        swap_readpage(cpu, kernel, page);
+        unlock_page(cpu, page);
+        return &page;
+    }
 }
 
 }  // namespace mmusim::rmap

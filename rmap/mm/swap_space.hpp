@@ -12,16 +12,23 @@ namespace mmusim::rmap {
 
 struct KernelState;
 
+/// What swap is on.
+enum class SwapDevice {
+    kZram,  ///< memory: a page is read and written at once (SWP_SYNCHRONOUS_IO, SWP_STABLE_WRITES)
+    kDisk,  ///< a page stays under write-back after its write was submitted
+};
+
 struct SwapConfig {
     std::uint64_t slots = 0;  ///< 0: no swap
     /// Highest map count of a slot: the kernel counts beyond 62 in continuation pages, which may
     /// be unavailable. swap_duplicate() then fails.
     unsigned max_map_count = 0xffff;
+    SwapDevice device = SwapDevice::kZram;
 };
 
-/// A swap device (struct swap_info_struct) with its part of the swap cache. Reads and writes are
-/// synchronous, as those of zram.
-/// Does not model: slot caches per CPU, clusters, readahead.
+/// A swap device (struct swap_info_struct) with its part of the swap cache.
+/// Does not model: slot caches per CPU, clusters, readahead, reclaim of cached slots by who looks
+/// for a free one.
 class SwapSpace {
 public:
     /// Set-up.
@@ -29,14 +36,26 @@ public:
 
     /// swapper_spaces: slot n of its i_pages is the page that caches entry n.
     AddressSpace cache;
+    const SwapDevice device;
+
+    /// total_swap_pages
+    std::uint64_t total() const { return swap_map_.size(); }
+    /// get_nr_swap_pages(): free slots.
+    std::uint64_t nr_free(Cpu& cpu);
+    /// vm_swap_full(): more than half is used, so slots of pages that are in memory are taken back.
+    bool vm_swap_full(Cpu& cpu);
 
     /// get_swap_page(): a free slot that the swap cache uses; none when swap is full.
     std::optional<SwapEntry> get_swap_page(Cpu& cpu);
     /// swap_duplicate(): one more page-table entry refers to the slot. False: no memory for the
     /// count (-ENOMEM).
     bool swap_duplicate(Cpu& cpu, SwapEntry entry);
-    /// swap_free(): one page-table entry fewer. True: only the cache still uses the slot.
-    bool swap_free(Cpu& cpu, SwapEntry entry);
+    /// swap_shmem_alloc(): a page cache refers to the slot instead of a page table.
+    void swap_shmem_alloc(Cpu& cpu, SwapEntry entry);
+    /// swap_free(): one page-table entry, or the page cache's one, fewer.
+    void swap_free(Cpu& cpu, SwapEntry entry);
+    /// __swap_entry_free(): the same. True: only the swap cache still uses the slot.
+    bool swap_entry_free(Cpu& cpu, SwapEntry entry);
     /// put_swap_page(): the cache does not use the slot any more.
     void put_swap_page(Cpu& cpu, SwapEntry entry);
     /// swapcache_prepare(): reserves the slot's place in the cache; false if it is taken.
@@ -55,10 +74,11 @@ private:
     };
 
     Slot& slot(SwapEntry entry) { return swap_map_.at(entry.offset); }
-    void free_if_unused(SwapEntry entry);
+    void free_if_unused(Cpu& cpu, SwapEntry entry);
 
     const unsigned max_map_count_;
-    Lock lock_;  ///< guards the rest
+    PhysAddr nr_used_;  ///< word: total_swap_pages - nr_swap_pages
+    Lock lock_;         ///< guards the rest
     std::vector<Slot> swap_map_;
     std::vector<std::uint64_t> free_;
     std::uint64_t next_ = 0;  ///< slots from here on were never used
@@ -75,8 +95,8 @@ void delete_from_swap_cache(Cpu& cpu, KernelState& kernel, Page& page);
 /// __delete_from_swap_cache(): xa_lock of the cache held, too.
 void delete_from_swap_cache_locked(Cpu& cpu, KernelState& kernel, Page& page);
 
-/// try_to_free_swap(): leaves the swap cache if no page-table entry refers to the slot. Page
-/// locked.
+/// try_to_free_swap(): leaves the swap cache if no entry refers to the slot and the page is not
+/// being written. Page locked.
 bool try_to_free_swap(Cpu& cpu, KernelState& kernel, Page& page);
 
 /// reuse_swap_page(): nobody else can see the page, so it may be written in place. Page locked.
@@ -86,11 +106,20 @@ bool reuse_swap_page(Cpu& cpu, KernelState& kernel, Page& page);
 void free_swap_and_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry);
 
 /// swap_writepage(): writes a locked page out and unlocks it, unless nobody needs its slot any
-/// more. From the start of the write on, what is stored through an old translation is lost.
+/// more. From the start of the write on, what is stored through an old translation is lost. To a
+/// disk it only submits the write: the page is under write-back on return.
 void swap_writepage(Cpu& cpu, KernelState& kernel, Page& page);
 
 /// swap_readpage(): fills a locked page.
-void swap_readpage(Cpu& cpu, Page& page);
+void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page);
+
+/// A frame for a page that is read from swap, charged to group `memcg`: locked, on no list, not yet
+/// filled.
+Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg);
+
+/// read_swap_cache_async(): the page of a slot, in the swap cache and with a reference, read unless
+/// somebody else has done so. It belongs to group `memcg`. nullptr: the slot is not used any more.
+Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg);
 
 /// The page's content is handed over for good: translations made so far may not write any more.
 /// Page locked and not mapped.

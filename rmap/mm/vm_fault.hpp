@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "rmap/mm/fault.hpp"
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/types/access.hpp"
@@ -18,6 +19,7 @@ struct VmFault {
     Access access;
     PteSlot slot;
     Word orig_pte;  ///< what the entry held before its lock was taken
+    FaultResult result = FaultResult::kHandled;
 
     bool write() const { return access == Access::kWrite; }
 
@@ -43,6 +45,15 @@ void do_swap_page(VmFault& vmf);
 
 /// do_fault(): first access to a page of a file.
 void do_fault(VmFault& vmf);
+
+/// page_mkwrite() of ext4: a page of a file is about to become writable. Takes the page lock, which
+/// is held on return, and marks the page dirty. False: it has left the file meanwhile, and is not
+/// locked.
+bool do_page_mkwrite(VmFault& vmf, Page& page);
+
+/// fault_dirty_shared_page(): the page that a shared mapping may write from now on is dirty.
+/// Unlocks it.
+void fault_dirty_shared_page(VmFault& vmf, Page& page);
 
 /// do_wp_page(): a write to a present, read-only entry. The page-table lock is held on entry, not
 /// on return.

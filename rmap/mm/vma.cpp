@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/mm/vma.hpp"
 
+#include "rmap/mm/address_space.hpp"
+
 namespace mmusim::rmap {
+
+std::uint64_t Vma::page_prot() const {
+    const bool writable =
+        has(VmFlags::kShared | VmFlags::kWrite) && vm_file && !vm_file->account_dirty();
+    return vm_get_page_prot(vm_flags) | (writable ? Pte::kWritable : 0);
+}
 
 void set_vm_flags(Cpu& cpu, Vma& vma, std::uint64_t vm_flags) {
     vma.vm_flags = vm_flags;

@@ -78,8 +78,11 @@ struct Vma {
         return vm_start + ((index - vm_pgoff) << kPageShift);
     }
 
-    /// vma->vm_page_prot
-    std::uint64_t page_prot() const { return vm_get_page_prot(vm_flags); }
+    /// vma->vm_page_prot as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
+    /// (maybe_mkwrite), because private pages are shared until written and shared pages of a file
+    /// are write-protected to learn when they become dirty (vma_wants_writenotify()). Of shmem
+    /// nobody needs to learn that.
+    std::uint64_t page_prot() const;
 };
 
 /// Changes the flags; mmap_sem held for writing. v5.0 stores them without any other lock, so a walk

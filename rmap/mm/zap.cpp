@@ -23,8 +23,8 @@ VirtAddr next_boundary(VirtAddr address, unsigned level) {
 /// zap_pte_range(): one page table.
 class ZapPteRange {
 public:
-    ZapPteRange(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Vma& vma)
-        : cpu_(cpu), kernel_(kernel), tlb_(tlb), vma_(vma), mm_(*vma.vm_mm) {}
+    ZapPteRange(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Vma& vma, const ZapDetails* details)
+        : cpu_(cpu), kernel_(kernel), tlb_(tlb), vma_(vma), mm_(*vma.vm_mm), details_(details) {}
 
     std::uint64_t run(VirtRange range) {
         VirtAddr address = range.start;
@@ -56,12 +56,21 @@ private:
 
     void zap_one(VirtAddr address, PhysAddr ptep) {
         const Pte pte = pte_of(read_pte(cpu_, ptep));
-        if (pte.none()) return;
+        if (pte.none() || stays(pte)) return;
         ++cleared_;
         if (pte.present())
             zap_present(address, ptep);
         else
             zap_nonpresent(ptep, pte);
+    }
+
+    /// Private copies of a file's pages, and what is not in memory.
+    bool stays(Pte pte) {
+        if (!details_) return false;
+        if (!pte.present()) return true;
+        const Page* page = vm_normal_page(kernel_, pte);
+        return page && details_->check_mapping &&
+               page->mapping(cpu_).raw != details_->check_mapping->mapping().raw;
     }
 
     void zap_present(VirtAddr address, PhysAddr ptep) {
@@ -112,6 +121,7 @@ private:
     MmuGather& tlb_;
     Vma& vma_;
     Mm& mm_;
+    const ZapDetails* const details_;
     MmCounterVector rss_{};
     bool force_flush_ = false;
     bool full_ = false;
@@ -152,13 +162,13 @@ void free_tables(const FreeRange& in, FrameNumber table, unsigned level, VirtRan
 }  // namespace
 
 std::uint64_t unmap_page_range(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Vma& vma,
-                               VirtRange range) {
+                               VirtRange range, const ZapDetails* details) {
     cpu.emit(Event::kUnmapPageRange, {vma.vm_mm->context.id, range.start.value, range.end.value});
     std::uint64_t cleared = 0;
     constexpr unsigned kPmdLevel = 2;
     for (VirtAddr address = range.start; address < range.end;) {
         const VirtAddr end = std::min(next_boundary(address, kPmdLevel), range.end);
-        cleared += ZapPteRange(cpu, kernel, tlb, vma).run({address, end});
+        cleared += ZapPteRange(cpu, kernel, tlb, vma, details).run({address, end});
         address = end;
     }
     return cleared;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/reclaim/lru_scan.hpp"
 
-#include "rmap/reclaim/shrink_page_list.hpp"
+#include "rmap/mm/page_writeback.hpp"
+#include "rmap/reclaim/pageout.hpp"
 #include "rmap/unmap/page_referenced.hpp"
 
 namespace mmusim::rmap {
@@ -35,6 +36,7 @@ void isolate_lru_pages(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageL
 }
 
 void isolate(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageList& dst) {
+    end_finished_writes(cpu, kernel);
     const InterruptsOff irq(cpu.time());
     kernel.lru.lru_lock(scan.nid).lock(cpu);
     isolate_lru_pages(cpu, kernel, scan, dst);
@@ -161,11 +163,12 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
 LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
     PageList page_list;
     isolate(cpu, kernel, scan, page_list);
-    LruScanResult result{page_list.size(), 0};
+    LruScanResult result{page_list.size(), 0, {}};
     if (page_list.empty()) return result;
 
-    ReclaimStat stat;
-    result.reclaimed = shrink_page_list(cpu, kernel, page_list, scan.target_mem_cgroup, stat);
+    ReclaimStat& stat = result.stat;
+    const PageListScan how{scan.nid, scan.target_mem_cgroup, scan.reclaimer};
+    result.reclaimed = shrink_page_list(cpu, kernel, page_list, how, stat);
     putback_inactive_pages(cpu, kernel, scan.nid, page_list);
     kernel.pages.free_unref_page_list(cpu, page_list);
 

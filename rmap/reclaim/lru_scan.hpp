@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "rmap/mm/kernel_state.hpp"
+#include "rmap/reclaim/shrink_page_list.hpp"
 
 namespace mmusim::rmap {
 
@@ -15,11 +16,14 @@ struct LruScan {
     LruList list{};
     std::uint64_t nr_to_scan = 0;
     std::optional<unsigned> target_mem_cgroup;  ///< whose accesses count; none = everybody's
+    Reclaimer reclaimer = Reclaimer::kDirect;
+    unsigned priority = 0;  ///< sc->priority
 };
 
 struct LruScanResult {
     std::uint64_t taken = 0;
     std::uint64_t reclaimed = 0;
+    ReclaimStat stat;
 };
 
 /// lruvec_lru_size() and inactive_list_is_low(), under the lru_lock.

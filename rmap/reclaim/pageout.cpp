@@ -2,6 +2,8 @@
 #include "rmap/reclaim/pageout.hpp"
 
 #include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_writeback.hpp"
+#include "rmap/mm/shmem.hpp"
 
 namespace mmusim::rmap {
 
@@ -11,8 +13,7 @@ namespace {
 constexpr std::uint64_t kReclaimReferences = 2;
 
 /// The part of __remove_mapping() under the lock of the cache.
-bool remove_mapping_locked(Cpu& cpu, KernelState& kernel, Page& page, AddressSpace& cache,
-                           bool swap_cache) {
+bool remove_mapping_locked(Cpu& cpu, KernelState& kernel, Page& page, AddressSpace& mapping) {
     // The order matters: who sets the dirty bit has a reference, so it is seen here or the count is
     // not as expected.
     if (!page.freeze(cpu, kReclaimReferences)) return false;
@@ -20,13 +21,30 @@ bool remove_mapping_locked(Cpu& cpu, KernelState& kernel, Page& page, AddressSpa
         page.set_refcount(cpu, kReclaimReferences);
         return false;
     }
-    if (swap_cache) {
+    if (mapping.kind == FileKind::kSwap) {
         delete_from_swap_cache_locked(cpu, kernel, page);
     } else {
-        cpu.memory().store(cache.slot(page.index), {}, Part::kRemoveMapping);
+        cpu.memory().store(mapping.slot(page.index), {}, Part::kRemoveMapping);
         page.set_mapping(cpu, {});
     }
     return true;
+}
+
+/// mapping->a_ops->writepage().
+WritepageResult writepage(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, Page& page) {
+    switch (mapping.kind) {
+        case FileKind::kShmem:
+            return shmem_writepage(cpu, kernel, page);
+        case FileKind::kSwap:
+            swap_writepage(cpu, kernel, page);
+            break;
+        case FileKind::kExt4:
+            // Nothing maps it, and its last flush is over.
+            seal_page(cpu, page);
+            ext4_writepage(cpu, kernel, page);
+            break;
+    }
+    return WritepageResult::kStarted;
 }
 
 }  // namespace
@@ -34,26 +52,32 @@ bool remove_mapping_locked(Cpu& cpu, KernelState& kernel, Page& page, AddressSpa
 Pageout pageout(Cpu& cpu, KernelState& kernel, Page& page) {
     // is_page_cache_freeable()
     if (page.refcount(cpu) != kReclaimReferences) return Pageout::kKeep;
-    // clear_page_dirty_for_io()
-    if (!page.test_and_clear(cpu, PageFlag::kDirty)) return Pageout::kClean;
+    // A fault has taken it out of the swap cache before it was locked here.
+    AddressSpace* mapping = page_mapping(cpu, kernel, page);
+    if (!mapping) return Pageout::kKeep;
+    if (!clear_page_dirty_for_io(cpu, kernel, page)) return Pageout::kClean;
     page.set(cpu, PageFlag::kReclaim);
-    swap_writepage(cpu, kernel, page);
-    page.clear(cpu, PageFlag::kReclaim);  // the device is synchronous: the write is over
-    cpu.emit(Event::kVmscanWritepage, {page.pfn().value});
+    if (writepage(cpu, kernel, *mapping, page) == WritepageResult::kActivate) {
+        page.clear(cpu, PageFlag::kReclaim);
+        return Pageout::kActivate;
+    }
+    // A synchronous device has written it by now.
+    if (!page.test(cpu, PageFlag::kWriteback)) page.clear(cpu, PageFlag::kReclaim);
+    cpu.emit(Event::kVmscanWritepage,
+             {page.pfn().value, ReclaimWriteback::of(page_is_file_cache(cpu, page))});
     return Pageout::kSuccess;
 }
 
-bool remove_mapping(Cpu& cpu, KernelState& kernel, Page& page) {
-    cpu.emit(Event::kRemoveMapping, {page.pfn().value});
-    const bool swap_cache = page.test(cpu, PageFlag::kSwapCache);
-    AddressSpace& cache = swap_cache ? kernel.swap.cache : kernel.file_of(page.mapping(cpu));
+bool remove_mapping(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page) {
+    cpu.emit(Event::kRemoveMapping, {page.pfn().value, mapping.mapping().raw});
+    const bool swap_cache = mapping.kind == FileKind::kSwap;
     bool removed = false;
     {
         const InterruptsOff irqsave(cpu.time());
-        cache.xa_lock.lock(cpu);
+        mapping.xa_lock.lock(cpu);
         cpu.spend(cpu.costs().remove_mapping, Part::kRemoveMapping);
-        removed = remove_mapping_locked(cpu, kernel, page, cache, swap_cache);
-        cache.xa_lock.unlock(cpu);
+        removed = remove_mapping_locked(cpu, kernel, page, mapping);
+        mapping.xa_lock.unlock(cpu);
     }
     if (removed && swap_cache) kernel.swap.put_swap_page(cpu, page.swap);
     cpu.emit(Event::kRemoveMappingRet, {removed ? 1u : 0u});

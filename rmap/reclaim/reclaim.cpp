@@ -11,7 +11,7 @@ namespace mmusim::rmap {
 
 namespace {
 
-constexpr unsigned kRounds = 13;  // DEF_PRIORITY + 1
+constexpr unsigned kDefPriority = 12;  // DEF_PRIORITY
 
 bool evictable(const ReclaimControl& control, LruList list) {
     if (is_active_lru(list) && control.aging == Aging::kForbidden) return false;
@@ -26,16 +26,22 @@ public:
         : cpu_(cpu), kernel_(kernel), control_(control) {}
 
     ReclaimResult run() {
-        for (unsigned round = 0; round < kRounds && !enough(); ++round) {
+        for (unsigned round = 0; round <= kDefPriority && !enough(); ++round) {
+            priority_ = kDefPriority - round;
             moved_ = 0;
+            nr_ = {};
             if (control_.memcg) {
                 shrink_node_memcg(*control_.memcg);
             } else {
                 for (unsigned memcg = 0; memcg < kernel_.lru.groups(); ++memcg)
                     shrink_node_memcg(memcg);
             }
+            if (control_.reclaimer == Reclaimer::kKswapd) set_pgdat_flags();
             if (moved_ == 0) break;
         }
+        // The node is balanced: clear_pgdat_congested().
+        if (control_.reclaimer == Reclaimer::kKswapd && enough())
+            kernel_.lru.clear_pgdat_flags(cpu_, control_.nid);
         return result_;
     }
 
@@ -45,11 +51,24 @@ private:
                result_.scanned >= control_.nr_to_scan;
     }
 
+    /// The end of shrink_node(): what kswapd concludes from one round.
+    void set_pgdat_flags() {
+        if (nr_.writeback > 0 && nr_.writeback == nr_.taken)
+            kernel_.lru.set_pgdat_flag(cpu_, control_.nid, PgdatFlag::kWriteback);
+        if (nr_.unqueued_dirty == nr_.file_taken)
+            kernel_.lru.set_pgdat_flag(cpu_, control_.nid, PgdatFlag::kDirty);
+    }
+
+    /// get_scan_count(): anonymous pages only while there is room in swap.
+    bool scanned(LruList list) {
+        return evictable(control_, list) && (is_file_lru(list) || kernel_.swap.nr_free(cpu_) > 0);
+    }
+
     /// shrink_node_memcg(): the lists in turn, each as far as it reached when the round began.
     void shrink_node_memcg(unsigned memcg) {
         std::array<std::uint64_t, kEvictableLruLists> nr{};
         for (unsigned i = 0; i < kEvictableLruLists; ++i)
-            if (const auto list = static_cast<LruList>(i); evictable(control_, list))
+            if (const auto list = static_cast<LruList>(i); scanned(list))
                 nr[i] = lru_size(cpu_, kernel_, control_.nid, memcg, list);
         while (!enough() && std::any_of(nr.begin(), nr.end(), [](auto n) { return n > 0; }))
             for (unsigned i = 0; i < kEvictableLruLists && !enough(); ++i) {
@@ -61,7 +80,8 @@ private:
 
     /// shrink_list()
     void shrink_list(unsigned memcg, LruList list, std::uint64_t nr_to_scan) {
-        LruScan scan{control_.nid, memcg, list, nr_to_scan, control_.memcg};
+        LruScan scan{control_.nid,       memcg,    list, nr_to_scan, control_.memcg,
+                     control_.reclaimer, priority_};
         if (is_active_lru(list)) {
             if (!inactive_list_is_low(cpu_, kernel_, control_.nid, memcg, list)) return;
             shrink_active_list(cpu_, kernel_, scan);
@@ -73,13 +93,25 @@ private:
         result_.scanned += done.taken;
         result_.reclaimed += done.reclaimed;
         moved_ += done.taken;
+        nr_.taken += done.taken;
+        if (is_file_lru(list)) nr_.file_taken += done.taken;
+        nr_.writeback += done.stat.nr_writeback;
+        nr_.unqueued_dirty += done.stat.nr_unqueued_dirty;
     }
 
     Cpu& cpu_;
     KernelState& kernel_;
     const ReclaimControl control_;
     ReclaimResult result_;
+    unsigned priority_ = kDefPriority;
     std::uint64_t moved_ = 0;
+    /// sc->nr: what kswapd looks at when a round is over.
+    struct {
+        std::uint64_t taken = 0;
+        std::uint64_t file_taken = 0;
+        std::uint64_t writeback = 0;
+        std::uint64_t unqueued_dirty = 0;
+    } nr_;
 };
 
 }  // namespace

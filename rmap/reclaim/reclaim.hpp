@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "rmap/mm/kernel_state.hpp"
+#include "rmap/reclaim/shrink_page_list.hpp"
 
 namespace mmusim::rmap {
 
@@ -23,6 +24,7 @@ struct ReclaimControl {
     /// Pages that are scanned on the inactive lists before it gives up.
     std::uint64_t nr_to_scan = ~std::uint64_t{0};
     Aging aging = Aging::kAllowed;
+    Reclaimer reclaimer = Reclaimer::kDirect;
 };
 
 struct ReclaimResult {

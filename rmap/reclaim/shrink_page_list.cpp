@@ -5,6 +5,7 @@
 
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_writeback.hpp"
 #include "rmap/reclaim/pageout.hpp"
 #include "rmap/unmap/page_referenced.hpp"
 #include "rmap/unmap/try_to_unmap.hpp"
@@ -22,12 +23,9 @@ enum class Fate {
     kFree,
     kActivateLocked,
     kKeepLocked,
-    kKeep,  ///< not locked
+    kKeep,      ///< not locked
+    kTryAgain,  ///< not locked
 };
-
-bool page_is_file_cache(Cpu& cpu, const Page& page) {
-    return !page.test(cpu, PageFlag::kSwapBacked);
-}
 
 PageReferences page_check_references(Cpu& cpu, KernelState& kernel, Page& page,
                                      std::optional<unsigned> memcg) {
@@ -63,14 +61,6 @@ bool free_lazyfree_page(Cpu& cpu, Page& page) {
     return false;
 }
 
-/// page_mapping() is not NULL. It is for a page that a fault has taken out of the swap cache before
-/// it was locked here.
-bool has_page_mapping(Cpu& cpu, const Page& page) {
-    if (page.test(cpu, PageFlag::kSwapCache)) return true;
-    const PageMapping mapping = page.mapping(cpu);
-    return !mapping.null() && !mapping.anon();
-}
-
 /// One operation per page, from here until its frame is safe to reuse or it is kept.
 bool unmap_page(Cpu& cpu, KernelState& kernel, Page& page) {
     page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
@@ -83,11 +73,54 @@ void end_unmap_operation(Cpu& cpu, OperationId& id, Outcome outcome) {
     id = 0;
 }
 
+/// sane_reclaim(): there are dirty limits for what is reclaimed, so reclaim need not throttle who
+/// dirties pages. Groups are those of cgroup v1, which have none.
+bool sane_reclaim(const PageListScan& scan) { return !scan.target_mem_cgroup; }
+
+/// page_check_dirty_writeback(), and what is counted of it. What goes to swap is written by reclaim
+/// itself, so it does not count.
+void count_dirty_writeback(Cpu& cpu, KernelState& kernel, Page& page, ReclaimStat& stat) {
+    if (!page_is_file_cache(cpu, page)) return;
+    const bool dirty = page.test(cpu, PageFlag::kDirty);
+    const bool writeback = page_writeback(cpu, kernel, page);
+    if (dirty || writeback) ++stat.nr_dirty;
+    if (dirty && !writeback) ++stat.nr_unqueued_dirty;
+    if (writeback && page.test(cpu, PageFlag::kReclaim)) ++stat.nr_congested;
+}
+
+/// A page under write-back.
+Fate handle_writeback(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
+                      ReclaimStat& stat) {
+    const bool reclaim = page.test(cpu, PageFlag::kReclaim);
+    // Case 1: it came round again before it was written. There are too many of these.
+    if (scan.reclaimer == Reclaimer::kKswapd && reclaim &&
+        kernel.lru.test_pgdat_flag(cpu, scan.nid, PgdatFlag::kWriteback)) {
+        ++stat.nr_immediate;
+        return Fate::kActivateLocked;
+    }
+    // Case 2: reclaimed as soon as it is written.
+    if (sane_reclaim(scan) || !reclaim) {
+        page.set(cpu, PageFlag::kReclaim);
+        ++stat.nr_writeback;
+        return Fate::kActivateLocked;
+    }
+    // Case 3: nothing else slows down who fills the group with dirty pages.
+    unlock_page(cpu, page);
+    wait_on_page_writeback(cpu, kernel, page);
+    return Fate::kTryAgain;
+}
+
+/// Whether a dirty page of a file is left to the flusher threads.
+bool left_to_flushers(Cpu& cpu, KernelState& kernel, const Page& page, const PageListScan& scan) {
+    return page_is_file_cache(cpu, page) &&
+           (scan.reclaimer != Reclaimer::kKswapd || !page.test(cpu, PageFlag::kReclaim) ||
+            !kernel.lru.test_pgdat_flag(cpu, scan.nid, PgdatFlag::kDirty));
+}
+
 /// A dirty page is written out before it can be freed. kFree: it is clean now, and locked.
-Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, PageReferences references) {
-    if (page_is_file_cache(cpu, page)) {
-        // Reclaim leaves the pages of files to the flusher threads, unless it is kswapd and they
-        // do not keep up. Marked so that they are reclaimed as soon as they are clean.
+Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
+                      PageReferences references) {
+    if (left_to_flushers(cpu, kernel, page, scan)) {
         page.set(cpu, PageFlag::kReclaim);
         return Fate::kActivateLocked;
     }
@@ -98,30 +131,37 @@ Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, PageReferences 
     switch (pageout(cpu, kernel, page)) {
         case Pageout::kKeep:
             return Fate::kKeepLocked;
+        case Pageout::kActivate:
+            return Fate::kActivateLocked;
         case Pageout::kClean:
             return Fate::kFree;
         case Pageout::kSuccess:
             break;
     }
     ++kernel.reclaim_stats[cpu.id()].written;
+    if (page_writeback(cpu, kernel, page)) return Fate::kKeep;  // asynchronous
+    if (page.test(cpu, PageFlag::kDirty)) return Fate::kKeep;
     // It was unlocked meanwhile: a fault may have taken it.
     if (!trylock_page(cpu, page)) return Fate::kKeep;
-    return page.test(cpu, PageFlag::kDirty) ? Fate::kKeepLocked : Fate::kFree;
+    return page.test(cpu, PageFlag::kDirty) || page_writeback(cpu, kernel, page) ? Fate::kKeepLocked
+                                                                                 : Fate::kFree;
 }
 
 /// What shrink_page_list() does with one page once it is locked.
-Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsigned> memcg,
+Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
                  ReclaimStat& stat) {
     if (!page_evictable(cpu, page)) return Fate::kActivateLocked;
 
-    // page_check_dirty_writeback(): counts pages of files only.
-    if (page_is_file_cache(cpu, page) && !page_is_anon(cpu, page) &&
-        page.test(cpu, PageFlag::kDirty))
-        ++stat.nr_dirty;
+    count_dirty_writeback(cpu, kernel, page, stat);
+    if (page_writeback(cpu, kernel, page)) return handle_writeback(cpu, kernel, page, scan, stat);
 
-    const PageReferences references = page_check_references(cpu, kernel, page, memcg);
+    const PageReferences references =
+        page_check_references(cpu, kernel, page, scan.target_mem_cgroup);
     if (references == PageReferences::kActivate) return Fate::kActivateLocked;
-    if (references == PageReferences::kKeep) return Fate::kKeepLocked;
+    if (references == PageReferences::kKeep) {
+        ++stat.nr_ref_keep;
+        return Fate::kKeepLocked;
+    }
 
     if (page_is_anon(cpu, page) && page.test(cpu, PageFlag::kSwapBacked) &&
         !page.test(cpu, PageFlag::kSwapCache) && !add_to_swap(cpu, kernel, page))
@@ -133,22 +173,22 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, std::optional<unsign
     }
 
     if (page.test(cpu, PageFlag::kDirty)) {
-        const Fate fate = write_dirty_page(cpu, kernel, page, references);
+        const Fate fate = write_dirty_page(cpu, kernel, page, scan, references);
         if (fate != Fate::kFree) return fate;
     }
     if (page_is_lazyfree(cpu, page))
         return free_lazyfree_page(cpu, page) ? Fate::kFree : Fate::kKeepLocked;
-    if (!has_page_mapping(cpu, page)) return Fate::kKeepLocked;
-    return remove_mapping(cpu, kernel, page) ? Fate::kFree : Fate::kKeepLocked;
+    AddressSpace* mapping = page_mapping(cpu, kernel, page);
+    return mapping && remove_mapping(cpu, kernel, *mapping, page) ? Fate::kFree : Fate::kKeepLocked;
 }
 
-/// The label activate_locked. A page that is mlocked goes to the unevictable list instead, and
-/// needs no swap there.
+/// The label activate_locked. A page that stays does not need its slot when slots are scarce. One
+/// that is mlocked never does: it goes to the unevictable list.
 void activate_locked(Cpu& cpu, KernelState& kernel, Page& page, ReclaimStat& stat) {
-    if (page.test(cpu, PageFlag::kMlocked)) {
-        if (page.test(cpu, PageFlag::kSwapCache)) try_to_free_swap(cpu, kernel, page);
-        return;
-    }
+    const bool mlocked = page.test(cpu, PageFlag::kMlocked);
+    if (page.test(cpu, PageFlag::kSwapCache) && (mlocked || kernel.swap.vm_swap_full(cpu)))
+        try_to_free_swap(cpu, kernel, page);
+    if (mlocked) return;
     page.set(cpu, PageFlag::kActive);
     ++stat.nr_activate;
 }
@@ -170,7 +210,7 @@ void flush_and_free(Cpu& cpu, KernelState& kernel, PageList& pages) {
 }  // namespace
 
 std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_list,
-                               std::optional<unsigned> memcg, ReclaimStat& stat) {
+                               const PageListScan& scan, ReclaimStat& stat) {
     const OperationId batch =
         begin_operation(cpu, OperationKind::kShrinkPageList, page_list.size());
     cpu.emit(Event::kShrinkPageList, {page_list.size()});
@@ -182,11 +222,13 @@ std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_lis
         page_list.remove(page);
         cpu.account().begin_page();
         Fate fate = Fate::kKeep;
-        if (trylock_page(cpu, page)) fate = shrink_page(cpu, kernel, page, memcg, stat);
+        if (trylock_page(cpu, page)) fate = shrink_page(cpu, kernel, page, scan, stat);
 
         if (fate == Fate::kActivateLocked) activate_locked(cpu, kernel, page, stat);
-        if (fate != Fate::kKeep) unlock_page(cpu, page);
-        if (fate == Fate::kFree) {
+        if (fate != Fate::kKeep && fate != Fate::kTryAgain) unlock_page(cpu, page);
+        if (fate == Fate::kTryAgain) {
+            page_list.add_tail(page);
+        } else if (fate == Fate::kFree) {
             if (page.unmap_operation) cpu.account().linger(page.unmap_operation);
             unmapped_pages.add_head(page);
         } else {

@@ -38,8 +38,10 @@ struct KernelCosts {
     Duration swap_allocate;    ///< get_swap_page and add_to_swap_cache
     Duration swap_duplicate;   ///< raising a slot's map count
     Duration swap_write;       ///< device: write one page, synchronous (zram)
-    Duration swap_read;        ///< device: read one page
-    Duration file_read;        ///< device: read one page of a file
+    Duration swap_read;        ///< device: read one page, synchronous (zram)
+    Duration submit_bio;       ///< handing one page to a disk
+    Duration disk_write;       ///< disk: from then on until the page is written
+    Duration file_read;        ///< disk: read one page, of a file or of swap
     Duration remove_mapping;   ///< __remove_mapping without its lines
     Duration copy_page;        ///< 4 KiB to another frame
     Duration page_allocate;    ///< per frame
@@ -78,7 +80,9 @@ struct KernelCosts {
         v("swap_duplicate", c.swap_duplicate, "raising the map count of a swap slot");
         v("swap_write", c.swap_write, "writing a page to swap, synchronously");
         v("swap_read", c.swap_read, "reading a page from swap");
-        v("file_read", c.file_read, "reading a page of a file");
+        v("submit_bio", c.submit_bio, "submitting the write of a page to a disk");
+        v("disk_write", c.disk_write, "from the submission until a disk has written the page");
+        v("file_read", c.file_read, "reading a page from a disk");
         v("remove_mapping", c.remove_mapping, "__remove_mapping without its cache lines");
         v("copy_page", c.copy_page, "copying 4 KiB");
         v("page_allocate", c.page_allocate, "allocating a frame");

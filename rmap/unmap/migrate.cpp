@@ -10,6 +10,7 @@
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
 #include "rmap/mm/page_table.hpp"
+#include "rmap/mm/page_writeback.hpp"
 #include "rmap/unmap/try_to_unmap.hpp"
 #include "rmap/walk/page_vma_mapped_walk.hpp"
 #include "rmap/walk/walk_users.hpp"
@@ -133,6 +134,7 @@ Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId ni
     }
     new_page.memcg = old_page.memcg;
     lock_page(cpu, old_page);
+    wait_on_page_writeback(cpu, kernel, old_page);
     lock_page(cpu, new_page);
     const Migrated rc = unmap_and_move_locked(cpu, kernel, new_page, old_page);
     const OperationId unmap = std::exchange(old_page.unmap_operation, 0);

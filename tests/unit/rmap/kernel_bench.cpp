@@ -26,7 +26,7 @@ MemoryLayout layout(const KernelBench::Config& config) {
 KernelConfig kernel_config(const KernelBench::Config& config) {
     KernelConfig result;
     for (CpuId id = 0; id < config.cpus; ++id) result.node_of_cpu.push_back(id == 0 ? 0 : 1);
-    result.swap = {config.swap_slots, config.swap_max_map_count};
+    result.swap = {config.swap_slots, config.swap_max_map_count, config.swap_device};
     result.memcgs = config.memcgs;
     result.swap_cluster_max = config.swap_cluster_max;
     result.fault = config.fault;

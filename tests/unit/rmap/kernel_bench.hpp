@@ -30,6 +30,7 @@ public:
         unsigned cpus = 2;
         std::uint64_t swap_slots = 4096;
         unsigned swap_max_map_count = 0xffff;
+        rmap::SwapDevice swap_device = rmap::SwapDevice::kZram;
         unsigned memcgs = 1;
         std::uint64_t frames_per_node = 0x4000;
         std::uint64_t swap_cluster_max = 32;

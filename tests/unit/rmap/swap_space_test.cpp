@@ -31,11 +31,11 @@ TEST_CASE("swap: a slot is free when neither entries nor the cache use it", "[un
     REQUIRE(swap.swap_duplicate(bench.cpu(), entry));
     swap.put_swap_page(bench.cpu(), entry);
     CHECK(swap.used() == 1);
-    CHECK_FALSE(swap.swap_free(bench.cpu(), entry));
+    CHECK_FALSE(swap.swap_entry_free(bench.cpu(), entry));
     CHECK(swap.swap_count(bench.cpu(), entry) == 1);
     CHECK(swap.swapcache_prepare(bench.cpu(), entry) == SwapSpace::Prepared::kYes);
     CHECK(swap.swapcache_prepare(bench.cpu(), entry) == SwapSpace::Prepared::kBusy);
-    CHECK(swap.swap_free(bench.cpu(), entry));  // only the cache is left
+    CHECK(swap.swap_entry_free(bench.cpu(), entry));  // only the cache is left
     CHECK(swap.used() == 1);
     swap.put_swap_page(bench.cpu(), entry);
     CHECK(swap.used() == 0);

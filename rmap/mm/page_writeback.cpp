@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/page_writeback.hpp"
+
+#include <vector>
+
+#include "rmap/mm/kernel_state.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/unmap/page_mkclean.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// The rest of writing one page: it is locked and will be clean.
+void submit_page(Cpu& cpu, KernelState& kernel, Page& page) {
+    page.set(cpu, PageFlag::kWriteback);  // set_page_writeback()
+    kernel.disk.submit_write(cpu, page);
+    unlock_page(cpu, page);
+}
+
+/// The part of write_cache_pages() for one page. The caller has a reference.
+void write_cache_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, Page& page) {
+    lock_page(cpu, page);
+    // Truncated or written by somebody else while we waited for the lock.
+    const bool ours = page.mapping(cpu).raw == mapping.mapping().raw;
+    if (ours && page.test(cpu, PageFlag::kDirty)) {
+        wait_on_page_writeback(cpu, kernel, page);
+        if (clear_page_dirty_for_io(cpu, kernel, page)) return submit_page(cpu, kernel, page);
+    }
+    unlock_page(cpu, page);
+}
+
+/// ext4_writepages(), in the order of write_cache_pages(): page after page, by their index.
+void ext4_writepages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    cpu.emit(Event::kFileWritepages, {mapping.mapping().raw});
+    while (range.first <= range.last) {
+        const auto pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range, PageFlag::kDirty,
+                                                    Part::kWriteback);
+        for (Page* page : pages) write_cache_page(cpu, kernel, mapping, *page);
+        pagevec_release(cpu, kernel, pages);
+    }
+}
+
+/// __filemap_fdatawait_range()
+void filemap_fdatawait_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                             PageRange range) {
+    while (range.first <= range.last) {
+        const auto pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range,
+                                                    PageFlag::kWriteback, Part::kWriteback);
+        for (Page* page : pages) wait_on_page_writeback(cpu, kernel, *page);
+        pagevec_release(cpu, kernel, pages);
+    }
+}
+
+}  // namespace
+
+bool clear_page_dirty_for_io(Cpu& cpu, KernelState& kernel, Page& page) {
+    const AddressSpace* mapping = page_mapping(cpu, kernel, page);
+    // Whatever a mapping still can write, and was told to nobody, is written with the page; what is
+    // stored from here on makes it dirty again.
+    if (mapping && mapping->account_dirty() && page_mkclean(cpu, kernel, page) > 0)
+        set_page_dirty(cpu, page);
+    return page.test_and_clear(cpu, PageFlag::kDirty);
+}
+
+bool page_writeback(Cpu& cpu, KernelState& kernel, Page& page) {
+    if (!page.test(cpu, PageFlag::kWriteback)) return false;
+    end_finished_writes(cpu, kernel);
+    return page.test(cpu, PageFlag::kWriteback);
+}
+
+void end_page_writeback(Cpu& cpu, KernelState& kernel, Page& page) {
+    cpu.emit(Event::kEndPageWriteback, {page.pfn().value});
+    if (page.test(cpu, PageFlag::kReclaim)) {
+        page.clear(cpu, PageFlag::kReclaim);
+        kernel.lru.rotate_reclaimable_page(cpu, page);
+    }
+    page.clear(cpu, PageFlag::kWriteback);
+}
+
+void end_finished_writes(Cpu& cpu, KernelState& kernel) {
+    for (Page* page : kernel.disk.take_finished_writes(cpu)) end_page_writeback(cpu, kernel, *page);
+}
+
+void wait_on_page_writeback(Cpu& cpu, KernelState& kernel, Page& page) {
+    while (page_writeback(cpu, kernel, page)) {
+        // None: the write is just being submitted, or somebody else is just ending it.
+        const auto end = kernel.disk.write_ends_at(cpu, page);
+        if (!end || *end <= cpu.now()) continue;
+        Completion written(cpu.time());
+        written.complete(*end);
+        cpu.time().await(written, Part::kWriteback);
+    }
+}
+
+void ext4_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
+    cpu.emit(Event::kFileWritepage, {page.pfn().value});
+    submit_page(cpu, kernel, page);
+}
+
+void filemap_write_and_wait_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                                  PageRange range) {
+    if (!mapping.account_dirty()) return;
+    ext4_writepages(cpu, kernel, mapping, range);
+    filemap_fdatawait_range(cpu, kernel, mapping, range);
+}
+
+}  // namespace mmusim::rmap

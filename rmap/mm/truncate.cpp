@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rmap/mm/truncate.hpp"
+
+#include <algorithm>
+
+#include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/mmu_notifier.hpp"
+#include "rmap/mm/operation.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_writeback.hpp"
+#include "rmap/mm/shmem.hpp"
+#include "rmap/mm/zap.hpp"
+
+namespace mmusim::rmap {
+
+namespace {
+
+/// zap_page_range_single()
+void zap_page_range_single(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range,
+                           const ZapDetails& details) {
+    Mm& mm = *vma.vm_mm;
+    const NotifierRange notified{mm.context.id, range, true};
+    MmuGather tlb(cpu, kernel, mm, range);
+    update_hiwater_rss(cpu, mm);
+    mmu_notifier_invalidate_range_start(cpu, kernel, notified);
+    unmap_page_range(cpu, kernel, tlb, vma, range, &details);
+    mmu_notifier_invalidate_range_end(cpu, kernel, notified);
+    tlb.finish();
+}
+
+/// truncate_cleanup_page()
+void truncate_cleanup_page(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page) {
+    if (page_mapped(cpu, page))  // by a fault since unmap_mapping_pages()
+        unmap_mapping_pages(cpu, kernel, mapping, {page.index, page.index}, EvenCows::kNo);
+    page.clear(cpu, PageFlag::kDirty);  // cancel_dirty_page()
+}
+
+bool belongs_to(Cpu& cpu, const AddressSpace& mapping, const Page& page) {
+    return page.mapping(cpu).raw == mapping.mapping().raw;
+}
+
+/// One pagevec of the first pass of truncate_inode_pages_range(): what can be had without waiting.
+void truncate_pagevec(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                      const std::vector<Page*>& pages) {
+    std::vector<Page*> locked;
+    for (Page* page : pages) {
+        if (!trylock_page(cpu, *page)) continue;
+        if (!page_writeback(cpu, kernel, *page) && belongs_to(cpu, mapping, *page))
+            locked.push_back(page);
+        else
+            unlock_page(cpu, *page);
+    }
+    for (Page* page : locked) truncate_cleanup_page(cpu, kernel, mapping, *page);
+    for (Page* page : locked) delete_from_page_cache(cpu, kernel, mapping, *page);
+    for (Page* page : locked) unlock_page(cpu, *page);
+}
+
+/// ... and of the second: the rest.
+void truncate_pagevec_wait(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                           const std::vector<Page*>& pages) {
+    for (Page* page : pages) {
+        lock_page(cpu, *page);
+        wait_on_page_writeback(cpu, kernel, *page);
+        truncate_inode_page(cpu, kernel, mapping, *page);
+        unlock_page(cpu, *page);
+    }
+}
+
+template <class Truncate>
+void for_each_pagevec(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+                      Truncate&& truncate) {
+    for (;;) {
+        std::vector<Page*> pages;
+        for (const auto& entry :
+             pagevec_lookup_entries(cpu, kernel, mapping, range, Part::kRemoveMapping))
+            pages.push_back(entry.page);
+        if (pages.empty()) return;
+        range.first = pages.back()->index + 1;
+        truncate(cpu, kernel, mapping, pages);
+        pagevec_release(cpu, kernel, pages);
+    }
+}
+
+/// truncate_pagecache_range() and shmem_truncate_range()
+void free_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    if (mapping.kind == FileKind::kShmem)
+        shmem_truncate_range(cpu, kernel, mapping, range);
+    else
+        truncate_inode_pages_range(cpu, kernel, mapping, range);
+}
+
+/// vfs_fallocate() with FALLOC_FL_PUNCH_HOLE: ext4_punch_hole() or shmem_fallocate().
+void punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    filemap_write_and_wait_range(cpu, kernel, mapping, range);
+    unmap_mapping_pages(cpu, kernel, mapping, range, EvenCows::kNo);
+    free_range(cpu, kernel, mapping, range);
+}
+
+/// madvise_remove() of v5.0: one VMA's part of the range. mmap_sem is dropped meanwhile, because
+/// file systems take it inside locks of their own.
+MadviseRemove remove_in_vma(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtRange range) {
+    Mm& mm = *vma.vm_mm;
+    if (!vma.vm_file) return MadviseRemove::kNoFile;
+    if (!vma.has(VmFlags::kShared | VmFlags::kWrite)) return MadviseRemove::kNotAllowed;
+    AddressSpace& file = *vma.vm_file;
+    const PageRange hole{vma.page_index(range.start), vma.page_index(range.end) - 1};
+    mmap_sem_unlock_read(cpu, mm);
+    punch_hole(cpu, kernel, file, hole);
+    mmap_sem_lock_read(cpu, mm);
+    return MadviseRemove::kDone;
+}
+
+/// The loop of madvise(2) over the VMAs: holes between them are an error that it reports last.
+MadviseRemove remove_in_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+    MadviseRemove result = MadviseRemove::kDone;
+    VirtAddr start = range.start;
+    while (start < range.end) {
+        const Vma* vma = mm.find_vma(start);
+        if (!vma) {
+            result = MadviseRemove::kNotMapped;
+            const auto next = mm.mmap.lower_bound(start);
+            if (next == mm.mmap.end()) break;
+            start = next->first;
+            continue;
+        }
+        const VirtAddr end = std::min(range.end, vma->vm_end);
+        const MadviseRemove done = remove_in_vma(cpu, kernel, *vma, {start, end});
+        if (done != MadviseRemove::kDone) return done;
+        start = end;
+    }
+    return result;
+}
+
+}  // namespace
+
+void unmap_mapping_pages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+                         EvenCows even_cows) {
+    const ZapDetails details{even_cows == EvenCows::kYes ? nullptr : &mapping};
+    i_mmap_lock_write(cpu, mapping);
+    mapping.i_mmap.for_each_overlap(range.first, range.last, [&](Vma& vma) {
+        const std::uint64_t first = std::max(range.first, vma.first_pgoff());
+        const std::uint64_t last = std::min(range.last, vma.last_pgoff());
+        zap_page_range_single(cpu, kernel, vma,
+                              {vma.address_of_index(first), vma.address_of_index(last) + kPageSize},
+                              details);
+        return Visit::kContinue;
+    });
+    i_mmap_unlock_write(cpu, mapping);
+}
+
+bool truncate_inode_page(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page) {
+    if (!belongs_to(cpu, mapping, page)) return false;
+    truncate_cleanup_page(cpu, kernel, mapping, page);
+    delete_from_page_cache(cpu, kernel, mapping, page);
+    return true;
+}
+
+void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                                PageRange range) {
+    for_each_pagevec(cpu, kernel, mapping, range, truncate_pagevec);
+    for_each_pagevec(cpu, kernel, mapping, range, truncate_pagevec_wait);
+}
+
+void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages) {
+    const OperationId call = begin_operation(cpu, OperationKind::kTruncate, pages);
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    const std::uint64_t old_size = mapping.i_size(cpu, Part::kRemoveMapping);
+    cpu.memory().store(mapping.truncated, {mapping.pages - pages, 0}, Part::kRemoveMapping);
+    std::uint64_t cut = 0;
+    if (pages < old_size) {
+        const PageRange hole{pages, mapping.pages - 1};
+        cut = old_size - pages;
+        unmap_mapping_pages(cpu, kernel, mapping, hole, EvenCows::kYes);
+        free_range(cpu, kernel, mapping, hole);
+        // Private copies that faults made meanwhile of pages that are gone now.
+        unmap_mapping_pages(cpu, kernel, mapping, hole, EvenCows::kYes);
+    }
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kTruncate, Outcome::kDone, cut);
+}
+
+void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    const std::uint64_t pages = range.last - range.first + 1;
+    const OperationId call = begin_operation(cpu, OperationKind::kFallocate, pages);
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    punch_hole(cpu, kernel, mapping, range);
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kFallocate, Outcome::kDone, pages);
+}
+
+MadviseRemove madvise_remove(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+    const OperationId call = begin_operation(cpu, OperationKind::kFallocate, range.pages());
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    mmap_sem_lock_read(cpu, mm);
+    const MadviseRemove result = remove_in_vmas(cpu, kernel, mm, range);
+    mmap_sem_unlock_read(cpu, mm);
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kFallocate, Outcome::kDone, range.pages());
+    return result;
+}
+
+}  // namespace mmusim::rmap

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rmap/mm/address_space.hpp"
+#include "rmap/mm/mm.hpp"
+
+namespace mmusim::rmap {
+
+struct KernelState;
+
+// Freeing parts of files (mm/truncate.c, and what of mm/memory.c and the file systems leads there).
+
+/// Whether private copies of a file's pages go with the pages themselves.
+enum class EvenCows { kNo, kYes };
+
+/// unmap_mapping_pages(): clears what maps these pages of a file, in all processes: per VMA, in the
+/// order of i_mmap, a gather and a section of its own. Takes i_mmap_rwsem for writing.
+void unmap_mapping_pages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+                         EvenCows even_cows);
+
+/// truncate_inode_page(): unmaps a locked page, if it still is, and takes it out of its file, dirty
+/// or not. False: it has left the file before.
+bool truncate_inode_page(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page);
+
+/// truncate_inode_pages_range(): takes the pages of a range out of a file; those that are locked or
+/// under write-back last.
+void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                                PageRange range);
+
+/// ftruncate(2): the file has `pages` pages from now on, at most those that it was made with. One
+/// call operation. Time passes.
+void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages);
+
+/// fallocate(2) with FALLOC_FL_PUNCH_HOLE: the pages of a range are gone; who touches them finds
+/// zeroes. A file on a disk is written back first. One call operation. Time passes.
+void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range);
+
+/// What madvise(MADV_REMOVE) says.
+enum class MadviseRemove {
+    kDone,
+    kNotMapped,   ///< ENOMEM: a part of the range; the rest of it is done
+    kNoFile,      ///< EINVAL: private anonymous memory
+    kNotAllowed,  ///< EACCES: not a shared, writable mapping
+};
+
+/// madvise(MADV_REMOVE): punches a hole where the range maps a file; mmap_sem, taken for reading,
+/// is dropped meanwhile. One call operation. Time passes.
+MadviseRemove madvise_remove(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
+
+}  // namespace mmusim::rmap
