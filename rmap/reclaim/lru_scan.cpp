@@ -177,8 +177,8 @@ LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan&
     stats.reclaimed += result.reclaimed;
     stats.activated += stat.nr_activate;
     stats.unmap_failed += stat.nr_unmap_fail;
-    cpu.emit(Event::kShrinkInactive,
-             {result.taken, result.reclaimed, stat.nr_dirty, stat.nr_activate, stat.nr_unmap_fail});
+    cpu.emit(Event::kShrinkInactive, {result.taken, result.reclaimed, stat.nr_dirty,
+                                      stat.nr_writeback, stat.nr_activate, stat.nr_unmap_fail});
     return result;
 }
 

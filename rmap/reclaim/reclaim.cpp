@@ -5,6 +5,7 @@
 #include <array>
 
 #include "rmap/mm/operation.hpp"
+#include "rmap/mm/page_writeback.hpp"
 #include "rmap/reclaim/lru_scan.hpp"
 
 namespace mmusim::rmap {
@@ -66,6 +67,7 @@ private:
 
     /// shrink_node_memcg(): the lists in turn, each as far as it reached when the round began.
     void shrink_node_memcg(unsigned memcg) {
+        end_finished_writes(cpu_, kernel_);
         std::array<std::uint64_t, kEvictableLruLists> nr{};
         for (unsigned i = 0; i < kEvictableLruLists; ++i)
             if (const auto list = static_cast<LruList>(i); scanned(list))

@@ -80,7 +80,7 @@ bool sane_reclaim(const PageListScan& scan) { return !scan.target_mem_cgroup; }
 /// page_check_dirty_writeback(), and what is counted of it. What goes to swap is written by reclaim
 /// itself, so it does not count.
 void count_dirty_writeback(Cpu& cpu, KernelState& kernel, Page& page, ReclaimStat& stat) {
-    if (!page_is_file_cache(cpu, page)) return;
+    if (!page_is_file_cache(cpu, page) || page_is_lazyfree(cpu, page)) return;
     const bool dirty = page.test(cpu, PageFlag::kDirty);
     const bool writeback = page_writeback(cpu, kernel, page);
     if (dirty || writeback) ++stat.nr_dirty;

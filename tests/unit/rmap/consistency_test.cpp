@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever the order of operations: entries, map counts, references, counters, swap slots and free
 // frames tell the same story.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <random>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_writeback.hpp"
 #include "tests/unit/rmap/kernel_bench.hpp"
 
 using namespace mmusim::rmap;
@@ -15,7 +17,8 @@ using mmusim::test::KernelBench;
 
 namespace {
 
-constexpr std::uint64_t kPages = 24;  // of the anonymous mapping, of a shared and a private file
+constexpr std::uint64_t kPages = 24;    // of each mapping
+constexpr std::uint64_t kMappings = 4;  // anonymous, a shared and a private file, shmem
 
 /// What the page tables of all mms say.
 struct Entries {
@@ -37,8 +40,10 @@ struct Findings {
 
 class Machine {
 public:
-    explicit Machine(unsigned seed, InjectedFault fault = InjectedFault::kNone)
-        : random_(seed), bench_(config(fault)) {
+    explicit Machine(unsigned seed, InjectedFault fault = InjectedFault::kNone,
+                     SwapDevice swap_device = SwapDevice::kZram)
+        : random_(seed), bench_(config(fault, swap_device)) {
+        bench_.machine.costs().disk_write = nanoseconds(300'000);  // about one small list
         auto& shared = bench_.kernel.create_file("shared", kPages);
         auto& source = bench_.kernel.create_file("private", kPages);
         Mm& parent = bench_.kernel.create_mm(cpu(0), "parent");
@@ -46,7 +51,10 @@ public:
         bench_.kernel.mmap_file(cpu(0), parent, bench_.range(kPages, kPages), shared);
         bench_.kernel.mmap_file(cpu(0), parent, bench_.range(kPages, 2 * kPages), source, 0,
                                 Kernel::Sharing::kPrivate);
-        bench_.kernel.populate(cpu(0), parent, bench_.range(3 * kPages));
+        auto& shmem = bench_.kernel.create_shmem("shmem", kPages);
+        bench_.kernel.mmap_file(cpu(0), parent, bench_.range(kPages, 3 * kPages), shmem);
+        files_ = {&shared, &source, &shmem};
+        bench_.kernel.populate(cpu(0), parent, bench_.range(kMappings * kPages));
         mms_ = {&parent, &bench_.kernel.fork(cpu(0), parent, "first"),
                 &bench_.kernel.fork(cpu(0), parent, "second")};
         for (CpuId id = 1; id < 3; ++id) bench_.run(id, *mms_[id]);
@@ -56,7 +64,7 @@ public:
     void step() {
         Mm& mm = *mms_[below(mms_.size())];
         Cpu& on = cpu(static_cast<CpuId>(below(3)));
-        const std::uint64_t first = below(3 * kPages);
+        const std::uint64_t first = below(kMappings * kPages);
         switch (below(14)) {
             case 0:
                 bench_.kernel.reclaim_pages(on, control());
@@ -76,6 +84,9 @@ public:
             case 5:
                 mark_idle(on, mm, first);
                 break;
+            case 6:
+                write_back_or_free_some(on, mm, first);
+                break;
             default: {
                 const auto access = below(2) ? Access::kWrite : Access::kRead;
                 bench_.kernel.touch(on, mm, bench_.page(first), access);
@@ -86,12 +97,15 @@ public:
     /// What does not agree now, a line each.
     std::string disagreements() {
         Findings found;
+        end_writes();
         Entries all;
         for (Mm* mm : mms_) compare_counters(*mm, all, found);
         for (const auto& [frame, count] : all.mapped) {
             Page& page = bench_.kernel.state().pages.pfn_to_page({frame});
             const bool cached =
                 page.test(cpu(0), PageFlag::kSwapCache) || !page.mapping(cpu(0)).anon();
+            found.compare("write-back of frame", frame, page.test(cpu(0), PageFlag::kWriteback),
+                          false);
             found.compare("map count of frame", frame, page.mapcount(cpu(0)), count);
             found.compare("references of frame", frame, page.refcount(cpu(0)),
                           count + (cached ? 1 : 0));
@@ -101,6 +115,7 @@ public:
                           page.test(cpu(0), PageFlag::kUnevictable), mlocked);
             if (mlocked) found.compare("PG_mlocked of frame", frame, true, all.locked.count(frame));
         }
+        for (const AddressSpace* file : files_) compare_page_cache(*file, all, found);
         for (const auto& [slot, count] : all.swapped)
             found.compare("count of swap slot", slot,
                           bench_.kernel.state().swap.swap_count(cpu(0), {0, slot}), count);
@@ -112,11 +127,20 @@ public:
     std::string disagreements_at_end() {
         Findings found;
         auto& state = bench_.kernel.state();
-        for (Mm* mm : mms_) bench_.kernel.munmap(cpu(0), *mm, bench_.range(3 * kPages));
+        for (Mm* mm : mms_) bench_.kernel.munmap(cpu(0), *mm, bench_.range(kMappings * kPages));
+        end_writes();
+        bench_.kernel.truncate(cpu(0), *files_.back(), 0);
+        // Pages that were being written when their last entry went are still in the swap cache.
+        for (NodeId nid = 0; nid < 2; ++nid) {
+            ReclaimControl control;
+            control.nid = nid;
+            control.from = ReclaimFrom::kAnon;
+            bench_.kernel.reclaim_pages(cpu(0), control);
+        }
         std::uint64_t cached = 0;
-        for (const auto& file : state.files)
+        for (const AddressSpace* file : files_)
             for (std::uint64_t index = 0; index < kPages; ++index)
-                cached += bench_.machine.memory()[file.second->slot(index)].value != 0;
+                cached += bench_.machine.memory()[file->slot(index)].value != 0;
         found.compare("used swap slots of device", 0, state.swap.used(), 0);
         found.compare("free frames of nodes up to", 1,
                       state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1),
@@ -140,8 +164,9 @@ public:
     }
 
 private:
-    static KernelBench::Config config(InjectedFault fault) {
+    static KernelBench::Config config(InjectedFault fault, SwapDevice swap_device) {
         KernelBench::Config result;
+        result.swap_device = swap_device;
         result.cpus = 3;
         result.swap_slots = 40;  // sometimes full
         result.fault = fault;
@@ -182,9 +207,56 @@ private:
             bench_.kernel.page_idle_bitmap_read(on, first);
     }
 
+    void write_back_or_free_some(Cpu& on, Mm& mm, std::uint64_t first) {
+        AddressSpace& file = *files_[below(files_.size())];
+        const std::uint64_t page = below(kPages);
+        switch (below(5)) {
+            case 0:
+                bench_.kernel.fsync(on, file);
+                break;
+            case 1:
+                bench_.kernel.msync(on, mm, bench_.range(4, first));
+                break;
+            case 2:
+                bench_.kernel.fallocate_punch_hole(on, file,
+                                                   {page, std::min(page + below(6), kPages - 1)});
+                break;
+            case 3:
+                bench_.kernel.truncate(on, file, page);
+                bench_.kernel.truncate(on, file, kPages);
+                break;
+            default:
+                bench_.kernel.madvise_remove(on, mm, bench_.range(3, first));
+        }
+    }
+
+    /// The clock goes on until the disk is idle.
+    void end_writes() {
+        for (CpuId id = 0; id < 3; ++id)
+            bench_.machine.time(0).idle_until(
+                max(cpu(0).now(), bench_.machine.time(id).local_now() + nanoseconds(300'000)));
+        end_finished_writes(cpu(0), bench_.kernel.state());
+    }
+
+    /// A page of a file is where its slot says, and a slot of shmem counts as an entry of swap.
+    void compare_page_cache(const AddressSpace& file, Entries& all, Findings& found) {
+        for (std::uint64_t index = 0; index < kPages; ++index) {
+            const auto entry =
+                find_get_entry(cpu(0), bench_.kernel.state(), file, index, Part::kUser);
+            if (entry.swap) ++all.swapped[entry.swap->offset];
+            if (!entry.page) continue;
+            found.compare("index of page", index, entry.page->index, index);
+            found.compare("file of page", index, entry.page->mapping(cpu(0)).raw,
+                          file.mapping().raw);
+            found.compare("swap cache has page", index,
+                          entry.page->test(cpu(0), PageFlag::kSwapCache), false);
+            put_page(cpu(0), bench_.kernel.state(), *entry.page);
+        }
+    }
+
     void compare_counters(Mm& mm, Entries& all, Findings& found) {
         MmStatus seen;
-        for (std::uint64_t index = 0; index < 3 * kPages; ++index) {
+        for (std::uint64_t index = 0; index < kMappings * kPages; ++index) {
             const Pte pte = bench_.pte(mm, index);
             if (pte.swap_type()) {
                 ++seen.vm_swap;
@@ -192,7 +264,14 @@ private:
             }
             if (!pte.present() || !vm_normal_page(bench_.kernel.state(), pte)) continue;
             Page& page = bench_.kernel.state().pages.pfn_to_page(pte.frame());
-            ++(page.mapping(cpu(0)).anon() ? seen.rss_anon : seen.rss_file);
+            const bool shmem = page.test(cpu(0), PageFlag::kSwapBacked);
+            ++(page.mapping(cpu(0)).anon() ? seen.rss_anon
+               : shmem                     ? seen.rss_shmem
+                                           : seen.rss_file);
+            // A clean page of a file is write-protected wherever it is shared.
+            if (!shmem && pte.writable())
+                found.compare("dirty flag of file page", pte.frame().value,
+                              page.test(cpu(0), PageFlag::kDirty), true);
             ++all.mapped[pte.frame().value];
             if (mm.find_vma(bench_.page(index))->has(VmFlags::kLocked))
                 all.locked.insert(pte.frame().value);
@@ -207,6 +286,7 @@ private:
             seen.rss_file -= static_cast<std::uint64_t>(task.rss_stat.count[0]);
             seen.rss_anon -= static_cast<std::uint64_t>(task.rss_stat.count[1]);
             seen.vm_swap -= static_cast<std::uint64_t>(task.rss_stat.count[2]);
+            seen.rss_shmem -= static_cast<std::uint64_t>(task.rss_stat.count[3]);
         }
         const auto counter = [&](MmCounter which) {
             return bench_.machine.memory()[mm.rss_word(which)].value;
@@ -219,19 +299,22 @@ private:
         found.compare("MM_ANONPAGES of mm", id, counter(MmCounter::kAnonPages), seen.rss_anon);
         found.compare("MM_FILEPAGES of mm", id, counter(MmCounter::kFilePages), seen.rss_file);
         found.compare("MM_SWAPENTS of mm", id, counter(MmCounter::kSwapEnts), seen.vm_swap);
+        found.compare("MM_SHMEMPAGES of mm", id, counter(MmCounter::kShmemPages), seen.rss_shmem);
     }
 
     std::mt19937_64 random_;
     KernelBench bench_;
     std::vector<Mm*> mms_;
+    std::vector<AddressSpace*> files_;  ///< shmem is the last
 };
 
 }  // namespace
 
 TEST_CASE("engine: all books agree after any sequence of operations", "[unit][rmap]") {
+    const SwapDevice swap_device = GENERATE(SwapDevice::kZram, SwapDevice::kDisk);
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
-        Machine machine(seed);
+        Machine machine(seed, InjectedFault::kNone, swap_device);
         for (unsigned round = 0; round < 10; ++round) {
             for (unsigned i = 0; i < 40; ++i) machine.step();
             CHECK(machine.disagreements() == "");
