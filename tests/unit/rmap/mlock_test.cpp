@@ -183,7 +183,9 @@ TEST_CASE("mlock: one locked VMA outweighs that others have used the page", "[un
     unlock_page(bench.cpu(), page);
     REQUIRE(bench.kernel.touch(bench.cpu(1), parent, bench.page(0), Access::kRead));
     REQUIRE_FALSE(mlocked(bench, page));
-    bench.kernel.reclaim_pages(bench.cpu(), on_node_0());
+    ReclaimControl once;
+    once.nr_to_scan = 1;
+    bench.kernel.reclaim_pages(bench.cpu(), once);
     CHECK(mlocked(bench, page));
     CHECK(on_list(bench, LruList::kUnevictable) == 1);
     CHECK(bench.pte(parent, 0).swap_type());
