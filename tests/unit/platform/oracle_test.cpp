@@ -174,6 +174,7 @@ TEST_CASE("oracle: a hazard is named with its operation and is no violation", "[
         stream.in(operation_id(1, i + 1)).on(1).emit(Event::kOperationBegin, {2, 1});
         stream.emit(Event::kOperationEnd, {2, 1});
     }
+    stream.emit(Event::kFlushTlbOthersRet);
     stream.play(oracle);
     const auto report = oracle.finish();
     CHECK(report.violations_found == 0);
