@@ -24,6 +24,7 @@ struct KernelPolicy {
     bool pcid = true;                         ///< process-context identifiers in use
     unsigned swap_cluster_max = 32;           ///< pages of one shrink_page_list
     std::uint64_t swap_slots = 65536;
+    rmap::SwapDevice swap_device = rmap::SwapDevice::kZram;
 };
 
 /// Costs of running guests, on every core.

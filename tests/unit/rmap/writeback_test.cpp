@@ -110,6 +110,30 @@ TEST_CASE("fsync: a page is written again after a store and only then", "[unit][
     CHECK(bench.trace().count(Event::kPageMkclean) == 0);
 }
 
+TEST_CASE("fsync: private mappings of a page stay as they are", "[unit][rmap]") {
+    FileBench bench(FileKind::kExt4, 1, {1});
+    Mm& reader = bench.kernel.create_mm(bench.cpu(), "reader");
+    bench.kernel.mmap_file(bench.cpu(), reader, bench.range(1), bench.file, 0,
+                           Kernel::Sharing::kPrivate);
+    bench.kernel.populate(bench.cpu(), reader, bench.range(1), KernelBench::kColdRead);
+    bench.kernel.fsync(bench.cpu(), bench.file);
+    CHECK(bench.values(Event::kPageMkcleanOne, "mm") ==
+          std::vector<std::uint64_t>{bench.mms[0]->context.id});
+}
+
+TEST_CASE("fault: the first write to a page of a file tells the file before and after",
+          "[unit][rmap]") {
+    KernelBench bench;
+    auto& file = bench.kernel.create_file("file", 1);
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_file(bench.cpu(), mm, bench.range(1), file);
+    bench.trace().clear();
+    REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kWrite));
+    // page_mkwrite(), the entry, fault_dirty_shared_page().
+    CHECK(bench.order({Event::kSetPageDirty, Event::kPageAddFileRmap, Event::kPteSet}) ==
+          "set_page_dirty page_add_file_rmap pte_set set_page_dirty");
+}
+
 TEST_CASE("msync: it writes what shared mappings of files cover and nothing else", "[unit][rmap]") {
     FileBench bench(FileKind::kExt4, 4, {0});
     Mm& mm = *bench.mms[0];
@@ -176,20 +200,45 @@ TEST_CASE("swap on a disk: what was written last is at the tail and reclaimed fi
 }
 
 TEST_CASE("swap on a disk: a write is over at one instant and not before", "[unit][rmap]") {
+    const std::uint64_t early = GENERATE(1u, 0u);
     KernelBench bench(on_disk());
     Mm& mm = bench.anon_mm(1, {1});
     Page& page = bench.mapped_page(mm, 0);
     bench.machine.costs().disk_write = kDiskWrite;
     bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive());
     const Instant end = *bench.kernel.state().disk.write_ends_at(bench.cpu(), page);
-    const Duration looking = bench.machine.plain_costs().memory_access;
-    // The look at the flag, at the queue and its lock: three lines before the time is compared.
-    bench.machine.time(0).idle_until(Instant{end.ps - 1 - 3 * looking.ps});
-    CHECK(page_writeback(bench.cpu(), bench.kernel.state(), page));
-    CHECK(bench.trace().count(Event::kEndPageWriteback) == 0);
-    bench.machine.time(0).idle_until(end);
-    CHECK_FALSE(page_writeback(bench.cpu(), bench.kernel.state(), page));
-    CHECK(bench.trace().count(Event::kEndPageWriteback) == 1);
+    // The page's flag, the disk's count and its lock are looked at before the time is.
+    const std::uint64_t looking = 3 * bench.machine.plain_costs().memory_access.ps;
+    bench.machine.time(0).idle_until(Instant{end.ps - looking - early});
+    CHECK(page_writeback(bench.cpu(), bench.kernel.state(), page) == (early > 0));
+    CHECK(bench.trace().count(Event::kEndPageWriteback) == 1 - early);
+}
+
+TEST_CASE("swap on a disk: a page that is freed during its write leaves with the next reclaim",
+          "[unit][rmap]") {
+    KernelBench bench(on_disk());
+    Mm& mm = bench.anon_mm(1, {1});
+    Page& page = bench.mapped_page(mm, 0);
+    bench.machine.costs().disk_write = kDiskWrite;
+    bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive());
+    bench.kernel.munmap(bench.cpu(), mm, bench.range(1));
+    CHECK(page.test(bench.cpu(), PageFlag::kSwapCache));
+    CHECK(bench.kernel.state().swap.used() == 1);
+    bench.machine.time(0).spend(kDiskWrite, Part::kUser);
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive()).reclaimed == 1);
+    CHECK(bench.kernel.state().swap.used() == 0);
+}
+
+TEST_CASE("swap on a disk: migration waits for the write of the page", "[unit][rmap]") {
+    KernelBench bench(on_disk());
+    Mm& mm = bench.anon_mm(1, {1});
+    bench.machine.costs().disk_write = kDiskWrite;
+    bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive());
+    REQUIRE(bench.kernel.touch(bench.cpu(1), mm, bench.page(0), Access::kRead));
+    bench.trace().clear();
+    CHECK(bench.kernel.move_pages(bench.cpu(), mm, {bench.page(0)}, 1).succeeded == 1);
+    CHECK(bench.order({Event::kEndPageWriteback, Event::kTryToUnmap, Event::kPageFree}) ==
+          "end_page_writeback try_to_unmap mm_page_free");
 }
 
 TEST_CASE("swap on a disk: a page that is written to during its write keeps its content",
@@ -274,12 +323,13 @@ TEST_CASE("reclaim: kswapd writes pages of files that it meets twice on a dirty 
 
 TEST_CASE("reclaim: a direct reclaimer never writes a page of a file", "[unit][rmap]") {
     FileBench bench(FileKind::kExt4, 2, {1});
+    bench.kernel.state().lru.set_pgdat_flag(bench.cpu(), 0, PgdatFlag::kDirty);
     bench.kernel.reclaim_pages(bench.cpu(), {});
     CHECK(bench.trace().count(Event::kFileWritepage) == 0);
     CHECK(bench.trace().count(Event::kPageMkclean) == 0);
 }
 
-TEST_CASE("reclaim: a page that stays gives its slot back while swap is more than half full",
+TEST_CASE("fault: a page that is read back gives its slot up while swap is more than half full",
           "[unit][rmap]") {
     KernelBench::Config config;
     config.swap_slots = 3;
@@ -294,6 +344,24 @@ TEST_CASE("reclaim: a page that stays gives its slot back while swap is more tha
     CHECK(bench.trace().count(Event::kDeleteFromSwapCache) == 1);
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kSwapCache));
     CHECK(bench.kernel.state().swap.used() == 1);
+}
+
+TEST_CASE("reclaim: an activated page gives its slot up while swap is more than half full",
+          "[unit][rmap]") {
+    KernelBench::Config config;
+    config.swap_slots = GENERATE(1u, 2u);
+    KernelBench bench(config);
+    Mm& mm = bench.anon_mm(1, {1});
+    Page& page = bench.mapped_page(mm, 0);
+    // Used between add_to_swap() and try_to_unmap().
+    bench.trace().at_next(Event::kAddToSwapRet, 0, [&] {
+        bench.kernel.touch(bench.cpu(1), mm, bench.page(0), Access::kRead);
+    });
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive()).reclaimed == 0);
+    CHECK(page.test(bench.cpu(), PageFlag::kActive));
+    const bool full = config.swap_slots == 1;
+    CHECK(page.test(bench.cpu(), PageFlag::kSwapCache) == !full);
+    CHECK(bench.kernel.state().swap.used() == (full ? 0 : 1));
 }
 
 TEST_CASE("reclaim: anonymous pages are not looked at without free slots", "[unit][rmap]") {
