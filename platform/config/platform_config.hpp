@@ -14,6 +14,7 @@
 #include "models/tlb/tlb_config.hpp"
 #include "models/walker/walker_config.hpp"
 #include "rmap/types/kernel_costs.hpp"
+#include "rmap/types/swap_device.hpp"
 
 namespace mmusim::platform {
 

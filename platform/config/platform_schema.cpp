@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint64_t kFramesPerMib = 256;
 constexpr unsigned kMaxSockets = 64;
+constexpr NamedValue<rmap::SwapDevice> kSwapDevices[] = {{"zram", rmap::SwapDevice::kZram},
+                                                         {"disk", rmap::SwapDevice::kDisk}};
 
 void read_identity(SectionReader platform, PlatformConfig& out) {
     platform.text("name", out.name, "short name of the machine", Need::kRequired);
@@ -212,6 +214,8 @@ void read_kernel(SectionReader kernel, PlatformConfig& out) {
                  "pages of one reclaim batch", Need::kOptional);
     kernel.count("swap_slots", policy.swap_slots, {0, 1ull << 32}, "pages that swap can hold",
                  Need::kOptional);
+    kernel.choice("swap_device", policy.swap_device, kSwapDevices,
+                  "what swap is on: compressed memory, written at once, or a disk");
     read_costs(kernel.section("costs"), out.costs);
     kernel.finish();
 }

@@ -61,7 +61,8 @@ struct DmaConfig : MemoryUserConfig {
     rmap::Duration fault_pause{};  ///< before it goes on after an access that was not allowed
 };
 
-enum class RegionKind { kAnon, kFile };
+/// Memory of the process; a file on a disk; a memfd or another file of tmpfs.
+enum class RegionKind { kAnon, kFile, kShmem };
 enum class Sharing { kPrivate, kFork };
 
 /// A mapping that every process of the group has, at the same address.

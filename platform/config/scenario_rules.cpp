@@ -149,7 +149,7 @@ private:
 
     void check_region(const RegionConfig& region) {
         require_name("region", region.name, "process", region.process, names(scenario_.processes));
-        if (region.kind == RegionKind::kFile && region.sharing == Sharing::kFork)
+        if (region.kind != RegionKind::kAnon && region.sharing == Sharing::kFork)
             throw ConfigError(at("region", region.name, "sharing"),
                               fmt::format("region '{}' maps a file, which is not forked; expected "
                                           "kind = \"anon\" with sharing = \"fork\"",

@@ -12,8 +12,8 @@ namespace {
 constexpr NamedValue<AccessPattern> kPatterns[] = {{"idle", AccessPattern::kIdle},
                                                    {"sequential", AccessPattern::kSequential},
                                                    {"uniform", AccessPattern::kUniform}};
-constexpr NamedValue<RegionKind> kKinds[] = {{"anon", RegionKind::kAnon},
-                                             {"file", RegionKind::kFile}};
+constexpr NamedValue<RegionKind> kKinds[] = {
+    {"anon", RegionKind::kAnon}, {"file", RegionKind::kFile}, {"shmem", RegionKind::kShmem}};
 constexpr NamedValue<Sharing> kSharings[] = {{"private", Sharing::kPrivate},
                                              {"fork", Sharing::kFork}};
 constexpr NamedValue<OperationType> kTypes[] = {{"reclaim", OperationType::kReclaim},

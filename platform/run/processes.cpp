@@ -19,7 +19,14 @@ constexpr std::uint64_t kTableSpan = 1ull << 21;  ///< ranges that share no page
 
 /// A file is mapped by every process for itself.
 Sharing sharing_of(const RegionConfig& region) {
-    return region.kind == RegionKind::kFile ? Sharing::kPrivate : region.sharing;
+    return region.kind == RegionKind::kAnon ? region.sharing : Sharing::kPrivate;
+}
+
+rmap::AddressSpace& create_file(const Region& region, rmap::Kernel& kernel) {
+    const std::uint64_t pages = region.config->pages * region.ranges.size();
+    return region.config->kind == RegionKind::kShmem
+               ? kernel.create_shmem(region.config->name, pages)
+               : kernel.create_file(region.config->name, pages);
 }
 
 }  // namespace
@@ -71,9 +78,8 @@ void Processes::set_up_group(const ProcessConfig& config, rmap::Kernel& kernel,
         for (const Region* region : regions_of(config.name)) {
             if (sharing_of(*region->config) != sharing) continue;
             auto*& file = files[region->config->name];
-            if (region->config->kind == RegionKind::kFile && !file)
-                file = &kernel.create_file(region->config->name,
-                                           region->config->pages * region->ranges.size());
+            if (region->config->kind != RegionKind::kAnon && !file)
+                file = &create_file(*region, kernel);
             map_region(*region, process, file, kernel, setup(process.first_cpu));
         }
     };

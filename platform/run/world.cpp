@@ -39,6 +39,7 @@ rmap::KernelConfig kernel_config(const PlatformConfig& platform, const ScenarioC
     for (CpuId cpu = 0; cpu < platform.topology.cores(); ++cpu)
         config.node_of_cpu.push_back(platform.topology.socket_of(cpu));
     config.swap.slots = platform.policy.swap_slots;
+    config.swap.device = platform.policy.swap_device;
     config.memcgs = static_cast<unsigned>(scenario.processes.size()) + 1;
     config.swap_cluster_max = platform.policy.swap_cluster_max;
     config.fault = scenario.injected_fault;

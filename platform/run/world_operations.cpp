@@ -84,7 +84,7 @@ std::function<void(rmap::Cpu&, unsigned)> World::reclaim(const OperationConfig& 
         in_.platform.topology.socket_of(processes_.first_of(region.process).first_cpu)};
     control.memcg = processes_.group_of(region.process);
     control.from =
-        region.kind == RegionKind::kAnon ? rmap::ReclaimFrom::kAnon : rmap::ReclaimFrom::kFile;
+        region.kind == RegionKind::kFile ? rmap::ReclaimFrom::kFile : rmap::ReclaimFrom::kAnon;
     control.nr_to_reclaim = config.pages ? config.pages : region.pages;
     return [this, control](rmap::Cpu& cpu, unsigned) { kernel_.reclaim_pages(cpu, control); };
 }

@@ -7,16 +7,11 @@
 
 #include "rmap/mm/address_space.hpp"
 #include "rmap/mm/page.hpp"
+#include "rmap/types/swap_device.hpp"
 
 namespace mmusim::rmap {
 
 struct KernelState;
-
-/// What swap is on.
-enum class SwapDevice {
-    kZram,  ///< memory: a page is read and written at once (SWP_SYNCHRONOUS_IO, SWP_STABLE_WRITES)
-    kDisk,  ///< a page stays under write-back after its write was submitted
-};
 
 struct SwapConfig {
     std::uint64_t slots = 0;  ///< 0: no swap

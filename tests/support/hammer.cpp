@@ -227,6 +227,8 @@ Hammer random_hammer(std::uint64_t seed) {
     rmap::KernelCosts::visit([&](const char*, Duration& cost, const char*) { cost = ns(5, 80); },
                              platform.costs);
     platform.costs.lock_handover = platform.memory.visibility() + ns(0, 60);
+    platform.costs.disk_write = ns(5, 20000);
+    platform.policy.swap_device = number(0, 1) ? rmap::SwapDevice::kZram : rmap::SwapDevice::kDisk;
     platform.policy.swap_cluster_max = static_cast<unsigned>(number(1, 40));
     platform.policy.pcid = number(0, 1) == 1;
     auto& scenario = hammer.scenario;
@@ -240,7 +242,9 @@ Hammer random_hammer(std::uint64_t seed) {
     if (sharing < 2) {
         scenario.processes[0].count = scenario.processes[0].threads;
         scenario.processes[0].threads = 1;
-        if (sharing == 0) scenario.regions[0].kind = platform::RegionKind::kFile;
+        if (sharing == 0)
+            scenario.regions[0].kind =
+                number(0, 1) ? platform::RegionKind::kFile : platform::RegionKind::kShmem;
         if (sharing == 1) scenario.regions[0].sharing = platform::Sharing::kFork;
         if (number(0, 1)) scenario.regions[0].written = false;
     } else if (number(0, 1)) {
