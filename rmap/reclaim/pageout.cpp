@@ -61,10 +61,12 @@ Pageout pageout(Cpu& cpu, KernelState& kernel, Page& page) {
         page.clear(cpu, PageFlag::kReclaim);
         return Pageout::kActivate;
     }
-    // A synchronous device has written it by now.
-    if (!page.test(cpu, PageFlag::kWriteback)) page.clear(cpu, PageFlag::kReclaim);
+    const std::uint64_t flags = page.flags(cpu);
+    // A synchronous device has written it by now, and mostly this is done.
+    if (!has(flags, PageFlag::kWriteback) && has(flags, PageFlag::kReclaim))
+        page.clear(cpu, PageFlag::kReclaim);
     cpu.emit(Event::kVmscanWritepage,
-             {page.pfn().value, ReclaimWriteback::of(page_is_file_cache(cpu, page))});
+             {page.pfn().value, ReclaimWriteback::of(!has(flags, PageFlag::kSwapBacked))});
     return Pageout::kSuccess;
 }
 

@@ -78,14 +78,16 @@ void end_unmap_operation(Cpu& cpu, OperationId& id, Outcome outcome) {
 bool sane_reclaim(const PageListScan& scan) { return !scan.target_mem_cgroup; }
 
 /// page_check_dirty_writeback(), and what is counted of it. What goes to swap is written by reclaim
-/// itself, so it does not count.
-void count_dirty_writeback(Cpu& cpu, KernelState& kernel, Page& page, ReclaimStat& stat) {
-    if (!page_is_file_cache(cpu, page) || page_is_lazyfree(cpu, page)) return;
-    const bool dirty = page.test(cpu, PageFlag::kDirty);
-    const bool writeback = page_writeback(cpu, kernel, page);
+/// itself, so it does not count. Returns whether the page is under write-back.
+bool check_dirty_writeback(Cpu& cpu, KernelState& kernel, Page& page, ReclaimStat& stat) {
+    const std::uint64_t flags = page.flags(cpu);
+    const bool writeback = has(flags, PageFlag::kWriteback) && page_writeback(cpu, kernel, page);
+    if (has(flags, PageFlag::kSwapBacked) || page_is_lazyfree(cpu, page)) return writeback;
+    const bool dirty = has(flags, PageFlag::kDirty);
     if (dirty || writeback) ++stat.nr_dirty;
     if (dirty && !writeback) ++stat.nr_unqueued_dirty;
-    if (writeback && page.test(cpu, PageFlag::kReclaim)) ++stat.nr_congested;
+    if (writeback && has(flags, PageFlag::kReclaim)) ++stat.nr_congested;
+    return writeback;
 }
 
 /// A page under write-back.
@@ -117,6 +119,13 @@ bool left_to_flushers(Cpu& cpu, KernelState& kernel, const Page& page, const Pag
             !kernel.lru.test_pgdat_flag(cpu, scan.nid, PgdatFlag::kDirty));
 }
 
+/// Its write goes on (a disk), or somebody has stored to it since.
+bool dirty_or_writeback(Cpu& cpu, KernelState& kernel, Page& page) {
+    const std::uint64_t flags = page.flags(cpu);
+    return has(flags, PageFlag::kDirty) ||
+           (has(flags, PageFlag::kWriteback) && page_writeback(cpu, kernel, page));
+}
+
 /// A dirty page is written out before it can be freed. kFree: it is clean now, and locked.
 Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
                       PageReferences references) {
@@ -139,12 +148,10 @@ Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListS
             break;
     }
     ++kernel.reclaim_stats[cpu.id()].written;
-    if (page_writeback(cpu, kernel, page)) return Fate::kKeep;  // asynchronous
-    if (page.test(cpu, PageFlag::kDirty)) return Fate::kKeep;
+    if (dirty_or_writeback(cpu, kernel, page)) return Fate::kKeep;
     // It was unlocked meanwhile: a fault may have taken it.
     if (!trylock_page(cpu, page)) return Fate::kKeep;
-    return page.test(cpu, PageFlag::kDirty) || page_writeback(cpu, kernel, page) ? Fate::kKeepLocked
-                                                                                 : Fate::kFree;
+    return dirty_or_writeback(cpu, kernel, page) ? Fate::kKeepLocked : Fate::kFree;
 }
 
 /// What shrink_page_list() does with one page once it is locked.
@@ -152,8 +159,8 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& 
                  ReclaimStat& stat) {
     if (!page_evictable(cpu, page)) return Fate::kActivateLocked;
 
-    count_dirty_writeback(cpu, kernel, page, stat);
-    if (page_writeback(cpu, kernel, page)) return handle_writeback(cpu, kernel, page, scan, stat);
+    if (check_dirty_writeback(cpu, kernel, page, stat))
+        return handle_writeback(cpu, kernel, page, scan, stat);
 
     const PageReferences references =
         page_check_references(cpu, kernel, page, scan.target_mem_cgroup);

@@ -122,6 +122,7 @@ TEST_CASE("rule N1: losing a permission or the page outside a section breaks it"
     };
     CHECK(missing(kReadOnly) ==
           "the entry of mm 2 va 0x100000000000 lost a permission outside any open section");
+    CHECK(missing(kReadOnly, Event::kMkcleanSetPte).find("lost a permission") != std::string::npos);
     CHECK(missing(kWritable | Pte::kNoExecute).find("lost a permission") != std::string::npos);
     CHECK(missing(Pte::present_entry({kPfn + 1}, Pte::kWritable).raw()).find("was replaced") !=
           std::string::npos);
