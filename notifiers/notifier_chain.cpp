@@ -9,6 +9,7 @@ namespace mmusim::notifiers {
 
 using rmap::Cpu;
 using rmap::Event;
+using rmap::Instant;
 using rmap::MmId;
 using rmap::NotifierRange;
 using rmap::Part;
@@ -21,23 +22,74 @@ void dispatch(Cpu& cpu, Part part) { cpu.spend(cpu.costs().notifier_call, part);
 }  // namespace
 
 void NotifierChain::register_client(MmId mm, NotifierClient& client) {
-    List& list = lists_[mm];
+    List& list = watched_[mm].list;
     MMUSIM_CHECK(std::find(list.begin(), list.end(), &client) == list.end(),
                  "a client watches an mm once");
     list.insert(list.begin(), &client);
 }
 
 void NotifierChain::unregister_client(Cpu& cpu, MmId mm, NotifierClient& client) {
-    List& list = lists_[mm];
+    List& list = watched_[mm].list;
     const auto it = std::find(list.begin(), list.end(), &client);
     MMUSIM_CHECK(it != list.end(), "only a registered client can be unregistered");
     if (client.ops().release) client.release(cpu, mm);
     list.erase(it);
 }
 
-const NotifierChain::List* NotifierChain::clients_of(MmId mm) const {
-    const auto it = lists_.find(mm);
-    return it == lists_.end() ? nullptr : &it->second;
+/// srcu_read_lock() to srcu_read_unlock().
+class NotifierChain::ReadSection {
+public:
+    ReadSection(Cpu& cpu, Reader& reader) : cpu_(cpu), reader_(reader) {
+        reader_ = {cpu.now(), rmap::kNever};
+    }
+    ~ReadSection() { reader_.end = cpu_.now(); }
+    ReadSection(const ReadSection&) = delete;
+    ReadSection& operator=(const ReadSection&) = delete;
+
+private:
+    Cpu& cpu_;
+    Reader& reader_;
+};
+
+const NotifierChain::List* NotifierChain::clients_of(Cpu& cpu, MmId mm) const {
+    static const List kEmpty;
+    const auto it = watched_.find(mm);
+    if (it == watched_.end()) return nullptr;
+    cpu.time().observe(rmap::Observed::kMemory);
+    const Watched& watched = it->second;
+    const bool released =
+        watched.released_by == cpu.time().actor() || watched.released <= cpu.now();
+    return released ? &kEmpty : &watched.list;
+}
+
+void NotifierChain::release(Cpu& cpu, MmId mm) {
+    const List* clients = clients_of(cpu, mm);
+    if (!clients) return;
+    cpu.emit(Event::kMnRelease, {mm});
+    for (NotifierClient* client : *clients) {
+        if (!client->ops().release) continue;
+        dispatch(cpu, Part::kNotifierRelease);
+        client->release(cpu, mm);
+    }
+    Watched& watched = watched_.at(mm);
+    watched.released = cpu.now() + cpu.time().visibility();
+    watched.released_by = cpu.time().actor();
+    synchronize_srcu(cpu);
+    cpu.emit(Event::kMnReleaseRet, {mm});
+}
+
+void NotifierChain::synchronize_srcu(Cpu& cpu) {
+    const Instant begun = cpu.now() + cpu.time().visibility();
+    const auto under_way = [&] {
+        return std::any_of(readers_.begin(), readers_.end(), [&](const auto& entry) {
+            const Reader& reader = entry.second;
+            return reader.begin < begun && reader.end > cpu.now();
+        });
+    };
+    do {
+        cpu.spend(cpu.costs().synchronize_srcu, Part::kNotifierRelease);
+        cpu.time().sync_before_visible_action();
+    } while (under_way());
 }
 
 void NotifierChain::invalidate_range_start(Cpu& cpu, const NotifierRange& range) {
@@ -52,8 +104,9 @@ StartResult NotifierChain::invalidate_range_start_nonblock(Cpu& cpu, const Notif
 }
 
 StartResult NotifierChain::start(Cpu& cpu, const NotifierRange& range) {
-    const List* clients = clients_of(range.mm);
+    const List* clients = clients_of(cpu, range.mm);
     if (!clients) return StartResult::kDone;
+    const ReadSection section(cpu, readers_[cpu.time().actor()]);
     cpu.emit(Event::kMnStart,
              {range.mm, range.range.start.value, range.range.end.value, range.blockable});
     StartResult result = StartResult::kDone;
@@ -77,8 +130,9 @@ void NotifierChain::invalidate_range_only_end(Cpu& cpu, const NotifierRange& ran
 }
 
 void NotifierChain::end(Cpu& cpu, const NotifierRange& range, Ending ending) {
-    const List* clients = clients_of(range.mm);
+    const List* clients = clients_of(cpu, range.mm);
     if (!clients) return;
+    const ReadSection section(cpu, readers_[cpu.time().actor()]);
     const bool only_end = ending == Ending::kOnly;
     cpu.emit(Event::kMnEnd, {range.mm, range.range.start.value, range.range.end.value, only_end});
     for (NotifierClient* client : *clients) {
@@ -96,8 +150,9 @@ void NotifierChain::end(Cpu& cpu, const NotifierRange& range, Ending ending) {
 }
 
 void NotifierChain::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
-    const List* clients = clients_of(mm);
+    const List* clients = clients_of(cpu, mm);
     if (!clients) return;
+    const ReadSection section(cpu, readers_[cpu.time().actor()]);
     cpu.emit(Event::kMnInvalidateRange, {mm, range.start.value, range.end.value});
     for (NotifierClient* client : *clients) {
         if (!client->ops().invalidate_range) continue;
@@ -107,8 +162,9 @@ void NotifierChain::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
 }
 
 bool NotifierChain::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
-    const List* clients = clients_of(mm);
+    const List* clients = clients_of(cpu, mm);
     if (!clients) return false;
+    const ReadSection section(cpu, readers_[cpu.time().actor()]);
     cpu.emit(Event::kMnClearFlushYoung, {mm, range.start.value, range.end.value});
     bool young = false;
     for (NotifierClient* client : *clients) {
@@ -122,8 +178,9 @@ bool NotifierChain::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
 }
 
 bool NotifierChain::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
-    const List* clients = clients_of(mm);
+    const List* clients = clients_of(cpu, mm);
     if (!clients) return false;
+    const ReadSection section(cpu, readers_[cpu.time().actor()]);
     cpu.emit(Event::kMnClearYoung, {mm, range.start.value, range.end.value});
     bool young = false;
     for (NotifierClient* client : *clients) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/kernel.hpp"
 
-#include <algorithm>
 #include <utility>
 
+#include "rmap/mm/exit.hpp"
+#include "rmap/mm/fork.hpp"
 #include "rmap/mm/fsync.hpp"
 #include "rmap/mm/gup.hpp"
-#include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/munmap.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_table.hpp"
@@ -14,9 +14,32 @@
 
 namespace mmusim::rmap {
 
+namespace {
+
+/// The lines of an object that is made at run time: adjacent ones of this CPU's slab.
+class SlabLines final : public LineAllocator {
+public:
+    SlabLines(KernelMemory& memory, CpuId cpu, unsigned lines)
+        : next_(memory.allocate_objects(cpu, lines)) {}
+
+    PhysAddr allocate_line() override {
+        const PhysAddr line = next_;
+        next_ = next_ + kLineSize;
+        return line;
+    }
+
+private:
+    PhysAddr next_;
+};
+
+}  // namespace
+
 Mm& Kernel::create_mm(Cpu& cpu, std::string name, unsigned memcg) {
     const Page& pgd = pte_alloc_one(cpu, state_);
-    return mms_.emplace_back(std::move(name), next_ctx_id_++, memcg, pgd.pfn(), state_.memory);
+    const MmId id = kInitMm + cpu.memory().fetch_add(state_.last_mm_ctx_id, 1, Part::kPageState);
+    SlabLines lines(state_.memory, cpu.id(), Mm::kLines);
+    auto mm = std::make_unique<Mm>(std::move(name), id, memcg, pgd.pfn(), lines);
+    return *mms_.emplace(id, std::move(mm)).first->second;
 }
 
 AddressSpace& Kernel::create_file(std::string name, std::uint64_t pages) {
@@ -37,7 +60,7 @@ Vma& Kernel::mmap_anon(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t more_vm_
     MmapRequest request;
     request.range = range;
     request.vm_flags |= more_vm_flags;
-    return mmap_region(cpu, state_, mm, request);
+    return mmap(cpu, mm, request);
 }
 
 Vma& Kernel::mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, std::uint64_t pgoff,
@@ -47,13 +70,12 @@ Vma& Kernel::mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, st
     request.file = &file;
     request.pgoff = pgoff;
     if (sharing == Sharing::kShared) request.vm_flags |= VmFlags::kShared | VmFlags::kMayShare;
-    return mmap_region(cpu, state_, mm, request);
+    return mmap(cpu, mm, request);
 }
 
 Mm& Kernel::fork(Cpu& cpu, Mm& parent, std::string name) {
     Mm& mm = create_mm(cpu, std::move(name), parent.memcg);
-    dup_mmap(cpu, state_, mm, parent);
-    cpu.memory().store(mm.hiwater_rss, {get_mm_rss(cpu, mm), 0}, Part::kPageState);
+    dup_mm(cpu, state_, mm, parent);
     return mm;
 }
 
@@ -89,10 +111,10 @@ void Kernel::arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate
     if (how.lru == LruPlacement::kInactive) state_.lru.deactivate_page(cpu, *page);
 }
 
-/// mms are numbered in the order in which they were made.
 Mm& Kernel::mm_of(MmId id) {
-    MMUSIM_CHECK(id > kInitMm && id < next_ctx_id_, "the id names a process");
-    return mms_[id - kInitMm - 1];
+    const auto found = mms_.find(id);
+    MMUSIM_CHECK(found != mms_.end(), "the id names a process");
+    return *found->second;
 }
 
 /// The page of a frame that get_user_page() has handed out; nullptr for the zero page.
@@ -131,6 +153,28 @@ MoveResult Kernel::move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& add
 
 std::uint64_t Kernel::munmap(Cpu& cpu, Mm& mm, VirtRange range) {
     return rmap::munmap(cpu, state_, mm, range);
+}
+
+std::uint64_t Kernel::exit(Cpu& cpu, Mm& mm) { return exit_mm(cpu, state_, mm); }
+
+Vma& Kernel::mmap(Cpu& cpu, Mm& mm, const MmapRequest& request) {
+    return rmap::mmap(cpu, state_, mm, request);
+}
+
+RangeResult Kernel::mprotect(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t prot) {
+    return rmap::mprotect(cpu, state_, mm, range, prot);
+}
+
+Errno Kernel::mremap(Cpu& cpu, Mm& mm, const MremapRequest& request) {
+    return rmap::mremap(cpu, state_, mm, request);
+}
+
+RangeResult Kernel::madvise(Cpu& cpu, Mm& mm, VirtRange range, Madvise behavior) {
+    return rmap::madvise(cpu, state_, mm, range, behavior);
+}
+
+void Kernel::clear_refs(Cpu& cpu, Mm& mm, ClearRefs type) {
+    clear_refs_write(cpu, state_, mm, type);
 }
 
 OomReapResult Kernel::oom_reap(Cpu& cpu, Mm& mm) { return oom_reap_task_mm(cpu, state_, mm); }
@@ -177,7 +221,7 @@ bool Kernel::touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {
             bool allowed = false;
             const auto use = [&](Word old, Instant) {
                 const Pte pte{old.value};
-                allowed = pte.present() && (!write || pte.writable());
+                allowed = pte.valid() && (!write || pte.writable());
                 if (!allowed) return old;
                 const Pte used = pte.with(Pte::kAccessed | (write ? Pte::kDirty : 0));
                 return Word{used.raw(), old.generation};
@@ -195,18 +239,6 @@ std::optional<Word> Kernel::read_pte(Cpu& cpu, Mm& mm, VirtAddr address) {
     return rmap::read_pte(cpu, slot->ptep, Part::kUser);
 }
 
-MmStatus Kernel::status(Cpu& cpu, const Mm& mm) {
-    MmStatus status;
-    status.vm_size = mm.total_vm;
-    status.vm_lck = mm.locked_vm;
-    status.rss_anon = get_mm_counter(cpu, mm, MmCounter::kAnonPages);
-    status.rss_file = get_mm_counter(cpu, mm, MmCounter::kFilePages);
-    status.rss_shmem = get_mm_counter(cpu, mm, MmCounter::kShmemPages);
-    status.vm_swap = get_mm_counter(cpu, mm, MmCounter::kSwapEnts);
-    status.vm_rss = status.rss_anon + status.rss_file + status.rss_shmem;
-    status.vm_hwm =
-        std::max(status.vm_rss, cpu.memory().load(mm.hiwater_rss, Part::kPageState).value);
-    return status;
-}
+MmStatus Kernel::status(Cpu& cpu, const Mm& mm) { return mm_status(cpu, mm); }
 
 }  // namespace mmusim::rmap

@@ -2,15 +2,21 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "rmap/mm/clear_refs.hpp"
 #include "rmap/mm/fault.hpp"
 #include "rmap/mm/kernel_state.hpp"
+#include "rmap/mm/madvise.hpp"
 #include "rmap/mm/mlock.hpp"
+#include "rmap/mm/mm_status.hpp"
 #include "rmap/mm/mmap.hpp"
+#include "rmap/mm/mprotect.hpp"
+#include "rmap/mm/mremap.hpp"
 #include "rmap/mm/oom_reap.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/mm/truncate.hpp"
@@ -35,18 +41,6 @@ struct Populate {
     LruPlacement lru = LruPlacement::kAsFaulted;
 };
 
-/// What /proc/PID/status says, in pages.
-struct MmStatus {
-    std::uint64_t vm_size = 0;
-    std::uint64_t vm_lck = 0;
-    std::uint64_t vm_hwm = 0;
-    std::uint64_t vm_rss = 0;
-    std::uint64_t rss_anon = 0;
-    std::uint64_t rss_file = 0;
-    std::uint64_t rss_shmem = 0;
-    std::uint64_t vm_swap = 0;
-};
-
 /// The kernel engine. Everything runs on a CPU that is given; no lock may be held. During set-up,
 /// one CPU whose ports let no time pass makes the machine's state; afterwards any CPU may operate
 /// on it at its own local time.
@@ -57,8 +51,6 @@ public:
         : state_(config, memory, flush, notifiers) {}
 
     // ---- set-up only ----
-    /// An empty address space, whose pages are charged to group `memcg`.
-    Mm& create_mm(Cpu& cpu, std::string name, unsigned memcg = 0);
     AddressSpace& create_file(std::string name, std::uint64_t pages);
     /// A file in tmpfs, a memfd, or what a shared anonymous mapping maps.
     AddressSpace& create_shmem(std::string name, std::uint64_t pages);
@@ -68,8 +60,6 @@ public:
     enum class Sharing { kShared, kPrivate };
     Vma& mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, std::uint64_t pgoff = 0,
                    Sharing sharing = Sharing::kShared);
-    /// A child with copies of all mappings; private pages are shared until written.
-    Mm& fork(Cpu& cpu, Mm& parent, std::string name);
     /// Touches every page of the range in ascending order and arranges its state.
     void populate(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how = {});
     /// Only the last step of populate(), for pages that are mapped already.
@@ -86,6 +76,17 @@ public:
     void set_page_dirty_flag(Cpu& cpu, FrameNumber frame) override;
 
     // ---- at any time ----
+    /// An empty address space, whose pages are charged to group `memcg`.
+    Mm& create_mm(Cpu& cpu, std::string name, unsigned memcg = 0);
+    /// fork(2): a child with copies of all mappings; private pages are shared until written.
+    Mm& fork(Cpu& cpu, Mm& parent, std::string name);
+    /// The last task of the mm exits. The Mm stays, empty.
+    std::uint64_t exit(Cpu& cpu, Mm& mm);
+    Vma& mmap(Cpu& cpu, Mm& mm, const MmapRequest& request);
+    RangeResult mprotect(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t prot);
+    Errno mremap(Cpu& cpu, Mm& mm, const MremapRequest& request);
+    RangeResult madvise(Cpu& cpu, Mm& mm, VirtRange range, Madvise behavior);
+    void clear_refs(Cpu& cpu, Mm& mm, ClearRefs type);
     FaultResult handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access access);
     ReclaimResult reclaim_pages(Cpu& cpu, const ReclaimControl& control);
     MoveResult move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
@@ -112,7 +113,8 @@ public:
 
     /// The counts of one CPU. For reports, when that CPU has stopped.
     const ReclaimStats& reclaim_stats(CpuId cpu) const { return state_.reclaim_stats.at(cpu); }
-    const std::deque<Mm>& mms() const { return mms_; }
+    /// What was counted for the memory of a group. For reports, when all CPUs have stopped.
+    VmEventCounts vm_events(unsigned memcg) const { return state_.vm_events.sum(memcg); }
     KernelState& state() { return state_; }
 
 private:
@@ -122,8 +124,7 @@ private:
     void arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how);
 
     KernelState state_;
-    std::deque<Mm> mms_;
-    MmId next_ctx_id_ = kInitMm + 1;
+    std::map<MmId, std::unique_ptr<Mm>> mms_;  ///< only looked up
 };
 
 }  // namespace mmusim::rmap

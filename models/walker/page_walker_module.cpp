@@ -65,7 +65,7 @@ Fault PageWalkerModule::walk(rmap::VirtAddr address, TranslationExtension& reque
         const Word word = access(at, nullptr, request, delay);
         ++stats_.reads;
         const Pte entry(word.value);
-        if (!entry.present()) return Fault::kNotPresent;
+        if (!entry.valid()) return Fault::kNotPresent;
         if (level == 1 || (level == 2 && entry.huge())) {
             const Fault fault = leaf(at, word, level, request, delay);
             if (fault != Fault::kNone || request.vm == 0) return fault;
@@ -90,14 +90,14 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
         // What was read may be older than what is there now: set bits only in the same mapping.
         const auto set_bits = [&](Word now, Instant) {
             const Pte current(now.value);
-            const bool same = current.present() && current.frame() == entry.frame() &&
+            const bool same = current.valid() && current.frame() == entry.frame() &&
                               (!store || current.writable());
             return same ? Word{current.with(bits).raw(), now.generation} : now;
         };
         const rmap::PhysMemPort::Apply apply(set_bits);
         word = access(at, &apply, request, delay);
         const Pte old(word.value);
-        if (!old.present() || old.frame() != entry.frame()) return Fault::kNotPresent;
+        if (!old.valid() || old.frame() != entry.frame()) return Fault::kNotPresent;
         if (store && !old.writable()) return Fault::kProtection;
         entry = old.with(bits);
     }

@@ -48,8 +48,9 @@ struct RunResult {
     std::vector<TlbStatsRow> tlbs;
     std::uint64_t walks = 0;
     std::uint64_t walk_reads = 0;
-    std::map<std::string, std::map<std::string, std::uint64_t>>
-        memory;  ///< process -> VmRSS_kb ...
+    /// By process: the lines of /proc/PID/status ("VmRSS_kb"), and what was counted during the run
+    /// for its memory control group, which the processes of a group share ("memcg_pgfault").
+    std::map<std::string, std::map<std::string, std::uint64_t>> memory;
     OracleReport oracle;
     QuantumReport quantum;
 };

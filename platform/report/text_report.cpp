@@ -39,6 +39,7 @@ public:
         flushes();
         secondary_mmus();
         tlbs();
+        memory();
         oracle();
         hazards();
         quantum();
@@ -201,6 +202,27 @@ private:
                  percent_text(level.hits, level.lookups), grouped(level.invalidated));
         line("  {:<16}{:>17}    {} memory reads", "page walks", grouped(result_.walks),
              grouped(result_.walk_reads));
+    }
+
+    /// /proc/PID/status of the first processes, as far as it tells what unmapping did.
+    void memory() {
+        constexpr std::size_t kShownProcesses = 8;
+        if (result_.memory.empty()) return;
+        heading(fmt::format("{:<18}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}", "MEMORY, kB",
+                            "VmPeak", "VmSize", "VmHWM", "VmRSS", "RssAnon", "RssFile", "VmSwap"));
+        std::size_t shown = 0;
+        for (const auto& [process, rows] : result_.memory) {
+            if (++shown > kShownProcesses) break;
+            const auto kb = [&rows = rows](const std::string& name) {
+                const auto found = rows.find(name + "_kb");
+                return grouped(found == rows.end() ? 0 : found->second);
+            };
+            line("  {:<16}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}", process, kb("VmPeak"),
+                 kb("VmSize"), kb("VmHWM"), kb("VmRSS"), kb("RssAnon"), kb("RssFile"),
+                 kb("VmSwap"));
+        }
+        if (shown > kShownProcesses)
+            line("  and {} more processes", result_.memory.size() - kShownProcesses);
     }
 
     void oracle() {

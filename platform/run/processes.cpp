@@ -40,7 +40,8 @@ void Processes::lay_out() {
             if (operation.type == OperationType::kMunmap && operation.region == config.name)
                 region.munmap = &operation;
         const std::uint64_t bytes = config.pages * rmap::kPageSize;
-        const std::uint64_t span = (bytes + kTableSpan - 1) / kTableSpan * kTableSpan;
+        // A gap follows, so that the ranges stay mappings of their own.
+        const std::uint64_t span = (bytes / kTableSpan + 1) * kTableSpan;
         const unsigned copies = region.munmap ? region.munmap->rounds : 1;
         for (unsigned copy = 0; copy < copies; ++copy) {
             const VirtAddr at = start + copy * span;
@@ -63,6 +64,25 @@ std::uint64_t Processes::pages() const {
         pages += region.config->pages * copies;
     }
     return pages;
+}
+
+/// Of the n-th process of a group.
+rmap::CpuId Processes::first_cpu(const ProcessConfig& config, unsigned n) const {
+    return std::min(config.first_cpu + n * (config.threads + config.lazy_threads),
+                    topology_.cores() - 1);
+}
+
+std::uint64_t Processes::slab_lines() const {
+    std::map<rmap::CpuId, std::uint64_t> lines;
+    std::uint64_t most = 0;
+    for (const auto& config : scenario_.processes) {
+        std::uint64_t of_process = rmap::Mm::kLines;
+        for (const Region* region : regions_of(config.name))
+            of_process += 2 * region->ranges.size();
+        for (unsigned n = 0; n < config.count; ++n)
+            most = std::max(most, lines[first_cpu(config, n)] += of_process);
+    }
+    return most;
 }
 
 void Processes::set_up(rmap::Kernel& kernel, const SetupCpuOf& setup) {
@@ -90,8 +110,7 @@ void Processes::set_up_group(const ProcessConfig& config, rmap::Kernel& kernel,
     for (unsigned n = 0; n < config.count; ++n) {
         Process& process = processes_.emplace_back();
         process.config = &config;
-        process.first_cpu = std::min(config.first_cpu + n * (config.threads + config.lazy_threads),
-                                     topology_.cores() - 1);
+        process.first_cpu = first_cpu(config, n);
         const std::string name = config.count == 1 ? config.name : config.name + std::to_string(n);
         rmap::Cpu& cpu = setup(process.first_cpu);
         process.mm = parent && forks ? &kernel.fork(cpu, *parent->mm, name)

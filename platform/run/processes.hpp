@@ -48,6 +48,9 @@ public:
 
     /// Pages that the regions of all processes need, each counted as often as it is private.
     std::uint64_t pages() const;
+    /// Lines of one CPU's slab that set_up() takes at most: those of its mms, of their VMAs and of
+    /// an anon_vma for each.
+    std::uint64_t slab_lines() const;
     /// Memory control group; 0 is for everybody who is not part of the scenario.
     unsigned group_of(const std::string& process) const;
 
@@ -60,6 +63,7 @@ public:
     }
 
 private:
+    rmap::CpuId first_cpu(const ProcessConfig& config, unsigned n) const;
     void lay_out();
     void map_region(const Region& region, Process& process, rmap::AddressSpace* file,
                     rmap::Kernel& kernel, rmap::Cpu& cpu);

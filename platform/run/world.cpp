@@ -83,9 +83,9 @@ rmap::MemoryLayout World::layout() const {
         layout.nodes.push_back({{node * topology.frames_per_node}, topology.frames_per_node});
     std::uint64_t file_pages = 0;
     for (const auto& region : in_.scenario.regions) file_pages += region.pages;
-    // A mapping needs an anon_vma, one of the objects of a CPU's slab.
-    for (const auto& operation : in_.scenario.operations)
-        if (operation.type == OperationType::kMunmap) layout.slab_lines += 2 * operation.rounds;
+    // Besides what is needed at run time: set-up makes its objects where the processes run, and an
+    // mm for each CPU whose operation has no process.
+    layout.slab_lines += processes_.slab_lines() + rmap::Mm::kLines;
     layout.reserved_frames = rmap::KernelMemory::fixed_frames(layout) + kSpareFrames +
                              (in_.platform.policy.swap_slots + file_pages) / 512 +
                              Guests::frames_for(in_.scenario, processes_) +
@@ -238,6 +238,7 @@ void World::boot() {
         kernel.task.mm = running_mm_[cpu];
         programs_.cores[cpu]->boot(std::move(kernel));
     }
+    kernel_.state().vm_events.reset();
     // The record of a run says from the beginning which address spaces are watched.
     for (std::uint64_t client = 0; client < watched_.size(); ++client)
         tracers_.front()->emit(0, rmap::Event::kMnRegister, {client, watched_[client]});
@@ -267,13 +268,14 @@ std::map<std::string, std::map<std::string, std::uint64_t>> World::memory_of_pro
     constexpr std::uint64_t kKbPerPage = rmap::kPageSize / 1024;
     std::map<std::string, std::map<std::string, std::uint64_t>> result;
     for (const auto& process : processes_.all()) {
-        const auto status = kernel_.status(setup(process.first_cpu), *process.mm);
-        result[process.mm->name] = {{"VmSize_kb", status.vm_size * kKbPerPage},
-                                    {"VmHWM_kb", status.vm_hwm * kKbPerPage},
-                                    {"VmRSS_kb", status.vm_rss * kKbPerPage},
-                                    {"RssAnon_kb", status.rss_anon * kKbPerPage},
-                                    {"RssFile_kb", status.rss_file * kKbPerPage},
-                                    {"VmSwap_kb", status.vm_swap * kKbPerPage}};
+        auto& rows = result[process.mm->name];
+        kernel_.status(setup(process.first_cpu), *process.mm)
+            .visit([&](const std::string& name, std::uint64_t pages) {
+                rows[name + "_kb"] = pages * kKbPerPage;
+            });
+        const auto events = kernel_.vm_events(process.mm->memcg);
+        for (std::size_t i = 0; i < rmap::kVmEvents; ++i)
+            rows["memcg_" + std::string(rmap::kVmEventTable[i].name)] = events[i];
     }
     return result;
 }

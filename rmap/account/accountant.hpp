@@ -26,8 +26,15 @@ enum class OperationKind : unsigned char {
     kFsync,           ///< call: fsync or msync
     kTruncate,        ///< call
     kFallocate,       ///< call: punching a hole, also by MADV_REMOVE
+    kMmap,            ///< call
+    kMprotect,        ///< call
+    kMremap,          ///< call
+    kMadvise,         ///< call
+    kClearRefs,       ///< call: a write to /proc/PID/clear_refs
+    kFork,            ///< call: dup_mm()
+    kExit,            ///< call: the last task leaves an mm
 };
-inline constexpr std::size_t kOperationKinds = 13;
+inline constexpr std::size_t kOperationKinds = 20;
 
 /// The name in results and logs.
 std::string_view name(OperationKind kind);

@@ -13,7 +13,8 @@ namespace {
 
 /// access_error()
 bool access_error(const Vma& vma, Access access) {
-    return !vma.has(access == Access::kWrite ? VmFlags::kWrite : VmFlags::kRead);
+    if (access == Access::kWrite) return !vma.has(VmFlags::kWrite);
+    return !(vma.vm_flags & VmFlags::kAccessFlags);
 }
 
 void handle_pte_fault(VmFault& vmf) {
@@ -89,6 +90,7 @@ void do_anonymous_page(VmFault& vmf) {
 FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                             Access access) {
     cpu.spend(cpu.costs().fault_handle, Part::kFault);
+    kernel.vm_events.count(cpu, mm.memcg, VmEvent::kPgFault);
     Vma* vma = mm.find_vma(address);
     if (!vma) return FaultResult::kBadArea;
     if (access_error(*vma, access)) return FaultResult::kBadAccess;

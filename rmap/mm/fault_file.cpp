@@ -14,6 +14,7 @@ void page_cache_read(VmFault& vmf, AddressSpace& mapping, std::uint64_t index) {
     Page& page = vmf.alloc_page();
     lock_page(vmf.cpu, page);
     if (add_to_page_cache_lru(vmf.cpu, vmf.kernel, mapping, page, index)) {
+        vmf.kernel.vm_events.count(vmf.cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
         vmf.cpu.spend(vmf.cpu.costs().file_read, Part::kFault);
         page.set(vmf.cpu, PageFlag::kUptodate);
     }

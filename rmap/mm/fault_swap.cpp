@@ -23,6 +23,11 @@ void migration_entry_wait(VmFault& vmf) {
     unlock_page(vmf.cpu, page);
 }
 
+/// swap_readpage() of a fault makes it a major one.
+void count_major_fault(VmFault& vmf) {
+    vmf.kernel.vm_events.count(vmf.cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
+}
+
 /// The page for `entry`, locked and with a reference; nullptr: the entry changed meanwhile.
 Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
     SwapSpace& swap = vmf.kernel.swap;
@@ -31,6 +36,7 @@ Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
         // The device is synchronous and nobody else waits for this page: leave the cache alone.
         Page& fresh = alloc_swap_page(vmf.cpu, vmf.kernel, vmf.mm.memcg);
         vmf.kernel.lru.lru_cache_add(vmf.cpu, fresh);
+        count_major_fault(vmf);
         swap_readpage(vmf.cpu, vmf.kernel, fresh);
         return &fresh;
     }

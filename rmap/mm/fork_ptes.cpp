@@ -19,7 +19,21 @@ struct CopyPte {
     VirtAddr address;
     PhysAddr src_ptep;
     PhysAddr dst_ptep;
+
+    void step() {
+        address = address + kPageSize;
+        src_ptep = src_ptep + 8;
+        dst_ptep = dst_ptep + 8;
+    }
 };
+
+/// swapoff must find the child, too.
+void add_to_mmlist(Cpu& cpu, KernelState& kernel, const Mm& mm) {
+    if (cpu.memory().load(mm.mmlist, Part::kPageState).value) return;
+    kernel.mmlist_lock.lock(cpu);
+    cpu.memory().store(mm.mmlist, {1, 0}, Part::kPageState);
+    kernel.mmlist_lock.unlock(cpu);
+}
 
 /// The part of copy_one_pte() for swap and migration entries.
 void copy_nonpresent_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Pte pte,
@@ -35,7 +49,7 @@ void copy_nonpresent_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Pte p
         const SwapEntry entry{pte.type(), pte.offset()};
         const bool counted = kernel.swap.swap_duplicate(cpu, entry);
         MMUSIM_CHECK(counted, "fork needs a count for every swap entry it copies");
-        cpu.memory().store(at.dst.vm_mm->mmlist, {1, 0}, Part::kPageState);
+        add_to_mmlist(cpu, kernel, *at.dst.vm_mm);
         ++rss[static_cast<std::size_t>(MmCounter::kSwapEnts)];
     }
     set_pte_at(cpu, at.dst_ptep, pte, 0);
@@ -55,26 +69,34 @@ void copy_present_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Word wor
         page_dup_rmap(cpu, *page);
         ++rss[static_cast<std::size_t>(mm_counter(cpu, *page))];
     }
+    if (at.src.has(VmFlags::kShared)) pte = pte.without(Pte::kDirty);
     pte = pte.without(Pte::kAccessed);
     set_pte_at(cpu, at.dst_ptep, pte, word.generation);
     cpu.emit(Event::kPteSet, {at.dst.vm_mm->context.id, at.address.value, at.dst_ptep.value,
                               pte.raw(), pte.frame().value, word.generation});
 }
 
-/// One entry under the locks of both tables.
-void copy_one(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src, VirtAddr address,
-              const PteSlot& src_slot, MmCounterVector& rss) {
-    if (pte_of(read_pte(cpu, src_slot.ptep)).none()) return;
-    const PteSlot dst_slot = pte_alloc(cpu, kernel, *dst.vm_mm, address);
-    pte_lock(cpu, *dst_slot.table);
-    pte_lock(cpu, *src_slot.table);
-    const CopyPte at{dst, src, address, src_slot.ptep, dst_slot.ptep};
-    const Word word = read_pte(cpu, src_slot.ptep);
+/// copy_one_pte()
+void copy_one_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, MmCounterVector& rss) {
+    const Word word = read_pte(cpu, at.src_ptep);
     if (pte_of(word).swap_type())
         copy_nonpresent_pte(cpu, kernel, at, pte_of(word), rss);
     else if (pte_of(word).present())
         copy_present_pte(cpu, kernel, at, word, rss);
-    pte_unlock(cpu, *src_slot.table);
+}
+
+/// copy_pte_range(): one page table, under the locks of both.
+void copy_pte_range(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src, VirtRange range) {
+    const auto src_slot = find_pte(cpu, kernel, *src.vm_mm, range.start, Part::kFault);
+    if (!src_slot) return;
+    const PteSlot dst_slot = pte_alloc(cpu, kernel, *dst.vm_mm, range.start);
+    MmCounterVector rss{};
+    pte_lock(cpu, *dst_slot.table);
+    pte_lock(cpu, *src_slot->table);
+    CopyPte at{dst, src, range.start, src_slot->ptep, dst_slot.ptep};
+    for (; at.address < range.end; at.step()) copy_one_pte(cpu, kernel, at, rss);
+    pte_unlock(cpu, *src_slot->table);
+    add_mm_rss_vec(cpu, *dst.vm_mm, rss);
     pte_unlock(cpu, *dst_slot.table);
 }
 
@@ -84,11 +106,11 @@ void copy_page_range(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src) {
     if (!vma_anon_vma(cpu, kernel, src)) return;
     const NotifierRange range{src.vm_mm->context.id, src.range(), true};
     if (src.is_cow_mapping()) mmu_notifier_invalidate_range_start(cpu, kernel, range);
-    MmCounterVector rss{};
-    for (VirtAddr address = src.vm_start; address < src.vm_end; address = address + kPageSize)
-        if (const auto slot = find_pte(cpu, kernel, *src.vm_mm, address, Part::kFault))
-            copy_one(cpu, kernel, dst, src, address, *slot, rss);
-    add_mm_rss_vec(cpu, *dst.vm_mm, rss);
+    for (VirtAddr address = src.vm_start; address < src.vm_end;) {
+        const VirtAddr end = pmd_addr_end(address, src.vm_end);
+        copy_pte_range(cpu, kernel, dst, src, {address, end});
+        address = end;
+    }
     if (src.is_cow_mapping()) mmu_notifier_invalidate_range_end(cpu, kernel, range);
 }
 

@@ -18,6 +18,11 @@ UserPage user_page(Word entry) {
     return {pte.frame(), entry.generation, pte.writable()};
 }
 
+/// check_vma_flags(): an entry may be there although the VMA does not allow the access.
+bool check_vma_flags(const Vma& vma, Access access) {
+    return vma.has(access == Access::kWrite ? VmFlags::kWrite : VmFlags::kRead);
+}
+
 /// faultin_page() and what __get_user_pages() does around it: the page at `address`, faulted in as
 /// often as necessary; nothing if no mapping allows the access.
 std::optional<UserPage> follow_or_fault(Cpu& cpu, KernelState& kernel, const Vma& vma,
@@ -81,7 +86,7 @@ std::optional<UserPage> get_user_page_fast(Cpu& cpu, KernelState& kernel, const 
     const auto slot = find_pte(cpu, kernel, mm, address, Part::kFault);
     if (!slot) return std::nullopt;
     const Word entry = read_pte(cpu, slot->ptep, Part::kFault);
-    if (!pte_of(entry).present() || !pte_of(entry).writable()) return std::nullopt;
+    if (!pte_of(entry).valid() || !pte_of(entry).writable()) return std::nullopt;
     // What can be written to is never the zero page.
     Page& page = *vm_normal_page(kernel, pte_of(entry));
     if (!page.get_unless_zero(cpu)) return std::nullopt;
@@ -99,7 +104,7 @@ std::optional<UserPage> get_user_page_unlocked(Cpu& cpu, KernelState& kernel, Mm
     if (access == Access::kWrite) flags = flags | FollFlags::kWrite;
     std::optional<UserPage> page;
     mmap_sem_lock_read(cpu, mm);
-    if (const Vma* vma = mm.find_vma(address))
+    if (const Vma* vma = mm.find_vma(address); vma && check_vma_flags(*vma, access))
         page = follow_or_fault(cpu, kernel, *vma, address, flags);
     mmap_sem_unlock_read(cpu, mm);
     return page;

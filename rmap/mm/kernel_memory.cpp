@@ -28,7 +28,7 @@ std::uint64_t KernelMemory::fixed_frames(const MemoryLayout& layout) {
 }
 
 KernelMemory::KernelMemory(MemoryLayout layout)
-    : layout_(std::move(layout)), slab_used_(layout_.cpus, 0) {
+    : layout_(std::move(layout)), slab_of_cpu_(layout_.cpus) {
     MMUSIM_CHECK(layout_.reserved_first.value > 0, "frame 0 is never used");
     MMUSIM_CHECK(fixed_frames(layout_) < layout_.reserved_frames,
                  "mem_map and the slabs must fit into the reserved region");
@@ -53,9 +53,25 @@ FrameNumber KernelMemory::allocate_frame() {
 }
 
 PhysAddr KernelMemory::allocate_object(CpuId cpu) {
-    const std::uint64_t index = slab_used_.at(cpu)++;
-    MMUSIM_CHECK(index < layout_.slab_lines, "the slab of this CPU is used up");
-    return slabs_ + (cpu * layout_.slab_lines + index) * kLineSize;
+    Slab& slab = slab_of_cpu_.at(cpu);
+    if (!slab.free.empty()) {
+        const PhysAddr line = slab.free.back();
+        slab.free.pop_back();
+        return line;
+    }
+    return allocate_objects(cpu, 1);
+}
+
+PhysAddr KernelMemory::allocate_objects(CpuId cpu, std::uint64_t lines) {
+    std::uint64_t& used = slab_of_cpu_.at(cpu).used;
+    const std::uint64_t first = used;
+    used += lines;
+    MMUSIM_CHECK(used <= layout_.slab_lines, "the slab of this CPU is used up");
+    return slabs_ + (cpu * layout_.slab_lines + first) * kLineSize;
+}
+
+void KernelMemory::free_object(CpuId cpu, PhysAddr line) {
+    slab_of_cpu_.at(cpu).free.push_back(line);
 }
 
 PhysAddr KernelMemory::struct_page_line(FrameNumber frame) const {

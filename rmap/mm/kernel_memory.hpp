@@ -45,6 +45,11 @@ public:
     /// Any time: a line of the slab of `cpu`. Only code that runs on that CPU may call it.
     PhysAddr allocate_object(CpuId cpu);
 
+    /// Any time: adjacent lines of that slab.
+    PhysAddr allocate_objects(CpuId cpu, std::uint64_t lines);
+    /// Any time: gives a line back to the slab of `cpu`, whosever it was first. Its words are zero.
+    void free_object(CpuId cpu, PhysAddr line);
+
     /// The struct page of a frame of a node: one line.
     PhysAddr struct_page_line(FrameNumber frame) const;
     NodeId page_to_nid(FrameNumber frame) const;
@@ -58,7 +63,12 @@ private:
     const MemoryLayout layout_;
     PhysAddr mem_map_{};
     PhysAddr slabs_{};
-    std::vector<std::uint64_t> slab_used_;  ///< per CPU, its own
+    /// kmem_cache_cpu: what only its CPU touches.
+    struct Slab {
+        std::uint64_t used = 0;
+        std::vector<PhysAddr> free;
+    };
+    std::vector<Slab> slab_of_cpu_;
     PhysAddr next_line_{};
     FrameNumber frames_end_{};  ///< whole frames are taken from the top downwards
 };

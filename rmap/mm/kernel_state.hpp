@@ -15,6 +15,7 @@
 #include "rmap/mm/page_allocator.hpp"
 #include "rmap/mm/swap_space.hpp"
 #include "rmap/mm/task.hpp"
+#include "rmap/mm/vm_event.hpp"
 #include "rmap/ports/flush_port.hpp"
 #include "rmap/ports/invalidation_port.hpp"
 #include "rmap/types/injected_fault.hpp"
@@ -62,6 +63,7 @@ struct KernelState {
     FlushPort& flush;
     InvalidationPort& notifiers;
 
+    VmEventCounters vm_events;
     PageAllocator pages;
     Lru lru;
     SwapSpace swap;
@@ -69,6 +71,7 @@ struct KernelState {
     AnonVmaTable anon_vmas;
     std::map<PhysAddr, std::unique_ptr<AddressSpace>> files;  ///< by mapping(); set-up
     Lock mmlist_lock;
+    const PhysAddr last_mm_ctx_id;            ///< word: mms made so far
     const FrameNumber zero_page;              ///< of no node: it has no struct page
     const PhysAddr swapbacked_warned;         ///< word: the WARN_ON_ONCE() of try_to_unmap_one()
     std::vector<ReclaimStats> reclaim_stats;  ///< per CPU, its own

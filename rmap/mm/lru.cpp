@@ -7,7 +7,8 @@
 
 namespace mmusim::rmap {
 
-Lru::Lru(KernelMemory& memory, unsigned groups) {
+Lru::Lru(KernelMemory& memory, unsigned groups, VmEventCounters& vm_events)
+    : vm_events_(vm_events) {
     for (std::size_t i = 0; i < memory.layout().nodes.size(); ++i)
         nodes_.emplace_back(memory, groups);
 }
@@ -109,10 +110,12 @@ void Lru::set_active(Cpu& cpu, Page& page, Active active) {
     if (has(flags, PageFlag::kLru) && !has(flags, PageFlag::kUnevictable) &&
         has(flags, PageFlag::kActive) != (active == Active::kYes)) {
         del_page_from_lru_list(cpu, page);
-        if (active == Active::kYes)
+        if (active == Active::kYes) {
             page.set(cpu, PageFlag::kActive, Part::kLru);
-        else
+            vm_events_.count(cpu, page.memcg, VmEvent::kPgActivate);
+        } else {
             page.clear(cpu, PageFlag::kActive, Part::kLru);
+        }
         add_page_to_lru_list(cpu, page);
     }
     lru_lock(page.nid()).unlock(cpu);
@@ -164,6 +167,7 @@ void Lru::mark_page_lazyfree(Cpu& cpu, Page& page) {
         page.clear(cpu, PageFlag::kReferenced, Part::kLru);
         page.clear(cpu, PageFlag::kSwapBacked, Part::kLru);
         add_page_to_lru_list(cpu, page);
+        vm_events_.count(cpu, page.memcg, VmEvent::kPgLazyFree);
     }
     lru_lock(page.nid()).unlock(cpu);
 }

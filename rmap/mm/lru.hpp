@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rmap/mm/page.hpp"
+#include "rmap/mm/vm_event.hpp"
 #include "rmap/mm/vma.hpp"
 
 namespace mmusim::rmap {
@@ -44,7 +45,7 @@ enum class PgdatFlag : std::uint64_t {
 class Lru {
 public:
     /// Set-up.
-    Lru(KernelMemory& memory, unsigned groups);
+    Lru(KernelMemory& memory, unsigned groups, VmEventCounters& vm_events);
 
     unsigned nodes() const { return static_cast<unsigned>(nodes_.size()); }
     unsigned groups() const { return static_cast<unsigned>(nodes_.front().lruvecs.size()); }
@@ -110,7 +111,10 @@ private:
     void set_active(Cpu& cpu, Page& page, Active active);
     void link(Cpu& cpu, Page& page);
 
+    bool may_be_lazyfree(Cpu& cpu, const Page& page) const;
+
     std::deque<Node> nodes_;
+    VmEventCounters& vm_events_;
 };
 
 /// page_evictable(): false while a VM_LOCKED VMA maps the page.

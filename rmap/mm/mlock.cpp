@@ -10,6 +10,7 @@
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_table.hpp"
+#include "rmap/mm/vma_merge.hpp"
 
 namespace mmusim::rmap {
 
@@ -93,37 +94,40 @@ void munlock_pagevec(Cpu& cpu, KernelState& kernel, Pagevec& pvec) {
 // ---- the system calls ----
 
 /// mlock_fixup(): the part of the VMA that is in `range` gets the flags. mmap_sem held for writing.
-void mlock_fixup(Cpu& cpu, KernelState& kernel, Vma& whole, VirtRange range,
+/// Returns the VMA that has it then.
+Vma& mlock_fixup(Cpu& cpu, KernelState& kernel, Vma& old_vma, VirtRange range,
                  std::uint64_t newflags) {
-    if (newflags == whole.vm_flags) return;
-    const bool was_locked = whole.has(VmFlags::kLocked);
-    Vma* vma = &whole;
-    if (range.start != vma->vm_start) vma = &split_vma(cpu, kernel, *vma, range.start);
-    if (range.end != vma->vm_end) split_vma(cpu, kernel, *vma, range.end);
-
+    if (newflags == old_vma.vm_flags) return old_vma;
+    Mm& mm = *old_vma.vm_mm;
     const bool lock = newflags & VmFlags::kLocked;
+    const bool was_locked = old_vma.has(VmFlags::kLocked);
+    Vma& vma = vma_modify(cpu, kernel, old_vma, range, newflags);
+
     if (!lock)
-        vma->vm_mm->locked_vm -= range.pages();
+        mm.locked_vm -= range.pages();
     else if (!was_locked)
-        vma->vm_mm->locked_vm += range.pages();
+        mm.locked_vm += range.pages();
 
     // Whoever unmaps a page right after this does no harm: populating brings it back.
     if (lock)
-        set_vm_flags(cpu, *vma, newflags);
+        set_vm_flags(cpu, vma, newflags);
     else
-        munlock_vma_pages_range(cpu, kernel, *vma, range);
+        munlock_vma_pages_range(cpu, kernel, vma, range);
+    return vma;
 }
 
 /// apply_vma_lock_flags(): `flags` are those of VM_LOCKED_MASK that the VMAs of the range shall
 /// have. mmap_sem held for writing.
 MlockResult apply_vma_lock_flags(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range,
                                  std::uint64_t flags) {
+    Vma* vma = mm.find_vma(range.start);
     for (VirtAddr start = range.start; start < range.end;) {
-        Vma* vma = mm.find_vma(start);
-        if (!vma) return MlockResult::kNoMemory;
+        if (!vma || vma->vm_start > start) return MlockResult::kNoMemory;
         const VirtAddr end = std::min(vma->vm_end, range.end);
-        mlock_fixup(cpu, kernel, *vma, {start, end}, (vma->vm_flags & ~kLockedMask) | flags);
-        start = end;
+        const std::uint64_t newflags = (vma->vm_flags & ~kLockedMask) | flags;
+        const Vma& changed = mlock_fixup(cpu, kernel, *vma, {start, end}, newflags);
+        start = std::max(end, changed.vm_end);
+        vma = mm.next(changed);
     }
     return MlockResult::kDone;
 }

@@ -11,17 +11,6 @@ namespace {
 
 constexpr unsigned kRssEventsThreshold = 64;  // TASK_RSS_EVENTS_THRESH
 
-/// sync_mm_rss()
-void sync_mm_rss(Cpu& cpu, const Mm& mm) {
-    auto& rss_stat = cpu.current->rss_stat;
-    for (unsigned i = 0; i < kMmCounters; ++i) {
-        if (rss_stat.count[i])
-            add_mm_counter(cpu, mm, static_cast<MmCounter>(i), rss_stat.count[i]);
-        rss_stat.count[i] = 0;
-    }
-    rss_stat.events = 0;
-}
-
 }  // namespace
 
 void add_mm_counter(Cpu& cpu, const Mm& mm, MmCounter counter, std::int64_t delta) {
@@ -35,6 +24,16 @@ void add_mm_counter_fast(Cpu& cpu, const Mm& mm, MmCounter counter, std::int64_t
         cpu.current->rss_stat.count[static_cast<std::size_t>(counter)] += delta;
     else
         add_mm_counter(cpu, mm, counter, delta);
+}
+
+void sync_mm_rss(Cpu& cpu, const Mm& mm) {
+    auto& rss_stat = cpu.current->rss_stat;
+    for (unsigned i = 0; i < kMmCounters; ++i) {
+        if (rss_stat.count[i])
+            add_mm_counter(cpu, mm, static_cast<MmCounter>(i), rss_stat.count[i]);
+        rss_stat.count[i] = 0;
+    }
+    rss_stat.events = 0;
 }
 
 void check_sync_rss_stat(Cpu& cpu) {

@@ -16,6 +16,9 @@ void add_mm_counter(Cpu& cpu, const Mm& mm, MmCounter counter, std::int64_t delt
 /// in the task's mm.
 void add_mm_counter_fast(Cpu& cpu, const Mm& mm, MmCounter counter, std::int64_t delta);
 
+/// sync_mm_rss(): folds what the task that runs here has counted for itself into its mm.
+void sync_mm_rss(Cpu& cpu, const Mm& mm);
+
 /// check_sync_rss_stat(): folds the cache into the mm every 64 faults.
 void check_sync_rss_stat(Cpu& cpu);
 

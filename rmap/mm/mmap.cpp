@@ -1,140 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/mm/mmap.hpp"
 
-#include <algorithm>
 #include <utility>
 
-#include "rmap/mm/fork_ptes.hpp"
+#include "rmap/mm/munmap.hpp"
+#include "rmap/mm/operation.hpp"
+#include "rmap/mm/vma_adjust.hpp"
+#include "rmap/mm/vma_merge.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
 
 namespace {
 
-Vma& link_vma(Mm& mm, std::unique_ptr<Vma> vma) {
-    vma->vm_mm = &mm;
-    Vma& linked = *vma;
-    MMUSIM_CHECK(mm.mmap.emplace(linked.vm_start, std::move(vma)).second,
-                 "two VMAs of an mm do not start at one address");
-    return linked;
-}
-
-/// vm_area_dup(), with words of its own in `line`.
-std::unique_ptr<Vma> vm_area_dup(Cpu& cpu, const Vma& original, PhysAddr line) {
-    auto vma = std::make_unique<Vma>(original);
-    vma->anon_vma_chain.clear();
-    vma->anon_vma = line;
-    set_vm_flags(cpu, *vma, original.vm_flags);
-    return vma;
-}
-
 /// accountable_mapping(): private and writable memory counts against the commit limit.
 bool accountable_mapping(std::uint64_t vm_flags) {
     return (vm_flags & (VmFlags::kShared | VmFlags::kWrite)) == VmFlags::kWrite;
 }
 
-/// The locks of all trees that a VMA is in, held for writing while its range changes.
-class TreeLocks {
-public:
-    TreeLocks(Cpu& cpu, KernelState& kernel, Vma& vma)
-        : cpu_(cpu), file_(vma.vm_file), anon_vma_(vma_anon_vma(cpu, kernel, vma)) {
-        if (file_) i_mmap_lock_write(cpu_, *file_);
-        if (anon_vma_) anon_vma_lock_write(cpu_, *anon_vma_);
+/// vma_link()
+Vma& link_new_vma(Cpu& cpu, Mm& mm, std::unique_ptr<Vma> created) {
+    AddressSpace* file = created->vm_file;
+    if (file) i_mmap_lock_write(cpu, *file);
+    Vma& vma = link_vma(mm, std::move(created));
+    if (file) {
+        file->i_mmap.insert(vma, vma.first_pgoff(), vma.last_pgoff());
+        i_mmap_unlock_write(cpu, *file);
     }
-    void unlock() {
-        if (anon_vma_) anon_vma_unlock_write(cpu_, *anon_vma_);
-        if (file_) i_mmap_unlock_write(cpu_, *file_);
-    }
-
-private:
-    Cpu& cpu_;
-    AddressSpace* file_;
-    AnonVma* anon_vma_;
-};
-
-void insert_into_trees(Vma& vma) {
-    for (AnonVma* anon_vma : vma.anon_vma_chain)
-        anon_vma->rb_root.insert(vma, vma.first_pgoff(), vma.last_pgoff());
-    if (vma.vm_file) vma.vm_file->i_mmap.insert(vma, vma.first_pgoff(), vma.last_pgoff());
+    return vma;
 }
 
-void remove_from_trees(Vma& vma) {
-    for (AnonVma* anon_vma : vma.anon_vma_chain) anon_vma->rb_root.remove(vma, vma.first_pgoff());
-    if (vma.vm_file) vma.vm_file->i_mmap.remove(vma, vma.first_pgoff());
+/// A VMA of its own for the range.
+Vma& create_vma(Cpu& cpu, KernelState& kernel, Mm& mm, const MergeRequest& request) {
+    auto created = vm_area_alloc(cpu, kernel);
+    created->vm_start = request.range.start;
+    created->vm_end = request.range.end;
+    created->vm_pgoff = request.pgoff;
+    created->vm_file = request.file;
+    set_vm_flags(cpu, *created, request.vm_flags);
+    return link_new_vma(cpu, mm, std::move(created));
+}
+
+void check_request(const MmapRequest& request) {
+    const VirtRange range = request.range;
+    MMUSIM_CHECK(range.start < range.end && page_start(range.start) == range.start &&
+                     page_start(range.end) == range.end,
+                 "a mapping consists of whole pages");
+    MMUSIM_CHECK(!request.file || request.pgoff + range.pages() <= request.file->pages,
+                 "a mapping ends within its file");
 }
 
 }  // namespace
 
 Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
-    const VirtRange range = request.range;
-    MMUSIM_CHECK(range.start < range.end && page_start(range.start) == range.start &&
-                     page_start(range.end) == range.end,
-                 "a mapping consists of whole pages");
-    mmap_sem_lock_write(cpu, mm);
-    const bool overlaps = std::any_of(mm.mmap.begin(), mm.mmap.end(), [&](const auto& entry) {
-        return entry.second->range().overlaps(range);
-    });
-    MMUSIM_CHECK(!overlaps, "mappings do not overlap");
-
-    auto created = std::make_unique<Vma>();
-    created->vm_start = range.start;
-    created->vm_end = range.end;
-    created->vm_pgoff = request.file ? request.pgoff : page_of(range.start).value;
-    created->vm_file = request.file;
-    created->anon_vma = kernel.memory.allocate_line();
+    check_request(request);
+    do_munmap(cpu, kernel, mm, request.range, Downgrade::kNo);
     const std::uint64_t account = accountable_mapping(request.vm_flags) ? VmFlags::kAccount : 0;
-    set_vm_flags(cpu, *created, request.vm_flags | account);
-    Vma& vma = link_vma(mm, std::move(created));
-    if (vma.vm_file) {
-        MMUSIM_CHECK(vma.last_pgoff() < vma.vm_file->pages, "a mapping ends within its file");
-        i_mmap_lock_write(cpu, *vma.vm_file);
-        vma.vm_file->i_mmap.insert(vma, vma.first_pgoff(), vma.last_pgoff());
-        i_mmap_unlock_write(cpu, *vma.vm_file);
-    }
-    mm.total_vm += range.pages();
+    MergeRequest merge;
+    merge.range = request.range;
+    merge.vm_flags = request.vm_flags | account;
+    merge.file = request.file;
+    merge.pgoff = request.file ? request.pgoff : page_of(request.range.start).value;
+    Vma* vma = vma_merge(cpu, kernel, mm, merge);
+    if (!vma) vma = &create_vma(cpu, kernel, mm, merge);
+    vm_stat_account(mm, vma->vm_flags, static_cast<std::int64_t>(request.range.pages()));
+    return *vma;
+}
+
+Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
+    const OperationId call = begin_operation(cpu, OperationKind::kMmap, request.range.pages());
+    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    mmap_sem_lock_write(cpu, mm);
+    Vma& vma = mmap_region(cpu, kernel, mm, request);
     mmap_sem_unlock_write(cpu, mm);
+    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
+    end_operation(cpu, call, OperationKind::kMmap, Outcome::kDone, request.range.pages());
     return vma;
 }
 
-void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
-    mmap_sem_lock_write(cpu, oldmm);
-    mm.total_vm = oldmm.total_vm;
-    for (const auto& entry : oldmm.mmap) {
-        const Vma& mpnt = *entry.second;
-        Vma& vma = link_vma(mm, vm_area_dup(cpu, mpnt, kernel.memory.allocate_line()));
-        // Memory locks are not inherited.
-        set_vm_flags(cpu, vma, vma.vm_flags & ~(VmFlags::kLocked | VmFlags::kLockOnFault));
-        anon_vma_fork(cpu, kernel, vma, mpnt);
-        if (vma.vm_file) {
-            i_mmap_lock_write(cpu, *vma.vm_file);
-            vma.vm_file->i_mmap.insert_after(vma, vma.first_pgoff(), vma.last_pgoff(), mpnt);
-            i_mmap_unlock_write(cpu, *vma.vm_file);
-        }
-        copy_page_range(cpu, kernel, vma, mpnt);
+Vma& copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks) {
+    Mm& mm = *vma->vm_mm;
+    MergeRequest merge;
+    merge.range = to.range;
+    merge.vm_flags = vma->vm_flags;
+    merge.anon_vma = vma_anon_vma(cpu, kernel, *vma);
+    merge.file = vma->vm_file;
+    // What was never touched gets offsets that fit its new neighbours, so that it can be merged.
+    const bool untouched = vma->is_anonymous() && !merge.anon_vma;
+    merge.pgoff = untouched ? page_of(to.range.start).value : to.pgoff;
+
+    locks = NeedRmapLocks::kNo;
+    const VirtAddr old_start = vma->vm_start;
+    if (Vma* merged = vma_merge(cpu, kernel, mm, merge)) {
+        if (merged->range().contains(old_start)) vma = merged;
+        // A walk that visits the new place before the old one could miss an entry on its way.
+        if (merged->vm_pgoff <= vma->vm_pgoff) locks = NeedRmapLocks::kYes;
+        return *merged;
     }
-    // The parent's writable entries were write-protected and are still in its TLBs.
-    kernel.flush.flush_tlb_mm(cpu, oldmm.context);
-    mmap_sem_unlock_write(cpu, oldmm);
-}
-
-Vma& split_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtAddr address) {
-    auto created = vm_area_dup(cpu, vma, kernel.memory.allocate_object(cpu.id()));
-    created->vm_start = address;
-    created->vm_pgoff = vma.page_index(address);
-    if (const AnonVma* anon_vma = vma_anon_vma(cpu, kernel, vma))
-        cpu.memory().store(created->anon_vma, {anon_vma->line.value, 0}, Part::kPageState);
-    anon_vma_clone(cpu, kernel, *created, vma);
-
-    // vma_adjust(): whoever walks the trees sees both parts or the whole.
-    TreeLocks locks(cpu, kernel, vma);
-    remove_from_trees(vma);
-    vma.vm_end = address;
-    insert_into_trees(vma);
-    if (created->vm_file)
-        created->vm_file->i_mmap.insert(*created, created->first_pgoff(), created->last_pgoff());
-    Vma& upper = link_vma(*vma.vm_mm, std::move(created));
-    locks.unlock();
-    return upper;
+    auto created = vm_area_dup(cpu, kernel, *vma);
+    created->vm_start = to.range.start;
+    created->vm_end = to.range.end;
+    created->vm_pgoff = merge.pgoff;
+    anon_vma_clone(cpu, kernel, *created, *vma);
+    return link_new_vma(cpu, mm, std::move(created));
 }
 
 }  // namespace mmusim::rmap

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rmap/mm/kernel_state.hpp"
+#include "rmap/mm/vma_adjust.hpp"
 
 namespace mmusim::rmap {
 
@@ -15,17 +16,19 @@ struct MmapRequest {
     std::uint64_t pgoff = 0;       ///< first page of the file
 };
 
-/// mmap_region(): takes mmap_sem for writing. Neighbours are not merged. Set-up only, because the
-/// VMA's words are set-up memory.
+/// The system call mmap(2) with MAP_FIXED: what is mapped there already is unmapped first. Takes
+/// mmap_sem for writing. One mmap operation. Time passes. Returns the VMA that has the range: a
+/// neighbour that it continues, or a new one.
+Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request);
+
+/// mmap_region(): mmap_sem held for writing. Does not model: limits and the commit charge.
 Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request);
 
-/// dup_mmap(): the child gets a copy of every VMA and of the entries of those that cannot simply
-/// fault again; writable private pages become shared and write-protected in both. Takes the
-/// parent's mmap_sem for writing. Set-up only. Time passes: Part::kFault.
-void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm);
-
-/// __split_vma(): the part from `address` on becomes a VMA of its own, which is returned. mmap_sem
-/// held for writing.
-Vma& split_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtAddr address);
+/// copy_vma(): a VMA for what `vma` maps at another place, `to`, for mremap. It may be a neighbour
+/// of that place, and it may even be `vma`, which then names the VMA that has the old range.
+/// `locks`: whether the entries have to be moved under the locks of the reverse map. mmap_sem held
+/// for writing.
+enum class NeedRmapLocks { kNo, kYes };
+Vma& copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks);
 
 }  // namespace mmusim::rmap

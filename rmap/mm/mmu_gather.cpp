@@ -25,19 +25,22 @@ void free_swap_cache(Cpu& cpu, KernelState& kernel, Page& page) {
 }  // namespace
 
 MmuGather::MmuGather(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range)
-    : cpu_(cpu), kernel_(kernel), mm_(mm), whole_(range) {
+    : cpu_(cpu), kernel_(kernel), mm_(mm), whole_(range), fullmm_(range == kAllAddresses) {
+    reset_range();
     cpu.emit(Event::kTlbGatherMmu, {mm.context.id, range.start.value, range.end.value});
     cpu.memory().fetch_add(mm.tlb_flush_pending, 1, Part::kFlushPrepare);
 }
 
 void MmuGather::adjust_range(VirtAddr start, std::uint64_t size) {
     const VirtAddr end = start + size;
-    if (flush_.end.value == 0) flush_ = {start, end};
+    if (flush_.end.value == 0) flush_.start = start;
     flush_ = {std::min(flush_.start, start), std::max(flush_.end, end)};
 }
 
 void MmuGather::reset_range() {
-    flush_ = {};
+    // The range of a whole mm always has an end, so it is flushed whatever was cleared; but its
+    // start is known only once something was (hazard HZ16).
+    flush_ = fullmm_ ? VirtRange{kAllAddresses.end, kAllAddresses.end} : VirtRange{};
     freed_tables_ = false;
     cleared_levels_ = 0;
 }
@@ -65,12 +68,17 @@ void MmuGather::free_table(Page& table, VirtAddr address, unsigned level) {
     }
 }
 
+/// tlb_get_unmap_shift(): that of the smallest level that was cleared.
+unsigned MmuGather::unmap_shift() const {
+    for (unsigned level = 1; level <= kPageTableLevels; ++level)
+        if (cleared_levels_ & 1u << level) return kPageShift + 9 * (level - 1);
+    return kPageShift;
+}
+
 void MmuGather::flush_tlb_only() {
     if (flush_.end.value == 0) return;
-    unsigned level = 1;  // tlb_get_unmap_shift(): the smallest level that was cleared
-    while (!(cleared_levels_ & 1u << level)) ++level;
-    kernel_.flush.flush_tlb_mm_range(cpu_, mm_.context, flush_, kPageShift + 9 * (level - 1),
-                                     freed_tables_);
+    kernel_.flush.flush_tlb_mm_range(cpu_, mm_.context, fullmm_ ? kAllAddresses : flush_,
+                                     unmap_shift(), freed_tables_);
     mmu_notifier_invalidate_range(cpu_, kernel_, mm_, flush_);
     reset_range();
 }
@@ -91,7 +99,6 @@ void MmuGather::finish() {
     if (cpu_.memory().load(mm_.tlb_flush_pending, Part::kFlushPrepare).value > 1) {
         reset_range();
         adjust_range(whole_.start, whole_.end - whole_.start);
-        cleared_levels_ = 1u << 1;
     }
     flush_tlb_only();
     flush_free();

@@ -37,13 +37,15 @@ public:
 private:
     void adjust_range(VirtAddr start, std::uint64_t size);
     void reset_range();
+    unsigned unmap_shift() const;
 
     Cpu& cpu_;
     KernelState& kernel_;
     Mm& mm_;
     const VirtRange whole_;
+    const bool fullmm_;
 
-    VirtRange flush_{};  ///< empty: nothing to flush
+    VirtRange flush_{};  ///< what the clients are told; end 0: nothing to flush
     bool freed_tables_ = false;
     unsigned cleared_levels_ = 0;  ///< bit n: entries of level n were cleared
     std::vector<std::vector<Page*>> batches_;

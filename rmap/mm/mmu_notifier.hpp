@@ -38,6 +38,11 @@ inline void mmu_notifier_invalidate_range(Cpu& cpu, KernelState& kernel, const M
         kernel.notifiers.invalidate_range(cpu, mm.context.id, range);
 }
 
+inline void mmu_notifier_release(Cpu& cpu, KernelState& kernel, const Mm& mm) {
+    if (kernel.notifiers.mm_has_notifiers(mm.context.id))
+        kernel.notifiers.release(cpu, mm.context.id);
+}
+
 inline bool mmu_notifier_clear_flush_young(Cpu& cpu, KernelState& kernel, const Mm& mm,
                                            VirtRange range) {
     return kernel.notifiers.mm_has_notifiers(mm.context.id) &&

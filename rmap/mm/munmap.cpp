@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/mm/munmap.hpp"
 
-#include <vector>
+#include <utility>
 
 #include "rmap/mm/mlock.hpp"
 #include "rmap/mm/mm_counter.hpp"
-#include "rmap/mm/mmap.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
 #include "rmap/mm/page_table.hpp"
-#include "rmap/mm/zap.hpp"
+#include "rmap/mm/unmap_vmas.hpp"
+#include "rmap/mm/vma_adjust.hpp"
 
 namespace mmusim::rmap {
 
 namespace {
 
-/// VMAs that left mm->mmap, in ascending order.
-using DetachedVmas = std::vector<std::unique_ptr<Vma>>;
-
-/// Splits at both ends, unlocks what is locked, and detach_vmas_to_be_unmapped().
+/// The splits of __do_munmap(), unlocking what is locked, and detach_vmas_to_be_unmapped().
 DetachedVmas detach_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    if (Vma* first = mm.find_vma(range.start); first && first->vm_start < range.start)
-        split_vma(cpu, kernel, *first, range.start);
-    if (Vma* last = mm.find_vma(range.end); last && last->vm_start < range.end)
-        split_vma(cpu, kernel, *last, range.end);
+    Vma* first = mm.find_vma(range.start);
+    if (first && first->vm_start < range.start)
+        split_vma(cpu, kernel, *first, range.start, NewPart::kAbove);
+    Vma* last = mm.find_vma(range.end);
+    if (last && last->vm_start < range.end)
+        split_vma(cpu, kernel, *last, range.end, NewPart::kBelow);
     DetachedVmas detached;
     auto vma = mm.mmap.lower_bound(range.start);
     for (auto locked = vma; locked != mm.mmap.end() && locked->first < range.end; ++locked)
@@ -38,24 +37,6 @@ DetachedVmas detach_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range)
         vma = mm.mmap.erase(vma);
     }
     return detached;
-}
-
-/// free_pgtables(): the VMAs leave the reverse map before their tables go.
-void free_pgtables(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm, const DetachedVmas& vmas,
-                   VirtAddr floor, VirtAddr ceiling) {
-    const VirtRange all{vmas.front()->vm_start, vmas.back()->vm_end};
-    cpu.emit(Event::kFreePgtables, {mm.context.id, all.start.value, all.end.value});
-    for (std::size_t i = 0; i < vmas.size(); ++i) {
-        Vma& vma = *vmas[i];
-        unlink_anon_vmas(cpu, kernel, vma);
-        if (vma.vm_file) {  // unlink_file_vma()
-            i_mmap_lock_write(cpu, *vma.vm_file);
-            vma.vm_file->i_mmap.remove(vma, vma.first_pgoff());
-            i_mmap_unlock_write(cpu, *vma.vm_file);
-        }
-        const VirtAddr next = i + 1 < vmas.size() ? vmas[i + 1]->vm_start : ceiling;
-        free_pgd_range(cpu, kernel, tlb, mm, vma.range(), floor, next);
-    }
 }
 
 /// InjectedFault::kFreeBeforeSection, for one entry: the mapping's reference is dropped as if the
@@ -88,8 +69,8 @@ void end_section_unlocked(Cpu& cpu, KernelState& kernel, Mm& mm, const NotifierR
 }
 
 /// unmap_region()
-std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const DetachedVmas& vmas) {
-    const VirtRange all{vmas.front()->vm_start, vmas.back()->vm_end};
+std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const DetachedVmas& vmas,
+                           VirtRange all) {
     const Vma* previous = mm.previous(*vmas.front());
     const Vma* next = mm.next(*vmas.back());
     const VirtAddr floor = previous ? previous->vm_end : VirtAddr{};
@@ -102,7 +83,7 @@ std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const Detached
     const NotifierRange range{mm.context.id, all, true};
     mmu_notifier_invalidate_range_start(cpu, kernel, range);
     std::uint64_t cleared = 0;
-    for (const auto& vma : vmas) cleared += unmap_page_range(cpu, kernel, tlb, *vma, vma->range());
+    for (const auto& vma : vmas) cleared += unmap_single_vma(cpu, kernel, tlb, *vma, all);
     // The section ends before the gather flushes and frees (rule N21).
     if (kernel.config.fault == InjectedFault::kUnlockInsideSection)
         end_section_unlocked(cpu, kernel, mm, range);
@@ -113,26 +94,44 @@ std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const Detached
     return cleared;
 }
 
+/// remove_vma_list()
+void remove_vma_list(Cpu& cpu, KernelState& kernel, Mm& mm, DetachedVmas vmas) {
+    update_hiwater_vm(mm);
+    for (auto& vma : vmas) {
+        vm_stat_account(mm, vma->vm_flags, -static_cast<std::int64_t>(vma->range().pages()));
+        vm_area_free(cpu, kernel, std::move(vma));
+    }
+}
+
 }  // namespace
+
+Unmapped do_munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, Downgrade downgrade) {
+    DetachedVmas vmas = detach_vmas(cpu, kernel, mm, range);
+    if (vmas.empty()) return {};
+    // Nobody finds these VMAs any more, so faults on others need not wait for their pages.
+    const bool downgraded = downgrade == Downgrade::kYes;
+    if (downgraded) mmap_sem_downgrade_write(cpu, mm);
+    const std::uint64_t cleared = unmap_region(cpu, kernel, mm, vmas, range);
+    remove_vma_list(cpu, kernel, mm, std::move(vmas));
+    return {cleared, downgraded};
+}
+
+void mmap_sem_unlock(Cpu& cpu, Mm& mm, const Unmapped& unmapped) {
+    if (unmapped.downgraded)
+        mmap_sem_unlock_read(cpu, mm);
+    else
+        mmap_sem_unlock_write(cpu, mm);
+}
 
 std::uint64_t munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     const OperationId call = begin_operation(cpu, OperationKind::kMunmap, range.pages());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    std::uint64_t cleared = 0;
     mmap_sem_lock_write(cpu, mm);
-    const DetachedVmas vmas = detach_vmas(cpu, kernel, mm, range);
-    if (vmas.empty()) {
-        mmap_sem_unlock_write(cpu, mm);
-    } else {
-        // Nobody finds these VMAs any more, so faults on others need not wait for their pages.
-        mmap_sem_downgrade_write(cpu, mm);
-        cleared = unmap_region(cpu, kernel, mm, vmas);
-        for (const auto& vma : vmas) mm.total_vm -= vma->range().pages();
-        mmap_sem_unlock_read(cpu, mm);
-    }
+    const Unmapped unmapped = do_munmap(cpu, kernel, mm, range, Downgrade::kYes);
+    mmap_sem_unlock(cpu, mm, unmapped);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMunmap, Outcome::kDone, cleared);
-    return cleared;
+    end_operation(cpu, call, OperationKind::kMunmap, Outcome::kDone, unmapped.entries);
+    return unmapped.entries;
 }
 
 }  // namespace mmusim::rmap

@@ -32,11 +32,6 @@ constexpr bool has(std::uint64_t flags, PageFlag flag) {
     return flags & static_cast<std::uint64_t>(flag);
 }
 
-/// Of a value of page->flags.
-constexpr bool has(std::uint64_t flags, PageFlag flag) {
-    return flags & static_cast<std::uint64_t>(flag);
-}
-
 /// swp_entry_t.
 struct SwapEntry {
     static constexpr unsigned kTypeShift = 58;  // SWP_TYPE_SHIFT

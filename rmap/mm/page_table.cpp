@@ -27,39 +27,62 @@ FrameNumber populate(Cpu& cpu, KernelState& kernel, Mm& mm, FrameNumber table, V
     Lock& lock = populate_lock(kernel, mm, table, level);
     lock.lock(cpu);
     const Pte found = pte_of(cpu.memory().load(entry, Part::kPageTables));
-    if (!found.present())
+    if (!found.present()) {
+        add_pgtables_bytes(cpu, mm, +1);
         cpu.memory().store(entry, {table_entry(next).raw(), next.generation}, Part::kPageTables);
+    }
     lock.unlock(cpu);
     if (!found.present()) return next.pfn();
     put_page(cpu, kernel, next);
     return found.frame();
 }
 
-}  // namespace
-
-std::optional<PteSlot> find_pte(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
-                                Part part) {
+std::optional<PteSlot> find_entry(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                  unsigned of_level, Part part) {
     FrameNumber table = mm.context.pgd;
-    for (unsigned level = kPageTableLevels; level > 1; --level) {
+    for (unsigned level = kPageTableLevels; level > of_level; --level) {
         cpu.spend(cpu.costs().page_walk_level, part);
         const Pte entry = pte_of(cpu.memory().load(entry_address(table, address, level), part));
         if (!entry.present()) return std::nullopt;
         table = entry.frame();
     }
     cpu.spend(cpu.costs().page_walk_level, part);
-    return PteSlot{entry_address(table, address, 1), &kernel.pages.pfn_to_page(table)};
+    return PteSlot{entry_address(table, address, of_level), &kernel.pages.pfn_to_page(table)};
 }
 
-PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address) {
+PteSlot alloc_entry(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, unsigned of_level) {
     FrameNumber table = mm.context.pgd;
-    for (unsigned level = kPageTableLevels; level > 1; --level) {
+    for (unsigned level = kPageTableLevels; level > of_level; --level) {
         cpu.spend(cpu.costs().page_walk_level, Part::kFault);
         const Pte entry =
             pte_of(cpu.memory().load(entry_address(table, address, level), Part::kFault));
         table = entry.present() ? entry.frame() : populate(cpu, kernel, mm, table, address, level);
     }
     cpu.spend(cpu.costs().page_walk_level, Part::kFault);
-    return {entry_address(table, address, 1), &kernel.pages.pfn_to_page(table)};
+    return {entry_address(table, address, of_level), &kernel.pages.pfn_to_page(table)};
+}
+
+}  // namespace
+
+std::optional<PteSlot> find_pte(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                Part part) {
+    return find_entry(cpu, kernel, mm, address, 1, part);
+}
+std::optional<PteSlot> find_pmd(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                Part part) {
+    return find_entry(cpu, kernel, mm, address, 2, part);
+}
+
+PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address) {
+    return alloc_entry(cpu, kernel, mm, address, 1);
+}
+PteSlot pmd_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address) {
+    return alloc_entry(cpu, kernel, mm, address, 2);
+}
+
+void add_pgtables_bytes(Cpu& cpu, const Mm& mm, std::int64_t tables) {
+    cpu.memory().fetch_add(mm.pgtables_bytes, tables * static_cast<std::int64_t>(kPageSize),
+                           Part::kPageTables);
 }
 
 void pte_lock(Cpu& cpu, Page& table) {
@@ -76,6 +99,20 @@ Word read_pte(Cpu& cpu, PhysAddr ptep, Part part) { return cpu.memory().load(pte
 
 void set_pte_at(Cpu& cpu, PhysAddr ptep, Pte pte, Generation generation) {
     cpu.memory().store(ptep, {pte.raw(), generation}, Part::kPteAccess);
+}
+
+Word ptep_get_and_clear(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep) {
+    const Word old = cpu.memory().exchange(ptep, {}, Part::kPteAccess);
+    cpu.emit(Event::kPteClear, {mm.context.id, address.value, ptep.value, old.value,
+                                pte_of(old).frame().value, old.generation});
+    return old;
+}
+
+void set_present_pte(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep, Pte pte,
+                     Generation generation) {
+    set_pte_at(cpu, ptep, pte, generation);
+    cpu.emit(Event::kPteSet,
+             {mm.context.id, address.value, ptep.value, pte.raw(), pte.frame().value, generation});
 }
 
 Word pte_set_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits) {

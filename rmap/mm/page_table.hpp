@@ -10,6 +10,17 @@ namespace mmusim::rmap {
 
 struct KernelState;
 
+/// pmd_addr_end() and pud_addr_end(): where the range of the entry ends that covers `address`, or
+/// `end` if that comes first.
+constexpr VirtAddr pmd_addr_end(VirtAddr address, VirtAddr end) {
+    const VirtAddr boundary{(address.value | (kLargeSize - 1)) + 1};
+    return boundary < end ? boundary : end;
+}
+constexpr VirtAddr pud_addr_end(VirtAddr address, VirtAddr end) {
+    const VirtAddr boundary{(address.value | ((kLargeSize << 9) - 1)) + 1};
+    return boundary < end ? boundary : end;
+}
+
 /// Place of a page-table entry: its address, and the page-table page whose lock guards it.
 struct PteSlot {
     PhysAddr ptep{};
@@ -21,8 +32,17 @@ struct PteSlot {
 std::optional<PteSlot> find_pte(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
                                 Part part);
 
-/// pte_alloc_map(): the same, adding the tables that are missing. mmap_sem held.
+/// Likewise down to the PMD (pmd_offset()); the slot's lock is pmd_lockptr().
+std::optional<PteSlot> find_pmd(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                Part part);
+/// pmd_alloc(): the same, adding the tables that are missing above it. mmap_sem held.
+PteSlot pmd_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address);
+
+/// pte_alloc_map(): the same as find_pte(), adding the tables that are missing. mmap_sem held.
 PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address);
+
+/// mm_inc_nr_ptes() and its likes of the other levels: `tables` more page-table pages.
+void add_pgtables_bytes(Cpu& cpu, const Mm& mm, std::int64_t tables);
 
 /// The split page-table lock (pte_lockptr()), with the events.
 void pte_lock(Cpu& cpu, Page& table);
@@ -34,6 +54,13 @@ inline Pte pte_of(Word word) { return Pte{word.value}; }
 
 /// set_pte_at(); page-table lock held. `generation` is that of the page a present entry maps.
 void set_pte_at(Cpu& cpu, PhysAddr ptep, Pte pte, Generation generation);
+
+/// ptep_get_and_clear() with the event; page-table lock held. Returns the old entry, which is
+/// present.
+Word ptep_get_and_clear(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep);
+/// set_pte_at() of a present entry, with the event.
+void set_present_pte(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep, Pte pte,
+                     Generation generation);
 
 /// Sets bits of an entry whose generation stays; page-table lock held. Returns the old value.
 Word pte_set_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits);

@@ -196,6 +196,7 @@ namespace {
 
 /// __swap_writepage()
 void do_swap_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
+    kernel.vm_events.count(cpu, page.memcg, VmEvent::kPswpOut);
     cpu.emit(Event::kDoSwapWritepage, {page.pfn().value});
     seal_page(cpu, page);
     page.set(cpu, PageFlag::kWriteback);
@@ -220,6 +221,7 @@ void swap_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
 }
 
 void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page) {
+    kernel.vm_events.count(cpu, page.memcg, VmEvent::kPswpIn);
     const bool disk = kernel.swap.device == SwapDevice::kDisk;
     cpu.spend(disk ? cpu.costs().file_read : cpu.costs().swap_read, Part::kFault);
     page.set(cpu, PageFlag::kUptodate);

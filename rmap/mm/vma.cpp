@@ -5,9 +5,13 @@
 
 namespace mmusim::rmap {
 
+bool Vma::wants_writenotify() const {
+    return vm_file && has(VmFlags::kShared | VmFlags::kWrite) && vm_file->account_dirty();
+}
+
 std::uint64_t Vma::page_prot() const {
     const bool writable =
-        has(VmFlags::kShared | VmFlags::kWrite) && vm_file && !vm_file->account_dirty();
+        vm_file && has(VmFlags::kShared | VmFlags::kWrite) && !wants_writenotify();
     return vm_get_page_prot(vm_flags) | (writable ? Pte::kWritable : 0);
 }
 

@@ -30,12 +30,16 @@ struct VmFlags {
     static constexpr std::uint64_t kRandRead = 0x10000;
     static constexpr std::uint64_t kLockOnFault = 0x80000;
     static constexpr std::uint64_t kAccount = 0x100000;
+
+    /// What mprotect() changes.
+    static constexpr std::uint64_t kAccessFlags = kRead | kWrite | kExec;
 };
 
 /// vm_get_page_prot() as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
 /// (maybe_mkwrite), because private pages are shared until written and shared file pages are
 /// write-protected to learn when they become dirty.
 constexpr std::uint64_t vm_get_page_prot(std::uint64_t vm_flags) {
+    if (!(vm_flags & VmFlags::kAccessFlags)) return Pte::kProtNone | Pte::kAccessed;
     return Pte::kAccessed | (vm_flags & VmFlags::kExec ? 0 : Pte::kNoExecute);
 }
 
@@ -80,9 +84,11 @@ struct Vma {
 
     /// vma->vm_page_prot as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
     /// (maybe_mkwrite), because private pages are shared until written and shared pages of a file
-    /// are write-protected to learn when they become dirty (vma_wants_writenotify()). Of shmem
-    /// nobody needs to learn that.
+    /// are write-protected to learn when they become dirty.
     std::uint64_t page_prot() const;
+    /// vma_wants_writenotify(): a shared mapping of a file learns of the first write to each page.
+    /// Of shmem nobody needs to learn that.
+    bool wants_writenotify() const;
 };
 
 /// Changes the flags; mmap_sem held for writing. v5.0 stores them without any other lock, so a walk

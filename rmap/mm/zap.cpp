@@ -74,10 +74,8 @@ private:
     }
 
     void zap_present(VirtAddr address, PhysAddr ptep) {
-        const Word old = cpu_.memory().exchange(ptep, {}, Part::kPteAccess);
+        const Word old = ptep_get_and_clear(cpu_, mm_, address, ptep);
         const Pte pte = pte_of(old);
-        cpu_.emit(Event::kPteClear, {mm_.context.id, address.value, ptep.value, pte.raw(),
-                                     pte.frame().value, old.generation});
         tlb_.remove_tlb_entry(address);
         Page* page = vm_normal_page(kernel_, pte);
         if (!page) return;
@@ -133,6 +131,7 @@ struct FreeRange {
     Cpu& cpu;
     KernelState& kernel;
     MmuGather& tlb;
+    const Mm& mm;
     VirtAddr floor;
     VirtAddr ceiling;  ///< 0 = the top
 };
@@ -153,6 +152,7 @@ void free_tables(const FreeRange& in, FrameNumber table, unsigned level, VirtRan
                 in.cpu.memory().store(entry, {}, Part::kPageTables);
                 in.cpu.spend(in.cpu.costs().page_table_free, Part::kPageTables);
                 in.tlb.free_table(in.kernel.pages.pfn_to_page(found.frame()), start, level);
+                add_pgtables_bytes(in.cpu, in.mm, -1);
             }
         }
         address = end;
@@ -176,7 +176,7 @@ std::uint64_t unmap_page_range(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Vm
 
 void free_pgd_range(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm, VirtRange range,
                     VirtAddr floor, VirtAddr ceiling) {
-    free_tables({cpu, kernel, tlb, floor, ceiling}, mm.context.pgd, kPageTableLevels, range);
+    free_tables({cpu, kernel, tlb, mm, floor, ceiling}, mm.context.pgd, kPageTableLevels, range);
 }
 
 }  // namespace mmusim::rmap

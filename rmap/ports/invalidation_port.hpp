@@ -38,6 +38,9 @@ public:
     virtual void invalidate_range_only_end(Cpu& cpu, const NotifierRange& range) = 0;
     /// mmu_notifier_invalidate_range(). Under the page-table lock; clients may not sleep.
     virtual void invalidate_range(Cpu& cpu, MmId mm, VirtRange range) = 0;
+    /// __mmu_notifier_release(): the mm's last user has gone. Every client is released, and later
+    /// calls for this mm find none; those under way on other CPUs are over on return. May sleep.
+    virtual void release(Cpu& cpu, MmId mm) = 0;
     /// mmu_notifier_clear_flush_young(). True if any client saw the range accessed.
     virtual bool clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) = 0;
     /// mmu_notifier_clear_young(): the same, but clients need not flush.

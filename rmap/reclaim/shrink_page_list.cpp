@@ -183,8 +183,11 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& 
         const Fate fate = write_dirty_page(cpu, kernel, page, scan, references);
         if (fate != Fate::kFree) return fate;
     }
-    if (page_is_lazyfree(cpu, page))
-        return free_lazyfree_page(cpu, page) ? Fate::kFree : Fate::kKeepLocked;
+    if (page_is_lazyfree(cpu, page)) {
+        if (!free_lazyfree_page(cpu, page)) return Fate::kKeepLocked;
+        kernel.vm_events.count(cpu, page.memcg, VmEvent::kPgLazyFreed);
+        return Fate::kFree;
+    }
     AddressSpace* mapping = page_mapping(cpu, kernel, page);
     return mapping && remove_mapping(cpu, kernel, *mapping, page) ? Fate::kFree : Fate::kKeepLocked;
 }

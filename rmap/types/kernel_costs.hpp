@@ -26,6 +26,7 @@ struct KernelCosts {
     Duration call_function_queue;  ///< smp_call_function_many: per target, without the lines
     Duration lazy_check;           ///< tlb_is_not_lazy: per CPU, without the line
     Duration notifier_call;        ///< one callback of one client: SRCU section and dispatch
+    Duration synchronize_srcu;     ///< a grace period of the notifiers: at least this long
     Duration get_user_page;        ///< get_user_pages of one page that is mapped, without its lines
     Duration kvm_exit_handle;  ///< handle_exit and vcpu_run per VM exit, besides the exit itself
     Duration kvm_fault;        ///< tdp_page_fault without its lock, lines and host page
@@ -67,6 +68,7 @@ struct KernelCosts {
         v("call_function_queue", c.call_function_queue, "queueing a call, per target");
         v("lazy_check", c.lazy_check, "tlb_is_not_lazy, per CPU");
         v("notifier_call", c.notifier_call, "dispatching one notifier callback");
+        v("synchronize_srcu", c.synchronize_srcu, "grace period of the notifiers");
         v("get_user_page", c.get_user_page, "get_user_pages of one mapped page");
         v("kvm_exit_handle", c.kvm_exit_handle, "KVM's work per VM exit besides the exit itself");
         v("kvm_fault", c.kvm_fault, "tdp_page_fault without lock and host page");

@@ -8,8 +8,9 @@
 namespace mmusim::rmap {
 
 /// A page-table entry in x86-64 format (Intel SDM vol. 3, table 4-20), with Linux v5.0's layout of
-/// non-present (swap-type) entries (arch/x86/include/asm/pgtable_64.h: type in the top five bits,
-/// inverted offset from bit 9).
+/// entries without P: swap-type ones (arch/x86/include/asm/pgtable_64.h: type in the top five bits,
+/// inverted offset from bit 9), and PROT_NONE ones (pgtable_types.h, pgtable-invert.h: bit 8 and an
+/// inverted frame, so that a CPU that ignores P while speculating finds no memory there).
 class Pte {
 public:
     static constexpr std::uint64_t kPresent = 1ull << 0;
@@ -19,6 +20,7 @@ public:
     static constexpr std::uint64_t kDirty = 1ull << 6;
     static constexpr std::uint64_t kPageSize = 1ull << 7;  ///< in a PMD: maps 2 MiB
     static constexpr std::uint64_t kGlobal = 1ull << 8;
+    static constexpr std::uint64_t kProtNone = kGlobal;  ///< _PAGE_PROTNONE, where P is clear
     static constexpr std::uint64_t kNoExecute = 1ull << 63;
     static constexpr std::uint64_t kFrameMask = 0x000ffffffffff000ull;
 
@@ -28,7 +30,9 @@ public:
 
     constexpr Pte() = default;
     constexpr explicit Pte(std::uint64_t raw) : raw_(raw) {}
+    /// mk_pte(): a user page with the protection `flags`. kProtNone among them: nobody may use it.
     static constexpr Pte present_entry(FrameNumber frame, std::uint64_t flags) {
+        if (flags & kProtNone) return Pte{(~address_of(frame).value & kFrameMask) | flags};
         return Pte{address_of(frame).value | kPresent | kUser | flags};
     }
     static constexpr Pte swap_entry(unsigned type, std::uint64_t offset) {
@@ -40,15 +44,29 @@ public:
 
     constexpr std::uint64_t raw() const { return raw_; }
     constexpr bool none() const { return raw_ == 0; }
-    constexpr bool present() const { return raw_ & kPresent; }
+    /// P: what hardware looks at.
+    constexpr bool valid() const { return raw_ & kPresent; }
+    /// pte_present(): maps a page as the mm code sees it, also one that nobody may use.
+    constexpr bool present() const { return raw_ & (kPresent | kProtNone); }
+    /// pte_protnone()
+    constexpr bool prot_none() const { return present() && !valid(); }
     constexpr bool writable() const { return raw_ & kWritable; }
     constexpr bool young() const { return raw_ & kAccessed; }
     constexpr bool dirty() const { return raw_ & kDirty; }
     constexpr bool huge() const { return raw_ & kPageSize; }
     constexpr bool global() const { return raw_ & kGlobal; }
-    constexpr FrameNumber frame() const { return frame_of(PhysAddr{raw_ & kFrameMask}); }
+    /// pte_pfn()
+    constexpr FrameNumber frame() const {
+        return frame_of(PhysAddr{(prot_none() ? ~raw_ : raw_) & kFrameMask});
+    }
     constexpr Pte with(std::uint64_t flags) const { return Pte{raw_ | flags}; }
     constexpr Pte without(std::uint64_t flags) const { return Pte{raw_ & ~flags}; }
+
+    /// pte_modify() of a present entry: frame, accessed and dirty bits stay.
+    constexpr Pte modified(std::uint64_t prot) const {
+        return present_entry(frame(), prot & ~(kAccessed | kDirty))
+            .with(raw_ & (kAccessed | kDirty));
+    }
 
     /// Not none and not present: swap, migration or another special entry.
     constexpr bool swap_type() const { return !none() && !present(); }

@@ -7,6 +7,13 @@ namespace mmusim::rmap {
 
 namespace {
 
+/// pte_accessible(): a TLB may hold the entry. An entry that just became PROT_NONE may be in TLBs
+/// as what it was before, until its flush.
+bool pte_accessible(Cpu& cpu, const Mm& mm, Pte pte) {
+    if (pte.valid()) return true;
+    return pte.prot_none() && cpu.memory().load(mm.tlb_flush_pending, Part::kFlushPrepare).value;
+}
+
 /// ptep_test_and_clear_young(), which is ptep_clear_flush_young() of x86 too; `entered` is the
 /// event of either.
 bool test_and_clear_young(Cpu& cpu, const Vma& vma, VirtAddr address, PhysAddr ptep, Part part,
@@ -32,7 +39,7 @@ Word ptep_clear_flush(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr ad
     const Pte pte = pte_of(old);
     cpu.emit(Event::kPtepClearFlush,
              {mm.id, address.value, ptep.value, pte.raw(), pte.frame().value, old.generation});
-    if (pte.present()) kernel.flush.flush_tlb_page(cpu, mm, address);
+    if (pte_accessible(cpu, *vma.vm_mm, pte)) kernel.flush.flush_tlb_page(cpu, mm, address);
     cpu.emit(Event::kPtepClearFlushRet, {mm.id, address.value, pte.raw()});
     return old;
 }

@@ -174,6 +174,18 @@ TEST_CASE("mmu: faults are reported and never cached", "[component][mmu]") {
     CHECK(machine->mmu(0).walker.stats().faults == 2);
 }
 
+TEST_CASE("mmu: an entry that the kernel calls present is none without its first bit",
+          "[component][mmu]") {
+    TestMachine machine(test_platform(1, 1));
+    machine.map(kPage, FrameNumber{500}, Pte::kProtNone | Pte::kAccessed);
+    machine.program(0, [&](models::CoreModule& core) {
+        enter(core, machine);
+        access(core, kPage, Access::kRead, Fault::kNotPresent);
+        access(core, kPage, Access::kWrite, Fault::kNotPresent);
+    });
+    machine.run();
+}
+
 TEST_CASE("mmu: a dirty bit is not set in an entry that was cleared meanwhile",
           "[component][mmu]") {
     const auto config = test_platform(1, 2);

@@ -25,8 +25,10 @@ unsigned bit_width(std::uint64_t value) {
     return width;
 }
 
-/// Rounded up, as the kernel does.
+/// Rounded up, as the kernel does. The gather of a whole mm asks for ~0..~0 (hazard HZ16): no page,
+/// whose roundup_pow_of_two() is undefined and, with x86's shift instruction, 1.
 std::uint64_t pages_of(VirtRange range) {
+    if (range.start == rmap::kAllAddresses.end) return 1;
     const std::uint64_t bytes = range.end - range.start;
     MMUSIM_CHECK(range.start < range.end, "an invalidation has a range");
     return (bytes - 1) / rmap::kPageSize + 1;

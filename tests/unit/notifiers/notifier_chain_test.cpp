@@ -230,6 +230,64 @@ TEST_CASE("notifier chain: after the last client left the mm still counts as wat
     CHECK_THROWS_AS(bench.chain.unregister_client(bench.cpu, kMm, client), InvariantError);
 }
 
+TEST_CASE("notifier chain: the release calls every client once and leaves an empty list",
+          "[unit][notifiers]") {
+    Bench bench;
+    DiaryClient first("first", kAllOps, bench.diary);
+    DiaryClient second("second", kAllOps, bench.diary);
+    bench.chain.register_client(kMm, first);
+    bench.chain.register_client(kMm, second);
+    bench.chain.register_client(kMm + 1, first);
+    bench.chain.release(bench.cpu, kMm);
+    CHECK(bench.diary == Lines{"second.release", "first.release"});
+    CHECK(bench.machine.trace().names() == Lines{"mn_release", "mn_release_ret"});
+    CHECK(bench.charged(Part::kNotifierRelease) ==
+          bench.call() * 2 + bench.machine.costs().synchronize_srcu);
+
+    bench.machine.trace().clear();
+    bench.chain.invalidate_range_start(bench.cpu, bench.range);
+    bench.chain.invalidate_range_end(bench.cpu, bench.range);
+    bench.chain.release(bench.cpu, kMm);
+    CHECK(bench.diary.size() == 2);
+    CHECK(bench.chain.mm_has_notifiers(kMm));
+    CHECK(bench.machine.trace().count(Event::kMnStart) == 1);
+    bench.chain.invalidate_range(bench.cpu, kMm + 1, kRange);
+    CHECK(bench.diary.back() == "first.invalidate");
+}
+
+TEST_CASE("notifier chain: other CPUs see a list emptied when they see a store",
+          "[unit][notifiers]") {
+    PlainMachine machine{2};
+    NotifierChain chain;
+    Lines diary;
+    DiaryClient client("a", kSharedTableOps, diary);
+    chain.register_client(kMm, client);
+    machine.costs().synchronize_srcu = nanoseconds(1);
+    chain.release(machine.cpu(0), kMm);
+    const Duration seen = machine.costs().notifier_call + machine.plain_costs().visibility;
+    machine.time(1).idle_until(Instant{} + (seen - picoseconds(1)));
+    chain.invalidate_range(machine.cpu(1), kMm, kRange);
+    CHECK(diary == Lines{"a.release", "a.invalidate"});
+    chain.invalidate_range(machine.cpu(1), kMm, kRange);
+    CHECK(diary.size() == 2);
+}
+
+TEST_CASE("N22: the release waits for calls of any mm that are under way", "[unit][notifiers]") {
+    PlainMachine machine{2};
+    NotifierChain chain;
+    Lines diary;
+    DiaryClient client("a", kAllOps, diary);
+    chain.register_client(kMm, client);
+    chain.register_client(kMm + 1, client);
+    machine.costs().synchronize_srcu = nanoseconds(1);
+    machine.costs().notifier_call = nanoseconds(5000);
+    chain.invalidate_range_start(machine.cpu(1), {kMm + 1, kRange, true});
+    machine.costs().notifier_call = nanoseconds(1);
+    chain.release(machine.cpu(0), kMm);
+    CHECK(machine.cpu(0).now() >= machine.cpu(1).now());
+    CHECK(machine.cpu(0).now() - machine.cpu(1).now() < nanoseconds(1));
+}
+
 TEST_CASE("notifier chain: a client is registered once per mm", "[unit][notifiers]") {
     Bench bench;
     DiaryClient client("a", kAllOps, bench.diary);

@@ -173,6 +173,17 @@ TEST_CASE("intel svm: a range stays one of pages however large it is", "[unit][n
     }
 }
 
+TEST_CASE("intel svm: the range of a gather of a whole mm drops one page at the top",
+          "[unit][notifiers]") {
+    Bench bench;
+    bench.bind(kAtsDevice);
+    bench.client.invalidate_range(bench.cpu, kMm, {kAllAddresses.end, kAllAddresses.end});
+    REQUIRE(bench.invalidated.size() == 2);
+    CHECK(bench.invalidated[0].address_mask() == 0);
+    CHECK(bench.invalidated[0].high == (~0ull & ~(kPageSize - 1)));
+    CHECK(bench.invalidated[1].high == (~0ull & ~(kPageSize - 1)));
+}
+
 TEST_CASE("intel svm: the chain calls it for ranges and for the release and for nothing else",
           "[unit][notifiers]") {
     Bench bench;

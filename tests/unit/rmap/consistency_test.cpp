@@ -65,7 +65,7 @@ public:
         Mm& mm = *mms_[below(mms_.size())];
         Cpu& on = cpu(static_cast<CpuId>(below(3)));
         const std::uint64_t first = below(kMappings * kPages);
-        switch (below(14)) {
+        switch (below(24)) {
             case 0:
                 bench_.kernel.reclaim_pages(on, control());
                 break;
@@ -86,6 +86,25 @@ public:
                 break;
             case 6:
                 write_back_or_free_some(on, mm, first);
+                break;
+            case 7:
+                protect_some(on, mm, first);
+                break;
+            case 8:
+                bench_.kernel.madvise(on, mm, bench_.range(below(5) + 1, first),
+                                      below(2) ? Madvise::kFree : Madvise::kDontneed);
+                break;
+            case 9:
+                if (below(4) == 0) remap_some(on, mm, first);
+                break;
+            case 10:
+                bench_.kernel.clear_refs(on, mm, static_cast<ClearRefs>(below(5) + 1));
+                break;
+            case 11:
+                if (below(4) == 0) map_some(on, mm, first);
+                break;
+            case 12:
+                if (below(8) == 0) replace_child(on);
                 break;
             default: {
                 const auto access = below(2) ? Access::kWrite : Access::kRead;
@@ -142,9 +161,10 @@ public:
             for (std::uint64_t index = 0; index < kPages; ++index)
                 cached += bench_.machine.memory()[file->slot(index)].value != 0;
         found.compare("used swap slots of device", 0, state.swap.used(), 0);
-        found.compare("free frames of nodes up to", 1,
-                      state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1),
-                      2 * KernelBench::Config{}.frames_per_node - cached - mms_.size());
+        found.compare(
+            "free frames of nodes up to", 1,
+            state.pages.nr_free_pages(0) + state.pages.nr_free_pages(1),
+            2 * KernelBench::Config{}.frames_per_node - cached - mms_.size() - gone_.size());
         std::uint64_t on_lists = 0;
         for (NodeId nid = 0; nid < 2; ++nid)
             for (unsigned list = 0; list < kLruLists; ++list)
@@ -154,6 +174,11 @@ public:
             const auto id = mm->context.id;
             found.compare("size of mm", id, bench_.kernel.status(cpu(0), *mm).vm_size, 0);
             found.compare("open sections of mm", id, bench_.client.active_sections(id), 0);
+        }
+        for (const auto& mm : gone_) {
+            const MmStatus status = bench_.kernel.status(cpu(0), *mm);
+            found.compare("what is left of mm", mm->context.id,
+                          status.vm_rss + status.vm_swap + status.vm_pte + status.vm_size, 0);
         }
         for (CpuId id = 0; id < 3; ++id) {
             const FlushBatch& batch = cpu(id).current->tlb_ubc;
@@ -254,6 +279,36 @@ private:
         }
     }
 
+    void protect_some(Cpu& on, Mm& mm, std::uint64_t first) {
+        static constexpr std::uint64_t kProtections[] = {0, VmFlags::kRead,
+                                                         VmFlags::kRead | VmFlags::kWrite};
+        bench_.kernel.mprotect(on, mm, bench_.range(below(6) + 1, first), kProtections[below(3)]);
+    }
+
+    /// Within the range that the tests look at.
+    void remap_some(Cpu& on, Mm& mm, std::uint64_t first) {
+        const std::uint64_t pages = below(4) + 1;
+        if (first + pages > kMappings * kPages) return;
+        const std::uint64_t to = below(kMappings * kPages - pages);
+        const std::uint64_t shrink = below(3);
+        bench_.kernel.mremap(on, mm, {bench_.range(pages + shrink, first), pages, bench_.page(to)});
+    }
+
+    void map_some(Cpu& on, Mm& mm, std::uint64_t first) {
+        const std::uint64_t pages = std::min(below(4) + 1, kMappings * kPages - first);
+        bench_.kernel.mmap_anon(on, mm, bench_.range(pages, first));
+    }
+
+    /// The second child exits, where it runs, and the first process forks again.
+    void replace_child(Cpu& on) {
+        Mm& old = *mms_.back();
+        bench_.kernel.exit(cpu(2), old);
+        gone_.push_back(&old);
+        mms_.back() = &bench_.kernel.fork(on, *mms_.front(), "again");
+        bench_.watch(*mms_.back());
+        bench_.run(2, *mms_.back());
+    }
+
     void compare_counters(Mm& mm, Entries& all, Findings& found) {
         MmStatus seen;
         for (std::uint64_t index = 0; index < kMappings * kPages; ++index) {
@@ -264,12 +319,11 @@ private:
             }
             if (!pte.present() || !vm_normal_page(bench_.kernel.state(), pte)) continue;
             Page& page = bench_.kernel.state().pages.pfn_to_page(pte.frame());
-            const bool shmem = page.test(cpu(0), PageFlag::kSwapBacked);
-            ++(page.mapping(cpu(0)).anon() ? seen.rss_anon
-               : shmem                     ? seen.rss_shmem
-                                           : seen.rss_file);
+            const bool anon = page.mapping(cpu(0)).anon();
+            const bool shmem = !anon && page.test(cpu(0), PageFlag::kSwapBacked);
+            ++(anon ? seen.rss_anon : shmem ? seen.rss_shmem : seen.rss_file);
             // A clean page of a file is write-protected wherever it is shared.
-            if (!shmem && pte.writable())
+            if (!anon && !shmem && pte.writable())
                 found.compare("dirty flag of file page", pte.frame().value,
                               page.test(cpu(0), PageFlag::kDirty), true);
             ++all.mapped[pte.frame().value];
@@ -288,6 +342,9 @@ private:
             seen.vm_swap -= static_cast<std::uint64_t>(task.rss_stat.count[2]);
             seen.rss_shmem -= static_cast<std::uint64_t>(task.rss_stat.count[3]);
         }
+        std::uint64_t mapped = 0;
+        for (const auto& entry : mm.mmap) mapped += entry.second->range().pages();
+        found.compare("pages of VMAs of mm", mm.context.id, mm.total_vm, mapped);
         const auto counter = [&](MmCounter which) {
             return bench_.machine.memory()[mm.rss_word(which)].value;
         };
@@ -306,6 +363,7 @@ private:
     KernelBench bench_;
     std::vector<Mm*> mms_;
     std::vector<AddressSpace*> files_;  ///< shmem is the last
+    std::vector<Mm*> gone_;
 };
 
 }  // namespace
