@@ -9,10 +9,10 @@ namespace mmusim::rmap {
 
 std::string_view name(OperationKind kind) {
     static constexpr std::string_view kNames[kOperationKinds] = {
-        "reclaim",    "shrink_page_list", "unmap", "move_pages", "munmap",
-        "page_fault", "oom_reap",         "mlock",     "munlock",    "page_idle",
-        "fsync",      "truncate",         "fallocate", "mmap",       "mprotect",
-        "mremap",     "madvise",          "clear_refs", "fork",      "exit"};
+        "reclaim",    "shrink_page_list", "unmap",      "move_pages", "munmap",
+        "page_fault", "oom_reap",         "mlock",      "munlock",    "page_idle",
+        "fsync",      "truncate",         "fallocate",  "mmap",       "mprotect",
+        "mremap",     "madvise",          "clear_refs", "fork",       "exit"};
     return kNames[static_cast<std::size_t>(kind)];
 }
 
