@@ -64,7 +64,7 @@ TEST_CASE(
     CHECK(unaligned.count > 0);
     CHECK(unaligned.wrong_uses > 0);
     CHECK(unaligned.first_wrong_window_ps > 0);
-    const Seen aligned = munmap("1024");
+    const Seen aligned = munmap("512");
     CHECK(aligned.failure == "");
     CHECK(aligned.count == 0);
     CHECK(aligned.wrong_uses == 0);
