@@ -115,6 +115,7 @@ public:
     const ReclaimStats& reclaim_stats(CpuId cpu) const { return state_.reclaim_stats.at(cpu); }
     /// What was counted for the memory of a group. For reports, when all CPUs have stopped.
     VmEventCounts vm_events(unsigned memcg) const { return state_.vm_events.sum(memcg); }
+    Mm& mm(MmId id) { return mm_of(id); }
     KernelState& state() { return state_; }
 
 private:

@@ -18,7 +18,7 @@ namespace mmusim::platform {
 /// What the program returns to its caller.
 enum class ExitCode {
     kFine = 0,
-    kViolation = 1,  ///< the oracle found something; hazards with --strict-hazards
+    kViolation = 1,  ///< of the oracle (hazards with --strict-hazards), or conform's difference
     kUserError = 2,  ///< the command line or a file is wrong
     kInternalError = 3,
     kInterrupted = 130,  ///< Ctrl-C; the files are complete up to there
@@ -49,6 +49,7 @@ struct Command {
 
 ExitCode run_command(const Arguments& arguments, Session& session);
 ExitCode sweep_command(const Arguments& arguments, Session& session);
+ExitCode conform_command(const Arguments& arguments, Session& session);
 ExitCode config_command(const Arguments& arguments, Session& session);
 ExitCode list_command(const Arguments& arguments, Session& session);
 

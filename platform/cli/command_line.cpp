@@ -14,6 +14,7 @@ namespace {
 constexpr Command kCommands[] = {
     {"run", "run a scenario on a platform and report where the time went", run_command},
     {"sweep", "run a scenario at every combination of some settings", sweep_command},
+    {"conform", "compare with what a real kernel did, event by event", conform_command},
     {"config", "show the configuration that a run would have", config_command},
     {"list", "list what exists: platforms, scenarios, sweeps ...", list_command},
 };
@@ -35,7 +36,8 @@ void print_help(std::ostream& out) {
            "  mmusim config show capture-vm --set topology.cores_per_socket=4\n"
            "  mmusim list platforms\n"
            "\nExit status:\n"
-           "  0 fine   1 the oracle found a violation, or a hazard with --strict-hazards\n"
+           "  0 fine   1 the oracle found a violation (a hazard with --strict-hazards), or conform "
+           "a difference\n"
            "  2 wrong command line or file\n"
            "  3 internal error   130 stopped by Ctrl-C, files complete up to there\n";
 }

@@ -11,6 +11,9 @@
 #include "platform/config/config_error.hpp"
 #include "platform/config/config_tree.hpp"
 #include "platform/config/nearest_name.hpp"
+#include "platform/conform/comparison.hpp"
+#include "platform/conform/inputs.hpp"
+#include "platform/conform/script.hpp"
 #include "platform/oracle/hazard_table.hpp"
 #include "platform/oracle/rule_table.hpp"
 #include "platform/report/cause_table.hpp"
@@ -168,16 +171,54 @@ Items list_causes() {
     return items;
 }
 
+/// What conform takes from captures.
+Items list_inputs() {
+    Items items;
+    for (const auto& row : input_table())
+        items.push_back({std::string(row.name), std::string(row.meaning)});
+    return items;
+}
+
+/// What conform leaves out of captures, and why.
+Items list_ignored_events() {
+    Items items;
+    for (const auto& row : ignored_events())
+        items.push_back({std::string(row.event),
+                         fmt::format("{}: {}", row.when, row.reason),
+                         {{"when", row.when}, {"reason", row.reason}}});
+    return items;
+}
+
+Items list_unchecked_arguments() {
+    Items items;
+    for (const auto& row : unchecked_arguments())
+        items.push_back({fmt::format("{} {}", row.event, row.argument),
+                         std::string(row.reason),
+                         {{"event", row.event}, {"argument", row.argument}}});
+    return items;
+}
+
 struct Kind {
     std::string_view name;
     Items (*list)();
 };
 
 constexpr Kind kKinds[] = {
-    {"platforms", list_platforms}, {"scenarios", list_scenarios}, {"sweeps", list_sweeps},
-    {"rules", list_rules},         {"hazards", list_hazards},     {"mechanisms", list_mechanisms},
-    {"faults", list_faults},       {"parts", list_parts},         {"operations", list_operations},
-    {"events", list_events},       {"causes", list_causes},       {"walks", list_walks},
+    {"platforms", list_platforms},
+    {"scenarios", list_scenarios},
+    {"sweeps", list_sweeps},
+    {"rules", list_rules},
+    {"hazards", list_hazards},
+    {"mechanisms", list_mechanisms},
+    {"faults", list_faults},
+    {"parts", list_parts},
+    {"operations", list_operations},
+    {"events", list_events},
+    {"causes", list_causes},
+    {"walks", list_walks},
+    {"inputs", list_inputs},
+    {"ignored-events", list_ignored_events},
+    {"unchecked-arguments", list_unchecked_arguments},
 };
 
 std::vector<std::string> kind_names() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/cli/options.hpp"
 
+#include <sched.h>
+
 #include <fmt/format.h>
 
 #include <boost/program_options.hpp>
@@ -139,20 +141,27 @@ OutputFormat parse_format(const std::string& text) {
         fmt::format("--format is '{}'; {}", text, nearest_hint(text, {"text", "json"})));
 }
 
-std::uint64_t parse_seed(const std::string& text) {
+std::uint64_t parse_whole_number(const std::string& option, const std::string& text,
+                                 std::uint64_t min, std::uint64_t max) {
     std::string_view rest = text;
-    std::uint64_t seed = 0;
-    if (parse_prefix(rest, seed) && rest.empty()) return seed;
-    throw UserError(fmt::format("--seed is '{}'; expected a whole number from 0 to {}", text,
-                                ~std::uint64_t{0}));
+    std::uint64_t number = 0;
+    if (parse_prefix(rest, number) && rest.empty() && number >= min && number <= max) return number;
+    throw UserError(fmt::format("--{} is '{}'; expected a whole number from {} to {}", option, text,
+                                min, max));
+}
+
+std::uint64_t parse_seed(const std::string& text) {
+    return parse_whole_number("seed", text, 0, ~std::uint64_t{0});
 }
 
 unsigned parse_jobs(const std::string& text) {
-    std::string_view rest = text;
-    unsigned jobs = 0;
-    if (parse_prefix(rest, jobs) && rest.empty() && jobs >= 1 && jobs <= kMaxJobs) return jobs;
-    throw UserError(
-        fmt::format("--jobs is '{}'; expected a whole number from 1 to {}", text, kMaxJobs));
+    return static_cast<unsigned>(parse_whole_number("jobs", text, 1, kMaxJobs));
+}
+
+unsigned usable_cpus() {
+    cpu_set_t cpus;
+    if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
+    return std::max(1u, static_cast<unsigned>(CPU_COUNT(&cpus)));
 }
 
 Shard parse_shard(const std::string& text) {

@@ -60,9 +60,13 @@ HazardsCount parse_hazards_count(const ParsedOptions& given);
 
 /// Values that need more than a type. All throw UserError naming the option.
 OutputFormat parse_format(const std::string& text);
+std::uint64_t parse_whole_number(const std::string& option, const std::string& text,
+                                 std::uint64_t min, std::uint64_t max);
 std::uint64_t parse_seed(const std::string& text);
 /// How many processes run at the same time.
 unsigned parse_jobs(const std::string& text);
+/// CPUs that this process may use.
+unsigned usable_cpus();
 /// "2/8" is the second of eight.
 Shard parse_shard(const std::string& text);
 /// "auto" is none; otherwise a number with ps, ns or us.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -93,12 +92,6 @@ Syntax syntax() {
     syntax.flag("no-figure", "draw nothing, and do not say how");
     syntax.flag("quiet", "print nothing but errors");
     return syntax;
-}
-
-unsigned usable_cpus() {
-    cpu_set_t cpus;
-    if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
-    return std::max(1u, static_cast<unsigned>(CPU_COUNT(&cpus)));
 }
 
 SweepRequest understand(const ParsedOptions& given) {

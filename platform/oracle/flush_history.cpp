@@ -72,7 +72,7 @@ void FlushHistory::on_record(const EventRecord& record) {
 }
 
 void FlushHistory::add_clear(const EventRecord& record) {
-    const auto& [mm, address, ptep, pte, pfn, generation] = record.arguments;
+    const auto [mm, address, ptep, pte, pfn, generation] = rmap::leading<6>(record.arguments);
     static_cast<void>(ptep);
     static_cast<void>(pte);
     clears_.push({position_,

@@ -55,9 +55,27 @@ Page& VmFault::alloc_page() {
     return page;
 }
 
+bool VmFault::lock_page_or_retry(Page& page) {
+    if (trylock_page(cpu, page)) return true;
+    if (!has(flags, FaultFlags::kAllowRetry)) {
+        lock_page(cpu, page);
+        return true;
+    }
+    mmap_sem_unlock_read(cpu, mm);
+    wait_on_page_locked(cpu, page);
+    result = FaultResult::kRetry;
+    return false;
+}
+
+void VmFault::emit_set_access_flags(Pte entry) {
+    cpu.emit(Event::kPtepSetAccessFlags,
+             {mm.context.id, address.value, slot.ptep.value, entry.raw()});
+}
+
 void set_access_flags(VmFault& vmf) {
     const Pte pte = pte_of(vmf.orig_pte);
     const std::uint64_t bits = Pte::kAccessed | (vmf.write() ? Pte::kDirty : 0);
+    vmf.emit_set_access_flags(pte.with(bits));
     if ((pte.raw() & bits) == bits || !vmf.write()) return;
     pte_set_bits(vmf.cpu, vmf.slot.ptep, bits);
 }
@@ -87,15 +105,18 @@ void do_anonymous_page(VmFault& vmf) {
     vmf.unlock();
 }
 
-FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
-                            Access access) {
+FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Access access,
+                            FaultFlags flags) {
     cpu.spend(cpu.costs().fault_handle, Part::kFault);
     kernel.vm_events.count(cpu, mm.memcg, VmEvent::kPgFault);
     Vma* vma = mm.find_vma(address);
     if (!vma) return FaultResult::kBadArea;
     if (access_error(*vma, access)) return FaultResult::kBadAccess;
+    if (access == Access::kWrite) flags = flags | FaultFlags::kWrite;
+    cpu.emit(Event::kHandleMmFault,
+             {mm.context.id, address.value, static_cast<std::uint64_t>(flags)});
     check_sync_rss_stat(cpu);
-    VmFault vmf{cpu, kernel, mm, *vma, page_start(address), access, {}, {}};
+    VmFault vmf{cpu, kernel, mm, *vma, page_start(address), access, flags};
     handle_pte_fault(vmf);
     return vmf.result;
 }
@@ -105,8 +126,14 @@ FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr ad
     const OperationId call = begin_operation(cpu, OperationKind::kPageFault, 1);
     cpu.spend(cpu.costs().fault_entry, Part::kFault);
     cpu.emit(Event::kPageFault, {mm.context.id, address.value, access == Access::kWrite ? 1u : 0u});
+    constexpr FaultFlags kFirst = FaultFlags::kKillable | FaultFlags::kUser;
     mmap_sem_lock_read(cpu, mm);
-    const FaultResult result = handle_mm_fault(cpu, kernel, mm, address, access);
+    FaultResult result =
+        handle_mm_fault(cpu, kernel, mm, address, access, kFirst | FaultFlags::kAllowRetry);
+    if (result == FaultResult::kRetry) {
+        mmap_sem_lock_read(cpu, mm);
+        result = handle_mm_fault(cpu, kernel, mm, address, access, kFirst | FaultFlags::kTried);
+    }
     mmap_sem_unlock_read(cpu, mm);
     cpu.emit(Event::kPageFaultRet);
     cpu.spend(cpu.costs().fault_exit, Part::kFault);

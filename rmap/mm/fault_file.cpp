@@ -32,7 +32,10 @@ Page* filemap_fault(VmFault& vmf) {
             page_cache_read(vmf, mapping, index);
             continue;
         }
-        lock_page(vmf.cpu, *page);
+        if (!vmf.lock_page_or_retry(*page)) {
+            put_page(vmf.cpu, vmf.kernel, *page);
+            return nullptr;
+        }
         // Reclaim may have taken it while we waited for the lock, or the file may end before it.
         if (page->mapping(vmf.cpu).raw == mapping.mapping().raw && page->index == index &&
             index < mapping.i_size(vmf.cpu, Part::kFault))
@@ -46,7 +49,7 @@ Page* filemap_fault(VmFault& vmf) {
 /// __do_fault(): vma->vm_ops->fault(). nullptr: the process gets a signal.
 Page* do_vm_ops_fault(VmFault& vmf) {
     Page* page = vmf.vma.vm_file->kind == FileKind::kShmem ? shmem_fault(vmf) : filemap_fault(vmf);
-    if (!page) vmf.result = FaultResult::kSigbus;
+    if (!page && vmf.result == FaultResult::kHandled) vmf.result = FaultResult::kSigbus;
     return page;
 }
 

@@ -11,6 +11,7 @@ namespace {
 /// migration_entry_wait(): sleeps until whoever migrates the page unlocks it. The reference that
 /// keeps the page while looking is dropped before sleeping, or the migration could not succeed.
 void migration_entry_wait(VmFault& vmf) {
+    vmf.cpu.emit(Event::kMigrationEntryWait, {vmf.mm.context.id, vmf.address.value});
     vmf.lock();
     const Pte pte = pte_of(read_pte(vmf.cpu, vmf.slot.ptep));
     if (!pte.migration()) return vmf.unlock();
@@ -19,8 +20,7 @@ void migration_entry_wait(VmFault& vmf) {
     vmf.unlock();
     if (!got) return;
     put_page(vmf.cpu, vmf.kernel, page);
-    lock_page(vmf.cpu, page);
-    unlock_page(vmf.cpu, page);
+    wait_on_page_locked(vmf.cpu, page);
 }
 
 /// swap_readpage() of a fault makes it a major one.
@@ -28,7 +28,8 @@ void count_major_fault(VmFault& vmf) {
     vmf.kernel.vm_events.count(vmf.cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
 }
 
-/// The page for `entry`, locked and with a reference; nullptr: the entry changed meanwhile.
+/// The page for `entry`, locked and with a reference; nullptr: the entry changed meanwhile, or the
+/// fault has to be tried again.
 Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
     SwapSpace& swap = vmf.kernel.swap;
     Page* page = find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap);
@@ -42,9 +43,10 @@ Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
     }
     if (!page) page = read_swap_cache(vmf.cpu, vmf.kernel, entry, vmf.mm.memcg);
     if (!page) return nullptr;
-    lock_page(vmf.cpu, *page);
-    if (page->test(vmf.cpu, PageFlag::kSwapCache) && page->swap == entry) return page;
-    unlock_page(vmf.cpu, *page);
+    if (vmf.lock_page_or_retry(*page)) {
+        if (page->test(vmf.cpu, PageFlag::kSwapCache) && page->swap == entry) return page;
+        unlock_page(vmf.cpu, *page);
+    }
     put_page(vmf.cpu, vmf.kernel, *page);
     return nullptr;
 }
@@ -59,8 +61,8 @@ bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
     const Pte pte = vmf.mk_pte(page.pfn(), reuse ? VmFault::Mkwrite::kYes : VmFault::Mkwrite::kNo);
     vmf.set_pte(pte, page.generation);
     vmf.orig_pte = {pte.raw(), page.generation};
-    page_add_anon_rmap(cpu, vmf.kernel, page, vmf.vma, vmf.address,
-                       reuse ? RmapExclusive::kYes : RmapExclusive::kNo);
+    do_page_add_anon_rmap(cpu, vmf.kernel, page, vmf.vma, vmf.address,
+                          reuse ? RmapExclusive::kYes : RmapExclusive::kNo);
     vmf.kernel.lru.activate_page(cpu, page);
     vmf.kernel.swap.swap_free(cpu, entry);
     // A slot is scarce, or not needed: what is mlocked cannot be swapped out again.
@@ -73,6 +75,7 @@ bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
 }  // namespace
 
 void do_swap_page(VmFault& vmf) {
+    vmf.cpu.emit(Event::kDoSwapPage, {vmf.mm.context.id, vmf.address.value});
     const Pte pte = pte_of(vmf.orig_pte);
     if (pte.migration()) return migration_entry_wait(vmf);
 

@@ -15,6 +15,7 @@ namespace {
 /// cached faults once more, and then finds that it was spurious.
 void wp_page_reuse(VmFault& vmf) {
     const std::uint64_t bits = Pte::kAccessed | Pte::kDirty | Pte::kWritable;
+    vmf.emit_set_access_flags(pte_of(vmf.orig_pte).with(bits));
     const Word old = pte_set_bits(vmf.cpu, vmf.slot.ptep, bits);
     const Pte pte = pte_of(old).with(bits);
     vmf.cpu.emit(Event::kPteSet, {vmf.mm.context.id, vmf.address.value, vmf.slot.ptep.value,

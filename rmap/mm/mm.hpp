@@ -29,7 +29,7 @@ struct Mm {
 
     const std::string name;
     MmContext context;
-    const unsigned memcg;  ///< the group that its pages are charged to
+    unsigned memcg;  ///< the group that its new pages are charged to; plain, set by set-up
 
     RwLock mmap_sem;
     Lock page_table_lock;

@@ -24,8 +24,9 @@ enum class PageFlag : std::uint64_t {
     kReclaim = 1 << 8,
     kMlocked = 1 << 9,
     kUnevictable = 1 << 10,
-    kYoung = 1 << 11,  ///< idle-page tracking took an accessed bit that reclaim has not seen
-    kIdle = 1 << 12,   ///< not accessed since idle-page tracking marked it
+    kYoung = 1 << 11,    ///< idle-page tracking took an accessed bit that reclaim has not seen
+    kIdle = 1 << 12,     ///< not accessed since idle-page tracking marked it
+    kPrivate = 1 << 13,  ///< buffers that the file system does not let go (a journal's)
 };
 /// Whether a copy of page->flags has it.
 constexpr bool has(std::uint64_t flags, PageFlag flag) {

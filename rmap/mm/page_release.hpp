@@ -15,6 +15,7 @@ inline bool page_is_anon(Cpu& cpu, const Page& page) { return page.mapping(cpu).
 inline void lock_page(Cpu& cpu, Page& page) { page.lock.lock(cpu); }
 inline bool trylock_page(Cpu& cpu, Page& page) { return page.lock.try_lock(cpu); }
 inline void unlock_page(Cpu& cpu, Page& page) { page.lock.unlock(cpu); }
+inline void wait_on_page_locked(Cpu& cpu, Page& page) { page.lock.wait_unlocked(cpu); }
 
 /// PageLocked(), of somebody's page.
 inline bool page_locked(Cpu& cpu, const Page& page) {

@@ -30,14 +30,19 @@ void page_add_new_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma
     set_page_anon_rmap(cpu, page, prepared_anon_vma(cpu, kernel, vma), vma, address);
 }
 
-void page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma, VirtAddr address,
-                        RmapExclusive exclusive) {
-    cpu.emit(Event::kPageAddAnonRmap, {page.pfn().value, vma.vm_mm->context.id, address.value});
+void do_page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma,
+                           VirtAddr address, RmapExclusive exclusive) {
     const bool first = page.add_mapcount(cpu, 1) == 1;
     if (!first || page.mapping(cpu).anon()) return;
     AnonVma* anon_vma = &prepared_anon_vma(cpu, kernel, vma);
     if (exclusive == RmapExclusive::kNo) anon_vma = anon_vma->root;
     set_page_anon_rmap(cpu, page, *anon_vma, vma, address);
+}
+
+void page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma,
+                        VirtAddr address) {
+    cpu.emit(Event::kPageAddAnonRmap, {page.pfn().value, vma.vm_mm->context.id, address.value});
+    do_page_add_anon_rmap(cpu, kernel, page, vma, address, RmapExclusive::kNo);
 }
 
 void page_add_file_rmap(Cpu& cpu, Page& page) {

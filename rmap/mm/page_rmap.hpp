@@ -17,8 +17,11 @@ void page_add_new_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma
 
 /// do_page_add_anon_rmap(): one more mapping. The first one of a page that is not exclusive points
 /// it at the root anon_vma. The page is locked if this may be the first one.
-void page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma, VirtAddr address,
-                        RmapExclusive exclusive = RmapExclusive::kNo);
+void do_page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma,
+                           VirtAddr address, RmapExclusive exclusive);
+/// page_add_anon_rmap(): the same, not exclusive, with the event.
+void page_add_anon_rmap(Cpu& cpu, KernelState& kernel, Page& page, const Vma& vma,
+                        VirtAddr address);
 
 /// page_add_file_rmap()
 void page_add_file_rmap(Cpu& cpu, Page& page);

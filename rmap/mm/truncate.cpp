@@ -18,6 +18,8 @@ namespace {
 /// zap_page_range_single()
 void zap_page_range_single(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range,
                            const ZapDetails& details) {
+    cpu.emit(Event::kZapPageRangeSingle,
+             {vma.vm_mm->context.id, range.start.value, range.end.value});
     Mm& mm = *vma.vm_mm;
     const NotifierRange notified{mm.context.id, range, true};
     MmuGather tlb(cpu, kernel, mm, range);

@@ -17,8 +17,9 @@ struct VmFault {
     Vma& vma;
     VirtAddr address;  ///< of the page
     Access access;
-    PteSlot slot;
-    Word orig_pte;  ///< what the entry held before its lock was taken
+    FaultFlags flags;
+    PteSlot slot{};
+    Word orig_pte{};  ///< what the entry held before its lock was taken
     FaultResult result = FaultResult::kHandled;
 
     bool write() const { return access == Access::kWrite; }
@@ -30,9 +31,14 @@ struct VmFault {
     bool pte_same();
     /// set_pte_at() with the event.
     void set_pte(Pte pte, Generation generation);
+    /// The event of ptep_set_access_flags(), with the entry that is wanted.
+    void emit_set_access_flags(Pte entry);
     /// An entry for a page of this VMA: young; writable and dirty if asked for and allowed.
     enum class Mkwrite { kNo, kYes };
     Pte mk_pte(FrameNumber frame, Mkwrite mkwrite) const;
+    /// lock_page_or_retry(): false if the page was locked; then it has waited without mmap_sem, and
+    /// the result is kRetry.
+    bool lock_page_or_retry(Page& page);
     /// A new frame for this mm, with one reference, charged to its group.
     Page& alloc_page();
 };

@@ -46,7 +46,7 @@ public:
         flush_tlb_mm_range(cpu, mm, {start, start + kPageSize}, kPageShift, false);
     }
     void flush_tlb_mm(Cpu& cpu, const MmContext& mm) {
-        flush_tlb_mm_range(cpu, mm, kAllAddresses, kPageShift, true);
+        flush_tlb_mm_range(cpu, mm, kAllAddresses, 0, true);
     }
 
     /// switch_mm_irqs_off(): this CPU runs `next` from now on. nullptr: init_mm.

@@ -183,6 +183,8 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& 
         const Fate fate = write_dirty_page(cpu, kernel, page, scan, references);
         if (fate != Fate::kFree) return fate;
     }
+    // try_to_release_page(): buffers that can be released are not modelled.
+    if (page.test(cpu, PageFlag::kPrivate)) return Fate::kActivateLocked;
     if (page_is_lazyfree(cpu, page)) {
         if (!free_lazyfree_page(cpu, page)) return Fate::kKeepLocked;
         kernel.vm_events.count(cpu, page.memcg, VmEvent::kPgLazyFreed);

@@ -65,6 +65,8 @@ void Lock::unlock(Cpu& cpu) {
     cpu.memory().read_modify_write(
         word_,
         [&](Word, Instant released) {
+            for (Completion* watcher : watchers_) grant(*watcher, released, handover);
+            watchers_.clear();
             if (waiters_.empty()) {
                 holder_ = kNoActor;
                 return Word{0, 0};
@@ -76,6 +78,20 @@ void Lock::unlock(Cpu& cpu) {
             return Word{1, 0};
         },
         Part::kLock);
+}
+
+void Lock::wait_unlocked(Cpu& cpu) {
+    Completion unlocked(cpu.time());
+    bool free = false;
+    cpu.memory().read_modify_write(
+        word_,
+        [&](Word old, Instant) {
+            free = holder_ == kNoActor;
+            if (!free) watchers_.push_back(&unlocked);
+            return old;
+        },
+        Part::kLock);
+    if (!free) cpu.time().await(unlocked, Part::kLockHandover);
 }
 
 void RwLock::acquire(Cpu& cpu, Mode mode) {

@@ -20,6 +20,8 @@ public:
     void lock(Cpu& cpu);
     bool try_lock(Cpu& cpu);
     void unlock(Cpu& cpu);
+    /// Waits until the holder unlocks it, if there is one, without taking it.
+    void wait_unlocked(Cpu& cpu);
 
     bool held_by(const Cpu& cpu) const { return holder_ == cpu.id(); }
     PhysAddr word() const { return word_; }
@@ -31,6 +33,7 @@ private:
     };
 
     PhysAddr word_;
+    std::deque<Completion*> watchers_;  ///< they want it unlocked, not theirs
     ActorId holder_ = kNoActor;
     std::deque<Waiter> waiters_;
 };

@@ -41,8 +41,16 @@ constexpr const EventInfo& info(Event event) {
     return kEventTable[static_cast<std::size_t>(event)];
 }
 
-inline constexpr std::size_t kMaxEventArguments = 6;
+inline constexpr std::size_t kMaxEventArguments = 10;
 using EventArguments = std::array<std::uint64_t, kMaxEventArguments>;
+
+/// The first N arguments, to be taken apart by a structured binding.
+template <std::size_t N>
+constexpr std::array<std::uint64_t, N> leading(const EventArguments& arguments) {
+    std::array<std::uint64_t, N> first{};
+    for (std::size_t i = 0; i < N; ++i) first[i] = arguments[i];
+    return first;
+}
 
 /// Reasons of tlb_flush (include/linux/mm_types.h: enum tlb_flush_reason).
 enum class TlbFlushReason : std::uint64_t {

@@ -53,7 +53,7 @@ void MissedMappingMonitor::on_record(const EventRecord& record, Occurrences& occ
 void MissedMappingMonitor::walk(const EventRecord& record) {
     const auto it = unmaps_.find(record.actor);
     if (it == unmaps_.end()) return;
-    const auto& [pfn, mm, address, ptep, unused1, unused2] = record.arguments;
+    const auto [pfn, mm, address, ptep, unused1, unused2] = rmap::leading<6>(record.arguments);
     static_cast<void>(pfn), static_cast<void>(unused1), static_cast<void>(unused2);
     it->second.walking = ptep == 0;
     it->second.looks_at = {mm, address};

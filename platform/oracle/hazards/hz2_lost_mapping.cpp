@@ -34,7 +34,8 @@ void LostMappingMonitor::on_record(const EventRecord& record, Occurrences& occur
     } else {
         if (cleared)
             occurrences.add(*cleared, {}, [&](Occurrence& first) {
-                const auto& [mm, address, ptep, pte, pfn, generation] = cleared->arguments;
+                const auto [mm, address, ptep, pte, pfn, generation] =
+                    rmap::leading<6>(cleared->arguments);
                 static_cast<void>(ptep), static_cast<void>(pte), static_cast<void>(generation);
                 first.what = fmt::format("mm {} va {} lost pfn {}, which still counts the mapping",
                                          mm, hex(address), hex(pfn));

@@ -27,7 +27,7 @@ void MappedUntilClearedMonitor::on_record(const EventRecord& record, Findings& f
 }
 
 void MappedUntilClearedMonitor::judge(const EventRecord& record, Findings& findings) {
-    const auto& [mm, address, ptep, pte, pfn, generation] = record.arguments;
+    const auto [mm, address, ptep, pte, pfn, generation] = rmap::leading<6>(record.arguments);
     static_cast<void>(ptep);
     const Section* section = sections_.covering(mm, {address}, record.actor);
     if (!section || section->actor != record.actor || !rmap::Pte{pte}.present()) return;

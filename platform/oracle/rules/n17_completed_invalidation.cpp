@@ -66,7 +66,7 @@ void CompletedInvalidationMonitor::on_record(const EventRecord& record, Findings
 }
 
 void CompletedInvalidationMonitor::submit(const EventRecord& record) {
-    const auto& [sequence, type, pasid, start, end, unused] = record.arguments;
+    const auto [sequence, type, pasid, start, end, unused] = rmap::leading<6>(record.arguments);
     static_cast<void>(unused);
     const Id id = next_++;
     submissions_.at(id) = {sequence, pasid, {{start}, {end}}, record.time, false, false};
@@ -92,7 +92,7 @@ void CompletedInvalidationMonitor::submit_returns(const EventRecord& record) {
 }
 
 void CompletedInvalidationMonitor::fetch(const EventRecord& record) {
-    const auto& [index, type, pasid, start, end, unused] = record.arguments;
+    const auto [index, type, pasid, start, end, unused] = rmap::leading<6>(record.arguments);
     static_cast<void>(start), static_cast<void>(end), static_cast<void>(unused);
     Unit& unit = units_[record.actor];
     if (type == static_cast<std::uint64_t>(rmap::QiType::kInvalidationWait)) {
@@ -126,7 +126,7 @@ void CompletedInvalidationMonitor::complete(const EventRecord& record) {
 }
 
 void CompletedInvalidationMonitor::note_completion(const EventRecord& record) {
-    const auto& [device, pasid, start, end, in_flight, unused] = record.arguments;
+    const auto [device, pasid, start, end, in_flight, unused] = rmap::leading<6>(record.arguments);
     static_cast<void>(unused);
     const VirtRange range{{start}, {end}};
     note_invalidated(record, {pasid, device}, range);

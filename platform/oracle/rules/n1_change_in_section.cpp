@@ -46,7 +46,7 @@ std::vector<Event> ChangeInSectionMonitor::events() const {
 void ChangeInSectionMonitor::on_record(const EventRecord& record, Findings& findings) {
     mms_.on_record(record);
     sections_.on_record(record);
-    const auto& [mm, address, ptep, raw, pfn, generation] = record.arguments;
+    const auto [mm, address, ptep, raw, pfn, generation] = rmap::leading<6>(record.arguments);
     static_cast<void>(ptep), static_cast<void>(pfn), static_cast<void>(generation);
     if (!(is_clear(record.event) || is_store(record.event)) || !mms_.has(mm)) return;
 

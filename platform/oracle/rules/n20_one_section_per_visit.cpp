@@ -59,7 +59,8 @@ void OneSectionPerVisitMonitor::on_record(const EventRecord& record, Findings& f
 
 void OneSectionPerVisitMonitor::judge(const EventRecord& record, Findings& findings) {
     const Visit& visit = visits_.at(record.actor);
-    const auto& [pfn, mm, address, flags, unused, unused2] = visit.record.arguments;
+    const auto [pfn, mm, address, flags, unused, unused2] =
+        rmap::leading<6>(visit.record.arguments);
     static_cast<void>(pfn), static_cast<void>(unused), static_cast<void>(unused2);
     if (!mms_.has(mm)) return;
     const bool nothing = visit.starts == 0 && visit.ends == 0;

@@ -13,7 +13,7 @@ void NoEntryInSectionMonitor::on_record(const rmap::EventRecord& record, Finding
         return;
     }
     findings.judge();
-    const auto& [client, mm, address, spte, pfn, generation] = record.arguments;
+    const auto [client, mm, address, spte, pfn, generation] = rmap::leading<6>(record.arguments);
     static_cast<void>(spte);
     const Section* section = sections_.covering(mm, {address}, record.actor);
     if (!section) return;

@@ -58,7 +58,7 @@ void RetryProtocolMonitor::resolve(const EventRecord& record) {
 }
 
 void RetryProtocolMonitor::judge_set(const EventRecord& record, Findings& findings) {
-    const auto& [client, mm, address, spte, pfn, generation] = record.arguments;
+    const auto [client, mm, address, spte, pfn, generation] = rmap::leading<6>(record.arguments);
     static_cast<void>(spte);
     const Place place{client, mm, page_at(record)};
     const std::uint64_t* present = present_.find(place);

@@ -68,7 +68,7 @@ ClientStartMonitor::Callback* ClientStartMonitor::callback_of(rmap::ActorId cpu)
 
 /// The record names a VM, not a client: it belongs to the callback that this CPU is in.
 void ClientStartMonitor::request(const EventRecord& record) {
-    const auto& [vm, vcpu, mode, kicked, unused1, unused2] = record.arguments;
+    const auto [vm, vcpu, mode, kicked, unused1, unused2] = rmap::leading<6>(record.arguments);
     static_cast<void>(unused1), static_cast<void>(unused2);
     constexpr std::uint64_t kOutsideGuest = 0;
     if (mode == kOutsideGuest) return;

@@ -51,7 +51,7 @@ void UnnotifiedClears::on_record(const EventRecord& record) {
 }
 
 void UnnotifiedClears::add(const EventRecord& record) {
-    const auto& [mm, address, ptep, pte, pfn, generation] = record.arguments;
+    const auto [mm, address, ptep, pte, pfn, generation] = rmap::leading<6>(record.arguments);
     static_cast<void>(ptep), static_cast<void>(pte), static_cast<void>(generation);
     clears_.add({mm, {address}, {pfn}}, {record, false});
     if (const auto oldest = clears_.excess()) clears_.erase(*oldest);

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/conform/conform.hpp"
+
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "platform/conform/conform_machine.hpp"
+#include "platform/conform/reclaim_lists.hpp"
+#include "platform/conform/script.hpp"
+#include "platform/conform/workload.hpp"
+#include "rmap/mm/page_table.hpp"
+#include "rmap/types/check.hpp"
+
+namespace mmusim::platform {
+
+using rmap::CpuId;
+
+namespace {
+
+/// How many slots are free is an input: enough, unless one was refused; then as many as were given
+/// out before.
+std::uint64_t swap_slots(const Capture& capture) {
+    constexpr std::uint64_t kEnough = 1 << 16;
+    std::uint64_t given = 0;
+    for (const auto& event : capture.events) {
+        if (event.name == "shmem_writepage") ++given;
+        if (event.name != "add_to_swap_ret") continue;
+        if (event.number("ret") == 0) return given;
+        ++given;
+    }
+    return kEnough;
+}
+
+constexpr unsigned kGroup = 1;
+constexpr std::uint64_t kSwapperSpaces = 1;      ///< no address of an object
+constexpr unsigned kSwapAddressSpaceShift = 14;  // SWAP_ADDRESS_SPACE_SHIFT
+constexpr std::uint64_t kHardwareBits = rmap::Pte::kAccessed | rmap::Pte::kDirty;
+
+/// Whether an event reads an entry whose bits may be given.
+bool reads_bits(const CaptureEvent& event) {
+    return event.name == "ptep_clear_flush_young" || event.name == "ptep_test_and_clear_young" ||
+           event.name == "ptep_clear_flush" || event.name == "pte_clear_defer";
+}
+
+/// The parts of one replay, and the program of its CPUs.
+class Replay final : public EventContext {
+public:
+    Replay(const Capture& capture, const PlatformConfig& platform)
+        : capture_(capture),
+          script_(capture),
+          comparison_(*this),
+          visibility_(capture, comparison_.bindings()),
+          lockstep_(
+              script_, comparison_, visibility_,
+              {[this](rmap::Cpu& cpu, const CaptureEvent& next) { prepare_inputs(cpu, next); },
+               [this](rmap::Cpu& cpu, const rmap::TakenInterrupt& taken) {
+                   catch_up_if_told(cpu);
+                   machine_.calls().handle_interrupt(cpu, taken);
+               },
+               [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
+                   machine_.interrupt(from, to, vector);
+               },
+               [this](rmap::Cpu& cpu) { come_back(cpu); }}),
+          machine_({platform, swap_slots(capture), 2,
+                    [this](CpuId cpu, rmap::Event event, const rmap::EventArguments& arguments) {
+                        lockstep_.emit(cpu, event, arguments);
+                    },
+                    [this](CpuId cpu, const rmap::TakenInterrupt& taken) {
+                        lockstep_.interrupt(cpu, taken);
+                    }}),
+          workload_(capture, workload_arguments(capture), machine_, comparison_.bindings()),
+          inputs_(capture, workload_arguments(capture)) {
+        for (CpuId cpu = 0; cpu < machine_.cpus(); ++cpu) lockstep_.attach(machine_.cpu(cpu));
+    }
+
+    ConformResult run() {
+        try {
+            machine_.run([this](models::CoreModule& core, rmap::Cpu& cpu) { run_cpu(core, cpu); },
+                         [this] { return lockstep_.progress(); });
+        } catch (const ReplayStopped&) {
+        }
+        ConformResult result;
+        result.counts = {script_.events_without_marks(), lockstep_.predicted(), inputs_.counts(),
+                         script_.ignored()};
+        result.mismatch = lockstep_.mismatch();
+        if (!result.mismatch && !script_.done()) result.mismatch = lockstep_.standstill();
+        return result;
+    }
+
+    // EventContext
+    std::uint64_t vma(rmap::MmId mm, std::uint64_t address) override {
+        const auto* vma = machine_.kernel().mm(mm).find_vma({address});
+        return reinterpret_cast<std::uintptr_t>(vma);
+    }
+    std::uint64_t mapping(std::uint64_t frame) override {
+        rmap::Cpu& cpu = machine_.cpu(workload_.operator_cpu());
+        const auto& page = machine_.kernel().state().pages.pfn_to_page({frame});
+        if (page.test(cpu, rmap::PageFlag::kSwapCache)) {
+            // One address_space for every 64 MiB of swap, by the kernel's own slots.
+            const auto slot =
+                comparison_.bindings().theirs(Identity::kSwapSlot, page.swap.offset + 1);
+            return kSwapperSpaces + ((slot - 1) >> kSwapAddressSpaceShift);
+        }
+        const auto mapping = page.mapping(cpu);
+        return mapping.anon() ? 0 : mapping.raw;
+    }
+
+private:
+    void run_cpu(models::CoreModule& core, rmap::Cpu& cpu) {
+        prepare(core, cpu);
+        while (const CaptureEvent* event = lockstep_.await_activity(cpu)) {
+            const std::size_t before = script_.position();
+            account_for(core, cpu, *event);
+            if (script_.position() == before && !lockstep_.over())
+                lockstep_.fail(cpu, "what our CPU does here shows no event");
+        }
+    }
+
+    void prepare(models::CoreModule& core, rmap::Cpu& cpu) {
+        const auto& steps = workload_.preparation();
+        for (std::size_t n = 0; n < steps.size(); ++n) {
+            if (steps[n].cpu != cpu.id()) continue;
+            lockstep_.await_step(cpu, n);
+            steps[n].run(core, cpu);
+            const bool last = n + 1 == steps.size();
+            lockstep_.finish_step(cpu, last ? std::nullopt : std::optional(steps[n + 1].cpu));
+        }
+    }
+
+    /// Something begins on a CPU that did nothing.
+    void account_for(models::CoreModule& core, rmap::Cpu& cpu, const CaptureEvent& event) {
+        if (event.name == "mark") return mark(core, cpu, event);
+        if (event.name == "switch_mm_irqs_off") return switch_mm(cpu, event);
+        if (const auto access = workload_.faulting_access(cpu, event)) {
+            if (!inputs_.allows(Input::kOtherAgents))
+                lockstep_.fail(cpu, "nobody but the operation accesses memory here");
+            inputs_.count(Input::kOtherAgents);
+            return workload_.touch(core, cpu, *access);
+        }
+        lockstep_.fail(cpu, "nothing that this CPU does explains the event");
+    }
+
+    void mark(models::CoreModule& core, rmap::Cpu& cpu, const CaptureEvent& event) {
+        const auto text = event.text("text");
+        if (text.rfind("OP_BEGIN", 0) != 0) {
+            if (text.rfind("OP_END", 0) != 0) return lockstep_.pass_mark(cpu);
+            const auto expected = fmt::format("OP_END ret={}", returned_);
+            if (text != expected) lockstep_.fail(cpu, "ours is " + expected);
+            return lockstep_.pass_mark(cpu);
+        }
+        lockstep_.pass_mark(cpu);
+        if (!workload_.reclaims()) {
+            returned_ = workload_.operate(core, cpu);
+            return;
+        }
+        ReclaimLists(script_, lockstep_, comparison_.bindings(), machine_.kernel(), inputs_, kGroup)
+            .run(cpu);
+        // What is written to the group's file is one byte, or there was something left.
+        returned_ = script_.done() ? 0 : reclaim_result(script_.next());
+    }
+
+    void switch_mm(rmap::Cpu& cpu, const CaptureEvent& event) {
+        const rmap::Mm& next = workload_.mm_of(cpu, event.number("next"));
+        inputs_.count(Input::kScheduling);
+        // Switches between two address spaces outside the scenario were not recorded.
+        const std::uint64_t prev = event.number("prev");
+        if (!capture_.mms.count(prev))
+            lockstep_.unrecorded(
+                cpu, [&] { machine_.flush().switch_mm(cpu, &workload_.mm_of(cpu, prev).context); });
+        const auto do_switch = [&] { machine_.flush().switch_mm(cpu, &next.context); };
+        if (script_.has_task(event.task))
+            do_switch();
+        else
+            lockstep_.as_stranger(cpu, do_switch);
+    }
+
+    /// force_empty reports what it was written, or that pages are left; which of the two depends on
+    /// pages of the group that nobody looked at.
+    static std::int64_t reclaim_result(const CaptureEvent& end) {
+        return end.text("text") == "OP_END ret=-11" ? -11 : 1;
+    }
+
+    /// Whether the CPU that is asked is lazy is an input.
+    void schedule(rmap::Cpu& cpu, const CaptureEvent& asks) {
+        const auto target = static_cast<CpuId>(asks.number("target"));
+        std::optional<std::uint64_t> answer;
+        script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
+            if (event.name == "tlb_is_not_lazy_ret") answer = event.number("ret");
+            return !answer;
+        });
+        if (target == cpu.id() || target >= machine_.cpus() || !answer || *answer > 1) return;
+        const bool lazy = *answer == 0;
+        if (machine_.flush().cpu_tlbstate(target).is_lazy == lazy) return;
+        lockstep_.do_elsewhere(cpu, target, [this, lazy](rmap::Cpu& there) {
+            if (lazy)
+                machine_.flush().enter_lazy_tlb(there);
+            else
+                come_back(there);
+        });
+        inputs_.count(Input::kScheduling);
+    }
+
+    /// The task of a CPU runs again after the idle task.
+    void come_back(rmap::Cpu& cpu) {
+        if (!machine_.flush().cpu_tlbstate(cpu.id()).is_lazy) return;
+        const auto loaded = machine_.flush().cpu_tlbstate(cpu.id()).loaded_mm;
+        machine_.flush().switch_mm(cpu, &loaded);
+    }
+
+    /// An interrupt that finds nothing to flush on a CPU that is behind: its task had slept since,
+    /// which shows nowhere else.
+    void catch_up_if_told(rmap::Cpu& cpu) {
+        if (lockstep_.over()) return;
+        bool current = false;
+        script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
+            if (event.name != "tlb_flush") return event.irq;
+            current = event.irq && event.number("pages") == 0;
+            return false;
+        });
+        const auto& state = machine_.flush().cpu_tlbstate(cpu.id());
+        if (!current || state.is_lazy || state.loaded_mm.id == rmap::kInitMm) return;
+        lockstep_.unrecorded(cpu, [&] {
+            machine_.flush().enter_lazy_tlb(cpu);
+            come_back(cpu);
+        });
+        inputs_.count(Input::kScheduling);
+    }
+
+    /// Accessed and dirty bits are inputs until they have been read once, and whenever somebody of
+    /// the scenario uses the page.
+    void prepare_inputs(rmap::Cpu& cpu, const CaptureEvent& next) {
+        if (next.name == "tlb_is_not_lazy") return schedule(cpu, next);
+        if (!reads_bits(next)) return;
+        // What was done to pages that are not of the target is not known from the arguments.
+        if (capture_.target.contains({next.number("addr")}) && !inputs_.allows(Input::kBits))
+            return;
+        const rmap::Mm& mm = workload_.mm_of(cpu, next.number("mm"));
+        const auto slot = rmap::find_pte(cpu, machine_.kernel().state(), mm, {next.number("addr")},
+                                         rmap::Part::kUser);
+        if (!slot) return;
+        const std::uint64_t theirs = next.number("pte");
+        const rmap::Pte ours{rmap::read_pte(cpu, slot->ptep, rmap::Part::kUser).value};
+        if (!ours.present() || !rmap::Pte{theirs}.present()) return;
+        const std::uint64_t wrong = (ours.raw() ^ theirs) & kHardwareBits;
+        if (!wrong) return;
+        rmap::pte_clear_bits(cpu, slot->ptep, wrong & ours.raw(), rmap::Part::kUser);
+        rmap::pte_set_bits(cpu, slot->ptep, wrong & theirs);
+        inputs_.count(Input::kBits);
+    }
+
+    const Capture& capture_;
+    Script script_;
+    Comparison comparison_;
+    Visibility visibility_;
+    Lockstep lockstep_;
+    ConformMachine machine_;
+    Workload workload_;
+    Inputs inputs_;
+    std::int64_t returned_ = 0;
+};
+
+}  // namespace
+
+ConformResult conform(const Capture& capture, const PlatformConfig& platform) {
+    return Replay(capture, platform).run();
+}
+
+}  // namespace mmusim::platform

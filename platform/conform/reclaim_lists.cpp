@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/conform/reclaim_lists.hpp"
+
+#include <fmt/format.h>
+
+#include "rmap/reclaim/lru_scan.hpp"
+
+namespace mmusim::platform {
+
+using rmap::LruList;
+
+namespace {
+
+constexpr std::uint64_t kLocked = 1;
+constexpr std::uint64_t kUnlocked = 0;
+
+LruList list_of(bool file, bool active) {
+    return static_cast<LruList>((file ? 2u : 0u) + (active ? 1u : 0u));
+}
+
+}  // namespace
+
+/// The pages that page_referenced() was asked about, from the next event to the end of the list.
+ReclaimLists::Frames ReclaimLists::pages_until(rmap::CpuId cpu, const std::string& end,
+                                               std::uint64_t locked) const {
+    Frames frames;
+    script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
+        if (event.irq) return true;
+        if (event.name == end || event.name == "mark") return false;
+        if (event.name == "page_referenced" && event.number("locked") == locked)
+            frames.push_back(event.number("pfn"));
+        return true;
+    });
+    return frames;
+}
+
+/// Makes the list end with these pages, the first of them at the very tail.
+bool ReclaimLists::place(rmap::Cpu& cpu, const Frames& theirs, bool active) {
+    inputs_.count(Input::kLists);
+    auto& state = kernel_.state();
+    for (auto frame = theirs.rbegin(); frame != theirs.rend(); ++frame) {
+        const std::uint64_t ours = bindings_.ours(Identity::kFrame, *frame);
+        if (ours == 0) return false;
+        rmap::Page& page = state.pages.pfn_to_page({ours});
+        if (!page.test(cpu, rmap::PageFlag::kLru)) return false;
+        auto& from = state.lru.list_of(page, page.flags(cpu));
+        from.remove(page);
+        if (active)
+            page.set(cpu, rmap::PageFlag::kActive);
+        else
+            page.clear(cpu, rmap::PageFlag::kActive);
+        const bool file = !page.test(cpu, rmap::PageFlag::kSwapBacked);
+        scan_.nid = page.nid();
+        scan_.memcg = page.memcg;
+        scan_.list = list_of(file, active);
+        state.lru.lruvec(page.nid(), page.memcg).list(scan_.list).add_tail(page);
+    }
+    scan_.nr_to_scan = theirs.size();
+    scan_.target_mem_cgroup = memcg_;
+    return true;
+}
+
+/// Of the pages that nobody maps and a file system holds on to, as many are dirty as the count
+/// says.
+void ReclaimLists::set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs) {
+    std::uint64_t dirty = 0;
+    script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
+        dirty = event.number("nr_dirty");
+        return event.name != "mm_vmscan_lru_shrink_inactive";
+    });
+    const auto page_of = [&](std::uint64_t frame) -> rmap::Page& {
+        return kernel_.state().pages.pfn_to_page({bindings_.ours(Identity::kFrame, frame)});
+    };
+    for (const auto frame : theirs) {
+        const rmap::Page& page = page_of(frame);
+        const bool counts = !page.test(cpu, rmap::PageFlag::kPrivate) &&
+                            !page.test(cpu, rmap::PageFlag::kSwapBacked) &&
+                            page.test(cpu, rmap::PageFlag::kDirty);
+        if (counts && dirty > 0) --dirty;
+    }
+    if (dirty > 0) inputs_.count(Input::kResults);
+    for (const auto frame : theirs) {
+        rmap::Page& page = page_of(frame);
+        if (!page.test(cpu, rmap::PageFlag::kPrivate)) continue;
+        if (dirty > 0)
+            page.set(cpu, rmap::PageFlag::kDirty);
+        else
+            page.clear(cpu, rmap::PageFlag::kDirty);
+        if (dirty > 0) --dirty;
+    }
+}
+
+void ReclaimLists::shrink_active(rmap::Cpu& cpu) {
+    const Frames pages = pages_until(cpu.id(), "mm_vmscan_lru_shrink_active", kUnlocked);
+    if (!place(cpu, pages, true)) lockstep_.fail(cpu, "a page of this list is on no list of ours");
+    rmap::shrink_active_list(cpu, kernel_.state(), scan_);
+}
+
+void ReclaimLists::shrink_inactive(rmap::Cpu& cpu) {
+    const Frames pages = pages_until(cpu.id(), "shrink_page_list_ret", kLocked);
+    if (!place(cpu, pages, false)) lockstep_.fail(cpu, "a page of this list is on no list of ours");
+    set_dirty_metadata(cpu, pages);
+    reclaimed_ += rmap::shrink_inactive_list(cpu, kernel_.state(), scan_).reclaimed;
+}
+
+/// try_to_free_mem_cgroup_pages(): its lists come in between.
+void ReclaimLists::memcg_reclaim(rmap::Cpu& cpu) {
+    reclaimed_ = 0;
+    cpu.emit(rmap::Event::kMemcgReclaimBegin, {0, 1});
+}
+
+void ReclaimLists::run(rmap::Cpu& cpu) {
+    for (;;) {
+        const CaptureEvent* next = lockstep_.await_activity(cpu);
+        if (!next || next->name == "mark") return;
+        if (next->name == "mm_vmscan_memcg_reclaim_begin")
+            memcg_reclaim(cpu);
+        else if (next->name == "mm_vmscan_memcg_reclaim_end")
+            cpu.emit(rmap::Event::kMemcgReclaimEnd, {reclaimed_});
+        else if (next->name == "page_referenced" && next->number("locked") == kUnlocked)
+            shrink_active(cpu);
+        else if (next->name == "shrink_page_list")
+            shrink_inactive(cpu);
+        else
+            lockstep_.fail(cpu, "the reclaimer of ours has nothing to do with this");
+    }
+}
+
+}  // namespace mmusim::platform

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "platform/conform/bindings.hpp"
+#include "platform/conform/inputs.hpp"
+#include "platform/conform/lockstep.hpp"
+#include "rmap/kernel.hpp"
+#include "rmap/reclaim/lru_scan.hpp"
+
+namespace mmusim::platform {
+
+/// The reclaimer of a capture: which pages each of its lists held, in which order, is given; what
+/// becomes of them is our kernel's business.
+class ReclaimLists {
+public:
+    ReclaimLists(Script& script, Lockstep& lockstep, Bindings& bindings, rmap::Kernel& kernel,
+                 Inputs& inputs, unsigned memcg)
+        : script_(script),
+          lockstep_(lockstep),
+          bindings_(bindings),
+          kernel_(kernel),
+          inputs_(inputs),
+          memcg_(memcg) {}
+
+    /// Runs list after list until the capture's operation ends.
+    void run(rmap::Cpu& cpu);
+
+private:
+    using Frames = std::vector<std::uint64_t>;
+
+    Frames pages_until(rmap::CpuId cpu, const std::string& end, std::uint64_t locked) const;
+    bool place(rmap::Cpu& cpu, const Frames& theirs, bool active);
+    void set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs);
+    void shrink_active(rmap::Cpu& cpu);
+    void shrink_inactive(rmap::Cpu& cpu);
+    void memcg_reclaim(rmap::Cpu& cpu);
+
+    Script& script_;
+    Lockstep& lockstep_;
+    Bindings& bindings_;
+    rmap::Kernel& kernel_;
+    Inputs& inputs_;
+    const unsigned memcg_;
+    std::uint64_t reclaimed_ = 0;
+    rmap::LruScan scan_;
+};
+
+}  // namespace mmusim::platform

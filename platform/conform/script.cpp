@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/conform/script.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace mmusim::platform {
+
+const std::vector<IgnoredEvents>& ignored_events() {
+    static const std::vector<IgnoredEvents> table{
+        {"free_unref_page_list", "always",
+         "also called with empty lists whenever a per-CPU pagevec is drained, which is not "
+         "modelled; every page that is freed has its own events"},
+        {"tlb_flush", "reason task_switch, without its switch_mm_irqs_off",
+         "a switch between two address spaces outside the scenario"},
+        {"(any)", "by a task outside the scenario, not in interrupt context",
+         "timeout, init, kworker and others share the CPUs; what they do to the scenario's memory "
+         "is given where it matters (switch_mm_irqs_off)"},
+    };
+    return table;
+}
+
+Script::Script(const Capture& capture) {
+    for (const auto& task : capture.processes) cast_.insert(task.name);
+    for (const auto& task : capture.threads) cast_.insert(task.name);
+    std::map<rmap::CpuId, const CaptureEvent*> last;
+    for (const auto& event : capture.events) {
+        if (is_ignored(event) || is_foreign_switch(event, last[event.cpu]))
+            ++ignored_;
+        else
+            events_.push_back(&event);
+        last[event.cpu] = &event;
+    }
+}
+
+std::size_t Script::events_without_marks() const {
+    return ignored_ + static_cast<std::size_t>(
+                          std::count_if(events_.begin(), events_.end(),
+                                        [](const auto* event) { return event->name != "mark"; }));
+}
+
+/// Of a switch between two address spaces outside the scenario only the flush was recorded.
+bool Script::is_foreign_switch(const CaptureEvent& event, const CaptureEvent* before) {
+    return event.name == "tlb_flush" && event.text("reason") == "task_switch" &&
+           !(before && before->name == "switch_mm_irqs_off");
+}
+
+bool Script::is_ignored(const CaptureEvent& event) const {
+    if (event.name == "free_unref_page_list") return true;
+    if (event.name == "switch_mm_irqs_off") return false;
+    // An idle CPU, or one that runs somebody else, answers interrupts like any other.
+    return !has_task(event.task) && !event.irq;
+}
+
+const CaptureEvent* Script::next_on(rmap::CpuId cpu) const {
+    const CaptureEvent* found = nullptr;
+    for_rest_on(cpu, [&](const CaptureEvent& event) {
+        found = &event;
+        return false;
+    });
+    return found;
+}
+
+}  // namespace mmusim::platform

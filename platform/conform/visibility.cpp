@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/conform/visibility.hpp"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace mmusim::platform {
+
+using rmap::Event;
+
+namespace {
+
+constexpr std::uint64_t kLargeScenario = 512;  ///< pages
+
+/// Left out of large scenarios.
+bool is_detail(Event event) {
+    switch (event) {
+        case Event::kPageFreeBatched:
+        case Event::kPageVmaMappedWalk:
+        case Event::kPageVmaMappedWalkRet:
+        case Event::kLockAnonVmaRead:
+        case Event::kRmapWalkAnonRet:
+        case Event::kRmapWalkFileRet:
+            return true;
+        default:
+            return false;
+    }
+}
+
+/// Recorded only if it names a page of the scenario; its first argument is the page.
+bool is_of_one_page(Event event) {
+    switch (event) {
+        case Event::kPageRemoveRmap:
+        case Event::kPageAddFileRmap:
+        case Event::kPageFree:
+        case Event::kPageFreeBatched:
+            return true;
+        default:
+            return false;
+    }
+}
+
+/// Kinds of events whose pages the tracer followed from then on: walks of the reverse map, and new
+/// mappings and copies.
+bool makes_known(const std::string& name) {
+    constexpr std::string_view kKinds[] = {
+        "rmap_walk_anon",   "rmap_walk_file",     "try_to_unmap",    "mm_page_free",
+        "move_to_new_page", "page_add_anon_rmap", "page_remove_rmap"};
+    return std::find(std::begin(kKinds), std::end(kKinds), name) != std::end(kKinds);
+}
+
+}  // namespace
+
+Visibility::Visibility(const Capture& capture, const Bindings& bindings)
+    : bindings_(bindings),
+      target_(capture.target),
+      large_(capture.target.pages() >= kLargeScenario) {
+    for (const auto& page : capture.pages_before)
+        if (page.pfn) known_frames_.insert(*page.pfn);
+    for (const auto& event : capture.events) {
+        if (!makes_known(event.name)) continue;
+        for (const auto* argument : {"pfn", "src_pfn", "dst_pfn"})
+            if (const auto frame = event.number(argument)) known_frames_.insert(frame);
+    }
+}
+
+bool Visibility::names_known_page(const rmap::EventArguments& arguments) const {
+    const auto theirs = bindings_.theirs(Identity::kFrame, arguments[0]);
+    return theirs != 0 && known_frames_.count(theirs) != 0;
+}
+
+/// Of switches by others only the fact, and not even that if an interrupt made them.
+bool Visibility::is_recorded_of_stranger(Event event, const rmap::EventArguments& arguments,
+                                         By by) {
+    if (event == Event::kSwitchMm) return by == By::kStranger;
+    return event != Event::kTlbFlush ||
+           arguments[0] != static_cast<std::uint64_t>(rmap::TlbFlushReason::kTaskSwitch);
+}
+
+bool Visibility::recorded(Event event, const rmap::EventArguments& arguments, By by) const {
+    if (rmap::info(event).capture_5_0.empty()) return false;
+    if (event == Event::kFreeUnrefPageList) return false;
+    if (large_ && is_detail(event)) return false;
+    if (is_of_one_page(event)) return names_known_page(arguments);
+    if (event == Event::kPageFault || event == Event::kHandleMmFault)
+        return target_.contains({arguments[1]});
+    return by == By::kScenario || is_recorded_of_stranger(event, arguments, by);
+}
+
+}  // namespace mmusim::platform

@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/conform/workload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "rmap/mm/address_space.hpp"
+#include "rmap/mm/page_release.hpp"
+#include "rmap/types/check.hpp"
+#include "rmap/unmap/page_idle.hpp"
+
+namespace mmusim::platform {
+
+using rmap::Access;
+using rmap::CpuId;
+using rmap::VirtAddr;
+using rmap::VirtRange;
+using rmap::VmFlags;
+
+namespace {
+
+constexpr CpuId kLastCpu = 3;  ///< more processes and threads than CPUs share it
+constexpr VirtRange kScratch{{0x4d8000}, {0x4da000}};  ///< static memory of the program
+constexpr rmap::NodeId kFarNode = 1;                   ///< where the program moves its pages to
+constexpr std::size_t kMaxMoved = 1024;                ///< pages that it moves at most
+constexpr unsigned kTargetGroup = 1;                   ///< memory cgroup /t
+/// What madvise(2) adds to the flags of the target.
+constexpr std::uint64_t kNoHuge = 0x40000000;  // VM_NOHUGEPAGE
+
+CpuId next_cpu(CpuId cpu) { return std::min(cpu + 1, kLastCpu); }
+
+/// What events say of a CPU as it was before them.
+struct InitialState {
+    std::optional<bool> lazy;
+    std::vector<std::uint64_t> not_in;  ///< the capture's mms whose cpumask lacks the CPU
+};
+
+InitialState initial_state(const Capture& capture, CpuId cpu) {
+    InitialState state;
+    std::vector<std::uint64_t> batch;
+    std::vector<std::uint64_t> seen;
+    const auto note = [&](std::uint64_t mm, std::uint64_t mask) {
+        if (std::count(seen.begin(), seen.end(), mm)) return;
+        seen.push_back(mm);
+        if (!(mask >> cpu & 1)) state.not_in.push_back(mm);
+    };
+    const CaptureEvent* before = nullptr;
+    for (const auto& event : capture.events) {
+        if (event.cpu == cpu && event.name == "switch_mm_irqs_off") break;
+        if (event.name == "tlb_is_not_lazy_ret" && before && before->number("target") == cpu &&
+            !state.lazy)
+            state.lazy = event.number("ret") == 0;
+        if (event.name == "ubc_flush_required") batch.push_back(event.number("mm"));
+        if (event.name == "flush_tlb_others" && event.number("mm"))
+            note(event.number("mm"), event.number("cpumask"));
+        if (event.name == "arch_tlbbatch_flush") {
+            for (const auto mm : batch) note(mm, event.number("cpumask"));
+            batch.clear();
+        }
+        before = &event;
+    }
+    return state;
+}
+
+}  // namespace
+
+Workload::Workload(const Capture& capture, const WorkloadArguments& arguments,
+                   ConformMachine& machine, Bindings& bindings)
+    : capture_(capture),
+      arguments_(arguments),
+      machine_(machine),
+      bindings_(bindings),
+      cast_(find_cast(capture)) {
+    plan();
+}
+
+// ---- processes ----
+
+Workload::Member& Workload::member(const std::string& name) {
+    const auto found = std::find_if(members_.begin(), members_.end(),
+                                    [&](const Member& m) { return m.name == name; });
+    MMUSIM_CHECK(found != members_.end(), "the scenario has this process");
+    return *found;
+}
+
+const Workload::Member& Workload::operator_() const {
+    return const_cast<Workload*>(this)->member(arguments_.by_rec() ? "rec" : "main");
+}
+
+void Workload::step(CpuId cpu, std::function<void(models::CoreModule&, rmap::Cpu&)> run) {
+    steps_.push_back({cpu, std::move(run)});
+}
+
+void Workload::act(const std::string& name,
+                   std::function<void(models::CoreModule&, rmap::Cpu&)> run) {
+    step(member(name).cpu, [this, name, run = std::move(run)](auto& core, rmap::Cpu& cpu) {
+        run_as(member(name), cpu);
+        run(core, cpu);
+    });
+}
+
+void Workload::run_as(const Member& member, rmap::Cpu& cpu) {
+    rmap::Task& task = machine_.task(cpu.id());
+    task.mm = member.mm;
+    machine_.flush().switch_mm(cpu, &member.mm->context);
+}
+
+rmap::Mm& Workload::mm_of(rmap::Cpu& cpu, std::uint64_t theirs) {
+    if (const auto named = capture_.mms.find(theirs); named != capture_.mms.end())
+        return *member(named->second).mm;
+    rmap::Mm*& mm = strangers_[theirs];
+    if (!mm) mm = &machine_.kernel().create_mm(cpu, "stranger");
+    return *mm;
+}
+
+// ---- what the program does to its memory ----
+
+void Workload::touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access) {
+    while (core.access(access.address, access.kind, rmap::nanoseconds(1)) != rmap::Fault::kNone) {
+        const auto result =
+            machine_.kernel().handle_page_fault(cpu, *access.mm, access.address, access.kind);
+        MMUSIM_CHECK(result == rmap::FaultResult::kHandled, "the program touches what it mapped");
+    }
+}
+
+void Workload::touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm, Access access) {
+    const VirtRange target = capture_.target;
+    for (VirtAddr page = target.start; page < target.end; page = page + rmap::kPageSize)
+        touch(core, cpu, mm, page, access);
+}
+
+void Workload::plan() {
+    plan_main();
+    if (arguments_.by_rec()) plan_rec();
+    plan_target();
+    plan_children();
+    plan_private_copies();
+    plan_preparation();
+    plan_threads();
+    plan_last_touches();
+    if (reclaims()) plan_group();
+    plan_bindings();
+    plan_cpu_states();
+}
+
+void Workload::plan_main() {
+    const CpuId cpu = arguments_.by_rec() ? 1 : 0;
+    members_.push_back({"main", cpu, nullptr});
+    step(cpu, [this](auto&, rmap::Cpu& on) {
+        member("main").mm = &machine_.kernel().create_mm(on, "main");
+    });
+    act("main", [this](auto& core, rmap::Cpu& on) {
+        machine_.kernel().mmap_anon(on, main_mm(), kScratch);
+        for (VirtAddr page = kScratch.start; page < kScratch.end; page = page + rmap::kPageSize)
+            touch(core, on, main_mm(), page, Access::kWrite);
+        map_strangers(core, on);
+    });
+}
+
+/// The operator is forked before the target is mapped, and shares the program's own memory.
+void Workload::plan_rec() {
+    act("main", [this](auto&, rmap::Cpu& on) {
+        member("rec").mm = &machine_.kernel().fork(on, main_mm(), "rec");
+    });
+    members_.push_back({"rec", 0, nullptr});
+    act("rec", [](auto&, rmap::Cpu&) {});
+    plan_rewrites({"rec"});
+}
+
+/// Main has written once more to what none of these processes has a share in (any longer).
+void Workload::plan_rewrites(const std::vector<std::string>& others) {
+    act("main", [this, others](auto& core, rmap::Cpu& on) {
+        for (const auto& stranger : cast_.strangers) {
+            if (stranger.kind != Stranger::Kind::kAnon) continue;
+            const auto& visits = stranger.visits;
+            const bool shared =
+                std::any_of(visits.begin(), visits.end(), [&](const Stranger::Visit& visit) {
+                    return visit.mapped &&
+                           std::count(others.begin(), others.end(), name_of(visit.mm)) != 0;
+                });
+            for (const auto& visit : visits)
+                if (!shared && visit.mapped && name_of(visit.mm) == "main")
+                    touch(core, on, main_mm(), visit.address, Access::kWrite);
+        }
+    });
+}
+
+// ---- pages that came along ----
+
+/// The process of an mm; the operator's is not listed.
+std::string Workload::name_of(std::uint64_t theirs) const {
+    const auto named = capture_.mms.find(theirs);
+    return named == capture_.mms.end() ? "rec" : named->second;
+}
+
+/// VMAs of the program's own memory, as far as anybody looked at it, and the pages of main.
+void Workload::map_strangers(models::CoreModule& core, rmap::Cpu& cpu) {
+    std::map<std::uint64_t, VirtRange> extents;  // by the capture's VMA
+    std::map<std::uint64_t, std::uint64_t> flags;
+    for (const auto& stranger : cast_.strangers) {
+        if (stranger.kind != Stranger::Kind::kAnon) continue;
+        for (const auto& visit : stranger.visits) {
+            if (name_of(visit.mm) != "main") continue;
+            const VirtRange page{visit.address, visit.address + rmap::kPageSize};
+            auto& extent = extents.emplace(visit.vma, page).first->second;
+            extent = {std::min(extent.start, page.start), std::max(extent.end, page.end)};
+            if (visit.vm_flags) flags[visit.vma] = visit.vm_flags;
+        }
+    }
+    for (const auto& [vma, extent] : extents) {
+        machine_.kernel().mmap_anon(cpu, main_mm(), extent, flags[vma]);
+        for (VirtAddr page = extent.start; page < extent.end; page = page + rmap::kPageSize)
+            touch(core, cpu, main_mm(), page, Access::kWrite);
+    }
+    other_file_ = &machine_.kernel().create_file("other", cast_.strangers.size() + 1);
+    for (const auto& stranger : cast_.strangers)
+        if (stranger.kind == Stranger::Kind::kUnmapped) read_stranger(cpu, stranger);
+}
+
+/// A page of some file that nobody maps.
+void Workload::read_stranger(rmap::Cpu& cpu, const Stranger& stranger) {
+    auto& state = machine_.kernel().state();
+    rmap::Page& page = state.pages.alloc_page(cpu, 0);
+    rmap::lock_page(cpu, page);
+    page.memcg = kTargetGroup;
+    const auto index = static_cast<std::uint64_t>(&stranger - cast_.strangers.data());
+    rmap::add_to_page_cache_lru(cpu, state, *other_file_, page, index);
+    page.set(cpu, rmap::PageFlag::kUptodate);
+    if (!stranger.reclaimed) page.set(cpu, rmap::PageFlag::kPrivate);
+    rmap::unlock_page(cpu, page);
+    rmap::put_page(cpu, state, page);
+    bindings_.bind(Identity::kFrame, stranger.pfn, page.pfn().value);
+}
+
+/// Who was visited without having the page has written to it since the fork.
+void Workload::plan_private_copies() {
+    for (const auto& stranger : cast_.strangers) {
+        if (stranger.kind != Stranger::Kind::kAnon) continue;
+        for (const auto& visit : stranger.visits) {
+            const std::string name = name_of(visit.mm);
+            if (visit.mapped) continue;
+            act(name, [this, name, address = visit.address](auto& core, rmap::Cpu& on) {
+                touch(core, on, *member(name).mm, address, Access::kWrite);
+            });
+        }
+    }
+    plan_rewrites({"rec", "p1", "p2"});
+}
+
+/// The pages are charged to a group of their own, and lie on its lists.
+void Workload::charge(rmap::Cpu& cpu, rmap::Mm& mm, VirtRange range) {
+    auto& kernel = machine_.kernel();
+    auto& state = kernel.state();
+    for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize) {
+        const auto word = kernel.read_pte(cpu, mm, at);
+        const rmap::Pte pte{word ? word->value : 0};
+        if (!pte.present() || pte.frame() == state.zero_page) continue;
+        rmap::Page& page = state.pages.pfn_to_page(pte.frame());
+        if (page.memcg == kTargetGroup) continue;
+        const bool on_list = page.test(cpu, rmap::PageFlag::kLru);
+        if (on_list) state.lru.del_page_from_lru_list(cpu, page);
+        page.memcg = kTargetGroup;
+        if (on_list) state.lru.add_page_to_lru_list(cpu, page);
+    }
+}
+
+void Workload::plan_group() {
+    act("main", [this](auto&, rmap::Cpu& cpu) {
+        charge(cpu, main_mm(), capture_.target);
+        for (const auto& stranger : cast_.strangers)
+            for (const auto& visit : stranger.visits)
+                charge(cpu, *member(name_of(visit.mm)).mm,
+                       {visit.address, visit.address + rmap::kPageSize});
+        if (!arguments_.incg) return;
+        for (auto& member : members_)
+            if (member.name != "rec") member.mm->memcg = kTargetGroup;
+    });
+}
+
+/// Sleeping tasks leave their address space to the idle task. Whether they do at this moment is
+/// what the first that asks was told; whether somebody else has taken the CPU, what the first mask
+/// says.
+void Workload::plan_cpu_states() {
+    for (CpuId cpu = 0; cpu <= kLastCpu; ++cpu) {
+        if (cpu == operator_cpu()) continue;
+        const InitialState state = initial_state(capture_, cpu);
+        const bool sleeps = !arguments_.spin && cpu_of_sleeper(cpu);
+        step(cpu, [this, state, sleeps](auto&, rmap::Cpu& on) {
+            auto& flush = machine_.flush();
+            const auto loaded = flush.cpu_tlbstate(on.id()).loaded_mm.id;
+            const auto theirs = bindings_.theirs(Identity::kMm, loaded);
+            if (std::count(state.not_in.begin(), state.not_in.end(), theirs)) {
+                flush.switch_mm(on, &machine_.kernel().create_mm(on, "stranger").context);
+                return;
+            }
+            if (state.lazy.value_or(sleeps)) flush.enter_lazy_tlb(on);
+        });
+    }
+}
+
+bool Workload::cpu_of_sleeper(CpuId cpu) const {
+    return std::any_of(members_.begin(), members_.end(),
+                       [&](const Member& member) { return member.cpu == cpu; });
+}
+
+/// What the capture's header says of processes and pages.
+void Workload::plan_bindings() {
+    step(member("main").cpu, [this](auto&, rmap::Cpu& cpu) {
+        for (const auto& [pointer, name] : capture_.mms)
+            bindings_.bind(Identity::kMm, pointer, member(name).mm->context.id);
+        for (const auto& seen : cast_.target_pages)
+            bind_page(cpu, *member(name_of(seen.mm)).mm, seen.address, seen.pfn);
+        for (const auto& stranger : cast_.strangers)
+            for (const auto& visit : stranger.visits)
+                if (visit.mapped)
+                    bind_page(cpu, *member(name_of(visit.mm)).mm, visit.address, stranger.pfn);
+        for (const auto& page : capture_.pages_before) {
+            if (!page.pfn) continue;
+            const std::string name =
+                page.process == 0 ? "main" : "p" + std::to_string(page.process);
+            const auto address = capture_.target.start + page.index * rmap::kPageSize;
+            bind_page(cpu, *member(name).mm, address, *page.pfn);
+        }
+    });
+}
+
+void Workload::bind_page(rmap::Cpu& cpu, rmap::Mm& mm, VirtAddr address, std::uint64_t theirs) {
+    const auto word = machine_.kernel().read_pte(cpu, mm, address);
+    const rmap::Pte pte{word ? word->value : 0};
+    if (pte.present()) bindings_.bind(Identity::kFrame, theirs, pte.frame().value);
+}
+
+void Workload::plan_target() {
+    act("main", [this](auto& core, rmap::Cpu& on) { map_target(core, on); });
+}
+
+void Workload::map_target(models::CoreModule& core, rmap::Cpu& cpu) {
+    auto& kernel = machine_.kernel();
+    const VirtRange target = capture_.target;
+    const std::string& kind = arguments_.kind;
+    if (kind == "anon") {
+        kernel.mmap_anon(cpu, main_mm(), target, kNoHuge);
+        return touch_all(core, cpu, main_mm(), Access::kWrite);
+    }
+    file_ = kind == "shmem" ? &kernel.create_shmem("target", target.pages())
+                            : &kernel.create_file("target", target.pages());
+    kernel.mmap_file(
+        cpu, main_mm(), target, *file_, 0,
+        kind == "filepriv" ? rmap::Kernel::Sharing::kPrivate : rmap::Kernel::Sharing::kShared);
+    if (kind == "shmem") return touch_all(core, cpu, main_mm(), Access::kWrite);
+    touch_all(core, cpu, main_mm(), Access::kRead);
+    if (arguments_.wr) touch_all(core, cpu, main_mm(), Access::kWrite);
+}
+
+/// The state of the pages that the argument "prep" asks for.
+void Workload::plan_preparation() {
+    const std::string& prep = arguments_.prep;
+    if (prep == "cleanfile")
+        act("main", [this](auto&, rmap::Cpu& cpu) { machine_.kernel().fsync(cpu, *file_); });
+    if (prep == "mlock" || prep == "mlockboth" || prep == "mlockonfault")
+        act("main", [this, prep](auto&, rmap::Cpu& cpu) {
+            machine_.kernel().mlock(
+                cpu, main_mm(), capture_.target,
+                prep == "mlockonfault" ? rmap::MlockFlags::kOnFault : rmap::MlockFlags::kNone);
+        });
+    const unsigned last = prep == "mlockchild" ? 1 : prep == "mlockboth" ? arguments_.procs - 1 : 0;
+    for (unsigned n = 1; n <= last; ++n) {
+        const std::string name = "p" + std::to_string(n);
+        act(name, [this, name](auto&, rmap::Cpu& cpu) {
+            machine_.kernel().mlock(cpu, *member(name).mm, capture_.target);
+        });
+    }
+    if (prep == "idleset") act("main", [this](auto&, rmap::Cpu& cpu) { page_idle(cpu, true); });
+}
+
+void Workload::plan_children() {
+    CpuId cpu = next_cpu(member("main").cpu);
+    for (unsigned n = 1; n < arguments_.procs; ++n) {
+        const std::string name = "p" + std::to_string(n);
+        act("main", [this, name](auto&, rmap::Cpu& on) {
+            member(name).mm = &machine_.kernel().fork(on, main_mm(), name);
+        });
+        members_.push_back({name, cpu, nullptr});
+        cpu = next_cpu(cpu);
+    }
+    const bool writes = arguments_.wr && !anonymous();
+    for (unsigned n = 1; n < arguments_.procs; ++n) {
+        const std::string name = "p" + std::to_string(n);
+        act(name, [this, name, writes](auto& core, rmap::Cpu& on) {
+            touch_all(core, on, *member(name).mm, writes ? Access::kWrite : Access::kRead);
+        });
+    }
+}
+
+void Workload::plan_threads() {
+    CpuId cpu = next_cpu(member("main").cpu);
+    for (unsigned n = 1; n < arguments_.procs; ++n) cpu = next_cpu(cpu);
+    for (unsigned n = 0; n < arguments_.thr + arguments_.lazy; ++n) {
+        const bool sleeps = n >= arguments_.thr;
+        step(cpu, [this, sleeps](auto& core, rmap::Cpu& on) {
+            run_as(member("main"), on);
+            touch_all(core, on, main_mm(), arguments_.wr ? Access::kWrite : Access::kRead);
+            if (sleeps) machine_.flush().enter_lazy_tlb(on);
+        });
+        cpu = next_cpu(cpu);
+    }
+}
+
+void Workload::plan_last_touches() {
+    if (arguments_.young == 0) {
+        rmap::Populate cleared;
+        cleared.accessed = rmap::AccessedBits::kCleared;
+        for (unsigned n = 0; n < arguments_.procs; ++n) {
+            const std::string name = n == 0 ? "main" : "p" + std::to_string(n);
+            act(name, [this, name, cleared](auto&, rmap::Cpu& on) {
+                machine_.kernel().arrange(on, *member(name).mm, capture_.target, cleared);
+            });
+        }
+    }
+    if (arguments_.young == 1)
+        act("main",
+            [this](auto& core, rmap::Cpu& on) { touch_all(core, on, main_mm(), Access::kRead); });
+}
+
+// ---- the operation ----
+
+/// The page of a VMA, one of those that came along, that is not present.
+std::optional<VirtAddr> Workload::swapped_page(rmap::Cpu& cpu, std::uint64_t vma) {
+    for (const auto& stranger : cast_.strangers)
+        for (const auto& visit : stranger.visits) {
+            if (visit.vma != vma) continue;
+            const auto word =
+                machine_.kernel().read_pte(cpu, *member(name_of(visit.mm)).mm, visit.address);
+            if (word && rmap::Pte{word->value}.swap_type()) return visit.address;
+        }
+    return std::nullopt;
+}
+
+std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
+                                                              const CaptureEvent& event) {
+    constexpr std::uint64_t kWriteFault = 2;      // X86_PF_WRITE
+    constexpr std::uint64_t kFaultFlagWrite = 1;  // FAULT_FLAG_WRITE
+    rmap::Mm* mm = machine_.task(cpu.id()).mm;
+    const auto access = [](bool write) { return write ? Access::kWrite : Access::kRead; };
+    if (event.name == "page_fault_user")
+        return UserAccess{
+            mm, {event.number("address")}, access(event.number("error_code") & kWriteFault)};
+    if (event.name == "handle_mm_fault")
+        return UserAccess{
+            mm, {event.number("addr")}, access(event.number("flags") & kFaultFlagWrite)};
+    if (event.name != "do_swap_page") return std::nullopt;
+    if (const auto address = swapped_page(cpu, event.number("vma")))
+        return UserAccess{mm, *address, Access::kRead};
+    return std::nullopt;
+}
+
+/// move_pages(2) to node 1; the program counts the pages whose status says that they are there. The
+/// status of pages that were there already is written only if others were moved.
+std::int64_t Workload::move(rmap::Cpu& cpu) {
+    std::vector<VirtAddr> pages;
+    const VirtRange target = capture_.target;
+    for (VirtAddr page = target.start; page < target.end && pages.size() < kMaxMoved;
+         page = page + rmap::kPageSize)
+        pages.push_back(page);
+    const auto shared = arguments_.op == "moveall" ? rmap::MoveShared::kYes : rmap::MoveShared::kNo;
+    const auto moved = machine_.kernel().move_pages(cpu, main_mm(), pages, kFarNode, shared);
+    if (moved.succeeded == 0) return 0;
+    std::int64_t there = 0;
+    for (const VirtAddr page : pages) {
+        const auto word = machine_.kernel().read_pte(cpu, main_mm(), page);
+        const rmap::Pte pte{word ? word->value : 0};
+        if (pte.present() &&
+            machine_.kernel().state().pages.pfn_to_page(pte.frame()).nid() == kFarNode)
+            ++there;
+    }
+    return there;
+}
+
+/// The bitmap of idle pages, a bit at a time: written for every page, or read. Returns how many
+/// were marked, or are still.
+std::int64_t Workload::page_idle(rmap::Cpu& cpu, bool set) {
+    auto& kernel = machine_.kernel();
+    std::int64_t count = 0;
+    for (VirtAddr at = capture_.target.start; at < capture_.target.end; at = at + rmap::kPageSize) {
+        const auto word = kernel.read_pte(cpu, main_mm(), at);
+        const rmap::Pte pte{word ? word->value : 0};
+        if (!pte.present()) continue;
+        const std::uint64_t frame = pte.frame().value;
+        const rmap::FrameNumber first{frame - frame % rmap::kBitmapChunkBits};
+        const std::uint64_t bit = std::uint64_t{1} << frame % rmap::kBitmapChunkBits;
+        if (set) {
+            kernel.page_idle_bitmap_write(cpu, first, bit);
+            ++count;
+        } else {
+            count += (kernel.page_idle_bitmap_read(cpu, first) & bit) != 0;
+        }
+    }
+    return count;
+}
+
+rmap::PageRange Workload::operated_pages() const {
+    const VirtRange range = arguments_.operated(capture_.target);
+    const std::uint64_t first = (range.start - capture_.target.start) >> rmap::kPageShift;
+    return {first, first + range.pages() - 1};
+}
+
+std::int64_t Workload::operate(models::CoreModule& core, rmap::Cpu& cpu) {
+    auto& kernel = machine_.kernel();
+    const VirtRange range = arguments_.operated(capture_.target);
+    const std::string& op = arguments_.op;
+    if (op == "move" || op == "moveall") return move(cpu);
+    if (op == "idleset" || op == "idleread") return page_idle(cpu, op == "idleset");
+    if (op == "munmap") {
+        kernel.munmap(cpu, main_mm(), range);
+    } else if (op == "mlock") {
+        kernel.mlock(cpu, main_mm(), range);
+    } else if (op == "munlock") {
+        kernel.munlock(cpu, main_mm(), range);
+    } else if (op == "fsync") {
+        kernel.fsync(cpu, *file_);
+    } else if (op == "msync") {
+        kernel.msync(cpu, main_mm(), range);
+    } else if (op == "truncate") {
+        kernel.truncate(cpu, *file_, 0);
+    } else if (op == "punch") {
+        kernel.fallocate_punch_hole(cpu, *file_, operated_pages());
+    } else if (op == "remove") {
+        kernel.madvise_remove(cpu, main_mm(), range);
+    } else if (op == "read" || op == "write") {
+        for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize)
+            touch(core, cpu, main_mm(), at, op == "read" ? Access::kRead : Access::kWrite);
+    } else if (op != "none") {
+        MMUSIM_CHECK(false, fmt::format("the operation {} is modelled", op));
+    }
+    return 0;
+}
+
+}  // namespace mmusim::platform

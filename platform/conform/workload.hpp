@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/conform/bindings.hpp"
+#include "platform/conform/capture.hpp"
+#include "platform/conform/conform_machine.hpp"
+#include "platform/conform/strangers.hpp"
+#include "platform/conform/workload_arguments.hpp"
+#include "rmap/mm/address_space.hpp"
+
+namespace mmusim::platform {
+
+/// Our copy of the program that was captured: its processes and threads on our machine, from the
+/// first mapping to the last touch before the operation, and the operation itself.
+class Workload {
+public:
+    Workload(const Capture& capture, const WorkloadArguments& arguments, ConformMachine& machine,
+             Bindings& bindings);
+
+    /// One step of the preparation, on the CPU of whoever does it.
+    struct Step {
+        rmap::CpuId cpu = 0;
+        std::function<void(models::CoreModule&, rmap::Cpu&)> run;
+    };
+    const std::vector<Step>& preparation() const { return steps_; }
+
+    /// Does the operation once, on its CPU, and returns what the program reports: a count, 0, or a
+    /// negative error number.
+    std::int64_t operate(models::CoreModule& core, rmap::Cpu& cpu);
+    /// CPU of whoever operates.
+    rmap::CpuId operator_cpu() const { return operator_().cpu; }
+    /// Whether `operate` replays the capture's lists (reclaim).
+    bool reclaims() const { return arguments_.op == "reclaim"; }
+
+    /// What a CPU must have accessed to begin with this event; none: it is not of a page fault.
+    struct UserAccess {
+        rmap::Mm* mm = nullptr;
+        rmap::VirtAddr address{};
+        rmap::Access kind{};
+    };
+    std::optional<UserAccess> faulting_access(rmap::Cpu& cpu, const CaptureEvent& event);
+    /// Tries until it succeeds.
+    void touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access);
+
+    /// Our address space for one of the capture's; one that the scenario does not name is made.
+    rmap::Mm& mm_of(rmap::Cpu& cpu, std::uint64_t theirs);
+
+private:
+    struct Member {
+        std::string name;
+        rmap::CpuId cpu = 0;
+        rmap::Mm* mm = nullptr;
+    };
+
+    std::int64_t move(rmap::Cpu& cpu);
+    std::int64_t page_idle(rmap::Cpu& cpu, bool set);
+    void map_target(models::CoreModule& core, rmap::Cpu& cpu);
+    /// A command that main gives a child.
+    rmap::PageRange operated_pages() const;
+
+    void plan();
+    void plan_main();
+    void plan_rec();
+    void plan_target();
+    void plan_children();
+    void plan_preparation();
+    void plan_threads();
+    void plan_last_touches();
+    void plan_private_copies();
+    void plan_rewrites(const std::vector<std::string>& others);
+    void plan_group();
+    void plan_cpu_states();
+    void plan_bindings();
+    std::string name_of(std::uint64_t theirs) const;
+    void map_strangers(models::CoreModule& core, rmap::Cpu& cpu);
+    void read_stranger(rmap::Cpu& cpu, const Stranger& stranger);
+    bool cpu_of_sleeper(rmap::CpuId cpu) const;
+    void bind_page(rmap::Cpu& cpu, rmap::Mm& mm, rmap::VirtAddr address, std::uint64_t theirs);
+    void charge(rmap::Cpu& cpu, rmap::Mm& mm, rmap::VirtRange range);
+    void step(rmap::CpuId cpu, std::function<void(models::CoreModule&, rmap::Cpu&)> run);
+    /// A step of a process: its mm is loaded on its CPU first.
+    void act(const std::string& member, std::function<void(models::CoreModule&, rmap::Cpu&)> run);
+    void run_as(const Member& member, rmap::Cpu& cpu);
+
+    void touch(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm, rmap::VirtAddr address,
+               rmap::Access access) {
+        touch(core, cpu, {&mm, address, access});
+    }
+    std::optional<rmap::VirtAddr> swapped_page(rmap::Cpu& cpu, std::uint64_t vma);
+    void touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm, rmap::Access access);
+
+    Member& member(const std::string& name);
+    const Member& operator_() const;
+    rmap::Mm& main_mm() { return *member("main").mm; }
+    bool anonymous() const { return arguments_.kind == "anon" || arguments_.kind == "filepriv"; }
+
+    const Capture& capture_;
+    const WorkloadArguments arguments_;
+    ConformMachine& machine_;
+    Bindings& bindings_;
+    std::vector<Member> members_;  ///< rec, main, p1, p2 ...
+    std::map<std::uint64_t, rmap::Mm*> strangers_;
+    const Cast cast_;
+    rmap::AddressSpace* file_ = nullptr;
+    rmap::AddressSpace* other_file_ = nullptr;  ///< of the strangers
+    std::vector<Step> steps_;
+};
+
+}  // namespace mmusim::platform
