@@ -146,8 +146,8 @@ std::uint64_t parse_whole_number(const std::string& option, const std::string& t
     std::string_view rest = text;
     std::uint64_t number = 0;
     if (parse_prefix(rest, number) && rest.empty() && number >= min && number <= max) return number;
-    throw UserError(fmt::format("--{} is '{}'; expected a whole number from {} to {}", option, text,
-                                min, max));
+    throw UserError(
+        fmt::format("--{} is '{}'; expected a whole number from {} to {}", option, text, min, max));
 }
 
 std::uint64_t parse_seed(const std::string& text) {

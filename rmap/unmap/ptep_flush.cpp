@@ -44,6 +44,14 @@ Word ptep_clear_flush(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr ad
     return old;
 }
 
+Word ptep_clear_defer(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep) {
+    const Word old = cpu.memory().exchange(ptep, {}, Part::kPteAccess);
+    const Pte pte = pte_of(old);
+    cpu.emit(Event::kPteClearDefer, {mm.context.id, address.value, ptep.value, pte.raw(),
+                                     pte.frame().value, old.generation});
+    return old;
+}
+
 Word ptep_clear_flush_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
                              PhysAddr ptep) {
     const Word old = ptep_clear_flush(cpu, kernel, vma, address, ptep);

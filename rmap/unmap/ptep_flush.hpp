@@ -10,6 +10,12 @@ namespace mmusim::rmap {
 Word ptep_clear_flush(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
                       PhysAddr ptep);
 
+/// ptep_get_and_clear() of an entry whose flush is put off: stale TLB entries stay until the batch
+/// is flushed. A CPU that has a clean entry cached looks at the page table before it writes for the
+/// first time; so only what comes back as dirty can still be written. Page-table lock held. Returns
+/// the old entry.
+Word ptep_clear_defer(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep);
+
 /// ptep_clear_flush_notify(): and no secondary MMU has it either.
 Word ptep_clear_flush_notify(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtAddr address,
                              PhysAddr ptep);

@@ -9,7 +9,7 @@ namespace mmusim::rmap {
 /// The notifier calls of try_to_unmap_one() for one mapping, by the kernel's names: one section per
 /// VMA, whether or not anything is mapped there (rule N20). The injected faults that misplace one
 /// of these calls act here and nowhere else; the members inject_*() are where they do so, and
-/// nothing happens there without a fault. Time passes in the clients.
+/// nobody notices them without a fault. Time passes in the clients.
 class UnmapSection {
 public:
     /// The range is the page at `address`, as far as it is in the VMA.
