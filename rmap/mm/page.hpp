@@ -28,6 +28,10 @@ enum class PageFlag : std::uint64_t {
     kIdle = 1 << 12,     ///< not accessed since idle-page tracking marked it
     kPrivate = 1 << 13,  ///< buffers that the file system does not let go (a journal's)
 };
+/// Sets of flags, as in page->flags.
+constexpr std::uint64_t mask(PageFlag flag) { return static_cast<std::uint64_t>(flag); }
+constexpr std::uint64_t operator|(PageFlag a, PageFlag b) { return mask(a) | mask(b); }
+constexpr std::uint64_t operator|(std::uint64_t a, PageFlag b) { return a | mask(b); }
 /// Whether a copy of page->flags has it.
 constexpr bool has(std::uint64_t flags, PageFlag flag) {
     return flags & static_cast<std::uint64_t>(flag);

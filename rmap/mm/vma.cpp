@@ -5,14 +5,20 @@
 
 namespace mmusim::rmap {
 
-bool Vma::wants_writenotify() const {
-    return vm_file && has(VmFlags::kShared | VmFlags::kWrite) && vm_file->account_dirty();
+namespace {
+
+constexpr std::uint64_t kSharedWritable = VmFlags::kShared | VmFlags::kWrite;
+
+}  // namespace
+
+bool Vma::wants_writenotify(std::uint64_t flags) const {
+    return vm_file && (flags & kSharedWritable) == kSharedWritable && vm_file->account_dirty();
 }
 
-std::uint64_t Vma::page_prot() const {
+std::uint64_t Vma::page_prot(std::uint64_t flags) const {
     const bool writable =
-        vm_file && has(VmFlags::kShared | VmFlags::kWrite) && !wants_writenotify();
-    return vm_get_page_prot(vm_flags) | (writable ? Pte::kWritable : 0);
+        vm_file && (flags & kSharedWritable) == kSharedWritable && !wants_writenotify(flags);
+    return vm_get_page_prot(flags) | (writable ? Pte::kWritable : 0);
 }
 
 void set_vm_flags(Cpu& cpu, Vma& vma, std::uint64_t vm_flags) {

@@ -85,10 +85,13 @@ struct Vma {
     /// vma->vm_page_prot as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
     /// (maybe_mkwrite), because private pages are shared until written and shared pages of a file
     /// are write-protected to learn when they become dirty.
-    std::uint64_t page_prot() const;
+    std::uint64_t page_prot() const { return page_prot(vm_flags); }
+    /// As it is with these flags.
+    std::uint64_t page_prot(std::uint64_t flags) const;
     /// vma_wants_writenotify(): a shared mapping of a file learns of the first write to each page.
     /// Of shmem nobody needs to learn that.
-    bool wants_writenotify() const;
+    bool wants_writenotify() const { return wants_writenotify(vm_flags); }
+    bool wants_writenotify(std::uint64_t flags) const;
 };
 
 /// Changes the flags; mmap_sem held for writing. v5.0 stores them without any other lock, so a walk

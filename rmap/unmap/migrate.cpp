@@ -22,9 +22,12 @@ namespace {
 constexpr std::uint64_t kMigrateSync = 2;    // MIGRATE_SYNC
 constexpr std::uint64_t kReasonSyscall = 3;  // MR_SYSCALL
 constexpr unsigned kPasses = 10;
+constexpr unsigned kPassesWithoutForce = 3;
 
 /// Outcomes of one attempt, MIGRATEPAGE_SUCCESS and -EAGAIN.
 enum class Migrated { kSuccess, kAgain };
+/// Whether an attempt waits for whoever uses the page.
+enum class Force { kNo, kYes };
 
 }  // namespace
 
@@ -39,11 +42,9 @@ bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& new_page, Vma& vm
         const std::uint64_t vm_flags = read_vm_flags(cpu, vma);
         get_page(cpu, new_page);
         // Old and clean, whatever the entry was before; a dirty one has marked the page.
-        Pte pte = Pte::present_entry(new_page.pfn(), vm_get_page_prot(vm_flags) & ~Pte::kAccessed);
+        Pte pte = Pte::present_entry(new_page.pfn(), vma.page_prot(vm_flags) & ~Pte::kAccessed);
         if (writable && (vm_flags & VmFlags::kWrite)) pte = pte.with(Pte::kWritable);
-        set_pte_at(cpu, ptep, pte, new_page.generation);
-        cpu.emit(Event::kPteSet, {mm.id, address.value, ptep.value, pte.raw(), new_page.pfn().value,
-                                  new_page.generation});
+        set_present_pte(cpu, *vma.vm_mm, address, ptep, pte, new_page.generation);
         if (page_is_anon(cpu, new_page))
             page_add_anon_rmap(cpu, kernel, new_page, vma, address);
         else
@@ -56,76 +57,114 @@ bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& new_page, Vma& vm
 
 namespace {
 
+/// Those of the flags that the old page has.
+void move_flags(Cpu& cpu, Page& new_page, const Page& old_page, std::uint64_t flags) {
+    new_page.set_flags(cpu, new_page.flags(cpu) | (old_page.flags(cpu) & flags));
+}
+
 /// migrate_page_move_mapping(): the new page takes the place of the old one in its cache. The old
 /// page has no mapping; false if somebody else has a reference.
-bool migrate_page_move_mapping(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
+bool migrate_page_move_mapping(Cpu& cpu, AddressSpace* mapping, Page& new_page, Page& old_page) {
     cpu.emit(Event::kMigratePageMoveMapping, {new_page.pfn().value, old_page.pfn().value});
-    const bool anon = page_is_anon(cpu, old_page);
-    const bool swap_cache = old_page.test(cpu, PageFlag::kSwapCache);
-    if (anon && !swap_cache) {
+    if (!mapping) {
         if (old_page.refcount(cpu) != 1) return false;  // who isolated it
         new_page.index = old_page.index;
         new_page.set_mapping(cpu, old_page.mapping(cpu));
+        move_flags(cpu, new_page, old_page, mask(PageFlag::kSwapBacked));
         return true;
     }
-    AddressSpace& cache = swap_cache ? kernel.swap.cache : kernel.file_of(old_page.mapping(cpu));
-    const PhysAddr slot = cache.slot(swap_cache ? old_page.swap.offset : old_page.index);
     const InterruptsOff irq(cpu.time());
-    cache.xa_lock.lock(cpu);
+    mapping->xa_lock.lock(cpu);
     const bool frozen = old_page.freeze(cpu, 2);  // who isolated it, and the cache
     if (frozen) {
+        const bool swap_cache = old_page.test(cpu, PageFlag::kSwapCache);
         new_page.index = old_page.index;
         new_page.swap = old_page.swap;
         new_page.set_mapping(cpu, old_page.mapping(cpu));
         get_page(cpu, new_page);
+        // What those who find it in the cache ask for without the page lock.
+        move_flags(cpu, new_page, old_page,
+                   PageFlag::kSwapBacked | PageFlag::kSwapCache | PageFlag::kDirty);
+        old_page.clear(cpu, PageFlag::kDirty);
+        const auto slot = mapping->slot(swap_cache ? old_page.swap.offset : old_page.index);
         cpu.memory().store(slot, {new_page.pfn().value, 0}, Part::kRemoveMapping);
         old_page.set_refcount(cpu, 1);
     }
-    cache.xa_lock.unlock(cpu);
+    mapping->xa_lock.unlock(cpu);
     return frozen;
 }
 
-/// migrate_page_copy(): content and state. What is stored to the old frame from now on is lost.
+/// migrate_page_copy(): content and state. What is stored to the old frame from now on is lost. A
+/// page that reclaim wanted back after its write-back is not looked for any more.
 void migrate_page_copy(Cpu& cpu, Page& new_page, Page& old_page) {
     seal_page(cpu, old_page);
     cpu.emit(Event::kMigratePageCopy, {new_page.pfn().value, old_page.pfn().value});
     cpu.spend(cpu.costs().copy_page, Part::kCopy);
-    new_page.set_flags(cpu, old_page.flags(cpu));
+    move_flags(cpu, new_page, old_page,
+               PageFlag::kReferenced | PageFlag::kUptodate | PageFlag::kActive |
+                   PageFlag::kUnevictable | PageFlag::kDirty | PageFlag::kYoung | PageFlag::kIdle);
     old_page.set_flags(cpu, 0);
 }
 
 Migrated move_to_new_page(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
     cpu.emit(Event::kMoveToNewPage, {new_page.pfn().value, old_page.pfn().value, kMigrateSync});
-    const bool moved = migrate_page_move_mapping(cpu, kernel, new_page, old_page);
-    if (moved) migrate_page_copy(cpu, new_page, old_page);
+    AddressSpace* mapping = page_mapping(cpu, kernel, old_page);
+    const bool moved = migrate_page_move_mapping(cpu, mapping, new_page, old_page);
+    if (moved) {
+        migrate_page_copy(cpu, new_page, old_page);
+        // Who waits for the page lock finds that the page has left its file.
+        if (!page_is_anon(cpu, old_page)) old_page.set_mapping(cpu, {});
+    }
     constexpr std::int64_t kAgain = -11;  // -EAGAIN
     cpu.emit(Event::kMoveToNewPageRet, {moved ? 0 : static_cast<std::uint64_t>(kAgain)});
     return moved ? Migrated::kSuccess : Migrated::kAgain;
 }
 
-/// __unmap_and_move(): both pages locked. Opens the unmap operation of a mapped page.
+/// The part of __unmap_and_move() with both pages locked. Opens the unmap operation of a mapped
+/// page.
 Migrated unmap_and_move_locked(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page) {
-    // The anon_vma must outlive the moment at which nothing maps the page.
-    AnonVma* anon_vma = page_get_anon_vma(cpu, kernel, old_page);
     const bool page_was_mapped = page_mapped(cpu, old_page);
-    bool unmapped = true;
     if (page_was_mapped) {
         old_page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
-        unmapped =
-            try_to_unmap(cpu, kernel, old_page,
-                         TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess);
+        try_to_unmap(cpu, kernel, old_page,
+                     TtuFlags::kMigration | TtuFlags::kIgnoreMlock | TtuFlags::kIgnoreAccess);
     }
     Migrated rc = Migrated::kAgain;
-    if (unmapped) rc = move_to_new_page(cpu, kernel, new_page, old_page);
+    if (!page_mapped(cpu, old_page)) rc = move_to_new_page(cpu, kernel, new_page, old_page);
     if (page_was_mapped)
         remove_migration_ptes(cpu, kernel, old_page,
                               rc == Migrated::kSuccess ? new_page : old_page);
+    return rc;
+}
+
+/// __unmap_and_move(). Waits for the page lock and for write-back only with `force`.
+Migrated unmap_and_move_page(Cpu& cpu, KernelState& kernel, Page& new_page, Page& old_page,
+                             Force force) {
+    if (!trylock_page(cpu, old_page)) {
+        if (force == Force::kNo) return Migrated::kAgain;
+        lock_page(cpu, old_page);
+    }
+    if (page_writeback(cpu, kernel, old_page)) {
+        if (force == Force::kNo) {
+            unlock_page(cpu, old_page);
+            return Migrated::kAgain;
+        }
+        wait_on_page_writeback(cpu, kernel, old_page);
+    }
+    // The anon_vma must outlive the moment at which nothing maps the page.
+    AnonVma* anon_vma =
+        page_is_anon(cpu, old_page) ? page_get_anon_vma(cpu, kernel, old_page) : nullptr;
+    lock_page(cpu, new_page);  // nobody else knows it: always at once
+    const Migrated rc = unmap_and_move_locked(cpu, kernel, new_page, old_page);
+    unlock_page(cpu, new_page);
     if (anon_vma) put_anon_vma(cpu, *anon_vma);
+    unlock_page(cpu, old_page);
+    if (rc == Migrated::kSuccess) putback_lru_page(cpu, kernel, new_page);
     return rc;
 }
 
 /// unmap_and_move(): on success the old frame is free and the new one is on its LRU list.
-Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId nid) {
+Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId nid, Force force) {
     Page& new_page = kernel.pages.alloc_page(cpu, nid);
     if (old_page.refcount(cpu) == 1) {  // freed from under us: the isolation is all that holds it
         put_page(cpu, kernel, new_page);
@@ -133,19 +172,9 @@ Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId ni
         return Migrated::kSuccess;
     }
     new_page.memcg = old_page.memcg;
-    lock_page(cpu, old_page);
-    wait_on_page_writeback(cpu, kernel, old_page);
-    lock_page(cpu, new_page);
-    const Migrated rc = unmap_and_move_locked(cpu, kernel, new_page, old_page);
+    const Migrated rc = unmap_and_move_page(cpu, kernel, new_page, old_page, force);
     const OperationId unmap = std::exchange(old_page.unmap_operation, 0);
-    unlock_page(cpu, new_page);
-    unlock_page(cpu, old_page);
-    if (rc == Migrated::kSuccess) {
-        putback_lru_page(cpu, kernel, new_page);
-        put_page(cpu, kernel, old_page);
-    } else {
-        put_page(cpu, kernel, new_page);
-    }
+    put_page(cpu, kernel, rc == Migrated::kSuccess ? old_page : new_page);
     if (unmap)
         end_operation(cpu, unmap, OperationKind::kUnmap,
                       rc == Migrated::kSuccess ? Outcome::kDone : Outcome::kAbandoned, 1);
@@ -187,11 +216,12 @@ std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeI
     cpu.emit(Event::kMigratePages, {kReasonSyscall, kMigrateSync});
     std::uint64_t nr_succeeded = 0;
     for (unsigned pass = 0; pass < kPasses && !from.empty(); ++pass) {
+        const Force force = pass < kPassesWithoutForce ? Force::kNo : Force::kYes;
         PageList again;
         while (!from.empty()) {
             Page& page = from.head();
             from.remove(page);
-            if (unmap_and_move(cpu, kernel, page, nid) == Migrated::kSuccess)
+            if (unmap_and_move(cpu, kernel, page, nid, force) == Migrated::kSuccess)
                 ++nr_succeeded;
             else
                 again.add_tail(page);

@@ -5,9 +5,10 @@
 #include <catch2/catch.hpp>
 
 #include "rmap/mm/page_release.hpp"
-#include "tests/unit/rmap/kernel_bench.hpp"
+#include "tests/unit/rmap/file_bench.hpp"
 
 using namespace mmusim::rmap;
+using mmusim::test::FileBench;
 using mmusim::test::KernelBench;
 
 TEST_CASE("move_pages: the events of one page come in the captured order", "[unit][rmap]") {
@@ -128,6 +129,25 @@ TEST_CASE("move_pages: somebody else's reference makes it put the old page back"
     CHECK(std::count_if(finished.begin(), finished.end(), [](const auto& done) {
               return done.kind == OperationKind::kUnmap && done.outcome == Outcome::kAbandoned;
           }) == 10);
+}
+
+TEST_CASE("move_pages: the old page of a file has left it and its flags are those of a new page",
+          "[unit][rmap]") {
+    FileBench bench(FileKind::kExt4, 1, {1});
+    Page& old_page = bench.mapped_page(*bench.mms[0], 0);
+    old_page.set(bench.cpu(), PageFlag::kReclaim);
+    old_page.set(bench.cpu(), PageFlag::kReferenced);
+    get_page(bench.cpu(), old_page);
+    CHECK(bench.kernel.move_pages(bench.cpu(), *bench.mms[0], {bench.page(0)}, 1).failed == 1);
+    CHECK_FALSE(old_page.mapping(bench.cpu()).null());
+    put_page(bench.cpu(), bench.kernel.state(), old_page);
+
+    CHECK(bench.kernel.move_pages(bench.cpu(), *bench.mms[0], {bench.page(0)}, 1).succeeded == 1);
+    CHECK(old_page.mapping(bench.cpu()).null());
+    const Page& new_page = bench.mapped_page(*bench.mms[0], 0);
+    CHECK(new_page.test(bench.cpu(), PageFlag::kDirty));
+    CHECK(new_page.test(bench.cpu(), PageFlag::kReferenced));
+    CHECK_FALSE(new_page.test(bench.cpu(), PageFlag::kReclaim));
 }
 
 TEST_CASE("move_pages: a page that is unmapped meanwhile is only freed", "[unit][rmap]") {
