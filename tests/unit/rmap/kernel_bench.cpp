@@ -20,6 +20,7 @@ MemoryLayout layout(const KernelBench::Config& config) {
                     {KernelBench::kNode1, config.frames_per_node}};
     result.cpus = config.cpus;
     result.reserved_frames = KernelBench::kNode0.value - 1;
+    result.slab_lines = config.slab_lines;
     return result;
 }
 

@@ -33,6 +33,7 @@ public:
         rmap::SwapDevice swap_device = rmap::SwapDevice::kZram;
         unsigned memcgs = 1;
         std::uint64_t frames_per_node = 0x4000;
+        std::uint64_t slab_lines = rmap::MemoryLayout{}.slab_lines;
         std::uint64_t swap_cluster_max = 32;
         rmap::InjectedFault fault = rmap::InjectedFault::kNone;
     };
