@@ -368,15 +368,20 @@ private:
     }
 
     void remap_some(Cpu& on, const Process& process, std::uint64_t first) {
-        const VirtRange old = some_pages(first);
-        MremapRequest request{old, below(6) + 1, {}};
+        MremapRequest request{some_pages(first), below(6) + 1, {}};
+        const Vma* vma = process.mm->find_vma(request.old_range.start);
         const std::uint64_t to = below(kPages);
-        if (to + request.new_pages > kPages || first + request.new_pages > kPages) return;
-        const Vma* vma = process.mm->find_vma(old.start);
+        if (below(2)) {
+            request.new_address = page(to);
+            if (to + request.new_pages > kPages) return;
+        } else if (vma) {  // it can grow at its end
+            request.old_range = {page(first), std::min(vma->vm_end, page(kPages))};
+            request.new_pages = request.old_range.pages() + below(5);
+            if (first + request.new_pages > kPages) return;
+        }
         if (vma && vma->vm_file &&
-            vma->page_index(old.start) + request.new_pages > vma->vm_file->pages)
+            vma->page_index(page(first)) + request.new_pages > vma->vm_file->pages)
             return;
-        if (below(4)) request.new_address = page(to);
         bench_.kernel.mremap(on, *process.mm, request);
     }
 
