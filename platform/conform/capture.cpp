@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "platform/config/config_error.hpp"
 
@@ -68,10 +69,20 @@ CaptureTask task_of(const Json& json) {
             static_cast<rmap::CpuId>(number_of(json.at("cpu"), "cpu"))};
 }
 
+void read_command_line(const std::string& text, Capture& capture) {
+    std::istringstream words(text);
+    for (std::string word; words >> word;) {
+        const auto equals = word.find('=');
+        capture.boot[word.substr(0, equals)] =
+            equals == std::string::npos ? std::string() : word.substr(equals + 1);
+    }
+}
+
 /// Returns how many events follow.
 std::size_t read_header(const Json& json, Capture& capture) {
     capture.scenario = json.at("scenario").get<std::string>();
     capture.kernel = json.at("kernel").get<std::string>();
+    read_command_line(json.at("cmdline").get<std::string>(), capture);
     for (const auto& [key, value] : json.at("args").items()) capture.args[key] = text_of(value);
     for (const auto& process : json.at("processes")) capture.processes.push_back(task_of(process));
     for (const auto& thread : json.at("threads_of_main"))

@@ -180,8 +180,9 @@ std::string Comparison::compare(const CaptureArgument& theirs, const CaptureEven
                                                            : differs("bound to another VMA");
     }
     if (domain == Domain::kMapping) {
-        const auto frame = ours.find("src_pfn").value_or(ours.at("pfn"));
-        const std::uint64_t mapping = value ? *value : context_.mapping(frame);
+        // Of a page: the capture has several for its swap cache, we have one.
+        const auto frame = ours.find("src_pfn") ? ours.find("src_pfn") : ours.find("pfn");
+        const std::uint64_t mapping = frame ? context_.mapping(*frame) : value.value_or(0);
         const bool same = number == 0 || mapping == 0
                               ? number == mapping
                               : bindings_.bind(Identity::kMapping, number, mapping);

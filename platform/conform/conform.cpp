@@ -18,8 +18,8 @@ using rmap::CpuId;
 
 namespace {
 
-/// How many slots are free is an input: enough, unless one was refused; then as many as were given
-/// out before.
+/// Slots that are free are an input: enough, unless one was refused; then as many as were given out
+/// before.
 std::uint64_t swap_slots(const Capture& capture) {
     constexpr std::uint64_t kEnough = 1 << 16;
     std::uint64_t given = 0;
@@ -30,6 +30,17 @@ std::uint64_t swap_slots(const Capture& capture) {
         ++given;
     }
     return kEnough;
+}
+
+/// What swap is on is said by the command line: a disk's name, or a kind of memory; none: nothing
+/// was written to it.
+rmap::SwapConfig swap_of(const Capture& capture) {
+    rmap::SwapConfig swap;
+    swap.slots = swap_slots(capture);
+    const auto device = capture.boot.find("swap");
+    const bool disk = device != capture.boot.end() && device->second.rfind("vd", 0) == 0;
+    swap.device = disk ? rmap::SwapDevice::kDisk : rmap::SwapDevice::kZram;
+    return swap;
 }
 
 constexpr unsigned kGroup = 1;
@@ -54,15 +65,16 @@ public:
           lockstep_(
               script_, comparison_, visibility_,
               {[this](rmap::Cpu& cpu, const CaptureEvent& next) { prepare_inputs(cpu, next); },
-               [this](rmap::Cpu& cpu, const rmap::TakenInterrupt& taken) {
-                   catch_up_if_told(cpu);
-                   machine_.calls().handle_interrupt(cpu, taken);
-               },
-               [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
-                   machine_.interrupt(from, to, vector);
-               },
-               [this](rmap::Cpu& cpu) { come_back(cpu); }}),
-          machine_({platform, swap_slots(capture), 2,
+              [this](rmap::Cpu& cpu, const rmap::TakenInterrupt& taken) {
+                  catch_up_if_told(cpu);
+                  machine_.calls().handle_interrupt(cpu, taken);
+              },
+              [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
+                  machine_.interrupt(from, to, vector);
+              },
+              [this](rmap::Cpu& cpu) { come_back(cpu); },
+              [this](rmap::Cpu& cpu, const CaptureEvent& event) { switch_mm(cpu, event); }}),
+          machine_({platform, swap_of(capture), 2,
                     [this](CpuId cpu, rmap::Event event, const rmap::EventArguments& arguments) {
                         lockstep_.emit(cpu, event, arguments);
                     },

@@ -82,7 +82,7 @@ ConformMachine::ConformMachine(const Options& options) {
                                MMUSIM_CHECK(false, "the captured machine has no devices");
                            }});
 
-    memory_ = std::make_unique<rmap::KernelMemory>(layout_of(platform, options.swap_slots));
+    memory_ = std::make_unique<rmap::KernelMemory>(layout_of(platform, options.swap.slots));
     calls_ = std::make_unique<rmap::CallFunction>(cpus, *memory_, rmap::AckOrder::kAfterFunction);
     rmap::X86FlushConfig flush;
     flush.cpus = cpus;
@@ -94,7 +94,7 @@ ConformMachine::ConformMachine(const Options& options) {
     rmap::KernelConfig kernel;
     for (CpuId cpu = 0; cpu < cpus; ++cpu)
         kernel.node_of_cpu.push_back(platform.topology.socket_of(cpu));
-    kernel.swap.slots = options.swap_slots;
+    kernel.swap = options.swap;
     kernel.memcgs = options.memcgs;
     kernel.swap_cluster_max = platform.policy.swap_cluster_max;
     kernel_ = std::make_unique<rmap::Kernel>(kernel, *memory_, *flush_, chain_);

@@ -25,7 +25,7 @@ public:
 
     struct Options {
         const PlatformConfig& platform;
-        std::uint64_t swap_slots = 0;
+        rmap::SwapConfig swap;
         unsigned memcgs = 1;
         Emitted emitted;
         Interrupted interrupted;  ///< interrupts off

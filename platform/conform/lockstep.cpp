@@ -106,6 +106,17 @@ bool Lockstep::await_task_turn(Actor& actor) {
     return false;
 }
 
+/// Serves what comes before an event of the CPU's task: interrupts, and switches to other tasks and
+/// back wherever the capture has them. Our kernel never gives up the CPU by itself.
+bool Lockstep::await_event_turn(Actor& actor, Event event) {
+    const bool of_switch = event == Event::kSwitchMm || event == Event::kTlbFlush;
+    while (await_task_turn(actor)) {
+        if (of_switch || script_.next().name != "switch_mm_irqs_off") return true;
+        hooks_.switch_mm(*actor.cpu, script_.next());
+    }
+    return false;
+}
+
 void Lockstep::unrecorded(rmap::Cpu& cpu, const std::function<void()>& action) {
     Actor& actor = actors_.at(cpu.id());
     const bool muted = std::exchange(actor.muted, true);
@@ -186,15 +197,16 @@ void Lockstep::emit(CpuId cpu, Event event, const rmap::EventArguments& argument
         else
             match(actor, event, arguments);
     } else if (phase_ == Phase::kReplay && !actor.muted && Visibility::resumes(event)) {
-        await_task_turn(actor);
+        await_event_turn(actor, event);
     }
     retire(event, arguments);
     actor.calls().record(event, arguments);
 }
 
 void Lockstep::match(Actor& actor, Event event, const rmap::EventArguments& arguments) {
-    if (!(actor.in_interrupt ? await_turn(actor) : await_task_turn(actor))) return;
-    const auto difference = comparison_.difference(script_.next(), event, arguments, actor.calls());
+    if (!(actor.in_interrupt ? await_turn(actor) : await_event_turn(actor, event))) return;
+    const auto difference =
+        comparison_.difference(script_.next(), event, arguments, actor.calls());
     if (!difference.empty()) {
         note_mismatch(actor, difference);
         return note_aftermath(actor, event, arguments);

@@ -49,6 +49,8 @@ public:
         Knock knock;
         /// The task of a CPU goes on, perhaps after it has slept.
         std::function<void(rmap::Cpu&)> resume;
+        /// The scheduler switches address spaces in the middle of what the CPU does.
+        std::function<void(rmap::Cpu&, const CaptureEvent&)> switch_mm;
     };
 
     Lockstep(Script& script, Comparison& comparison, Visibility& visibility, Hooks hooks);
@@ -112,6 +114,7 @@ private:
 
     bool await_turn(Actor& actor);
     bool await_task_turn(Actor& actor);
+    bool await_event_turn(Actor& actor, rmap::Event event);
     void wait(Actor& actor);
     void wake(rmap::CpuId cpu, rmap::Instant at);
     void accounted_for(rmap::Cpu& cpu);
