@@ -7,6 +7,7 @@
 
 #include "rmap/mm/address_space.hpp"
 #include "rmap/mm/page_release.hpp"
+#include "rmap/mm/page_table.hpp"
 #include "rmap/types/check.hpp"
 #include "rmap/unmap/page_idle.hpp"
 
@@ -71,6 +72,7 @@ Workload::Workload(const Capture& capture, const WorkloadArguments& arguments,
       arguments_(arguments),
       machine_(machine),
       bindings_(bindings),
+      frames_(machine.kernel()),
       cast_(find_cast(capture)) {
     plan();
 }
@@ -130,6 +132,20 @@ void Workload::touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm,
         touch(core, cpu, mm, page, access);
 }
 
+/// Main's touch that allocates the pages which the capture lists.
+void Workload::touch_first(models::CoreModule& core, rmap::Cpu& cpu, Access access) {
+    for (const auto& page : capture_.pages_before) {
+        if (page.process != 0 || !page.pfn) continue;
+        const VirtAddr address = capture_.target.start + page.index * rmap::kPageSize;
+        rmap::mmap_sem_lock_read(cpu, main_mm());
+        rmap::pte_alloc(cpu, machine_.kernel().state(), main_mm(), address);
+        rmap::mmap_sem_unlock_read(cpu, main_mm());
+        frames_.place_next(cpu, *page.pfn);
+        touch(core, cpu, main_mm(), address, access);
+    }
+    touch_all(core, cpu, main_mm(), access);
+}
+
 void Workload::plan() {
     plan_main();
     if (arguments_.by_rec()) plan_rec();
@@ -138,6 +154,7 @@ void Workload::plan() {
     plan_private_copies();
     plan_preparation();
     plan_threads();
+    if (arguments_.prep == "recl_touch") plan_refault();
     plan_last_touches();
     if (reclaims()) plan_group();
     plan_bindings();
@@ -341,15 +358,19 @@ void Workload::map_target(models::CoreModule& core, rmap::Cpu& cpu) {
     const std::string& kind = arguments_.kind;
     if (kind == "anon") {
         kernel.mmap_anon(cpu, main_mm(), target, kNoHuge);
-        return touch_all(core, cpu, main_mm(), Access::kWrite);
+        return touch_first(core, cpu, Access::kWrite);
     }
     file_ = kind == "shmem" ? &kernel.create_shmem("target", target.pages())
                             : &kernel.create_file("target", target.pages());
-    kernel.mmap_file(
-        cpu, main_mm(), target, *file_, 0,
-        kind == "filepriv" ? rmap::Kernel::Sharing::kPrivate : rmap::Kernel::Sharing::kShared);
-    if (kind == "shmem") return touch_all(core, cpu, main_mm(), Access::kWrite);
-    touch_all(core, cpu, main_mm(), Access::kRead);
+    kernel.mmap_file(cpu, main_mm(), target, *file_, 0,
+                     kind == "filepriv" ? rmap::Kernel::Sharing::kPrivate
+                                        : rmap::Kernel::Sharing::kShared);
+    if (kind == "shmem") return touch_first(core, cpu, Access::kWrite);
+    if (kind == "filepriv" && arguments_.wr) {
+        touch_all(core, cpu, main_mm(), Access::kRead);
+        return touch_first(core, cpu, Access::kWrite);
+    }
+    touch_first(core, cpu, Access::kRead);
     if (arguments_.wr) touch_all(core, cpu, main_mm(), Access::kWrite);
 }
 
@@ -407,6 +428,19 @@ void Workload::plan_threads() {
     }
 }
 
+/// Reclaimed once and faulted back: mm->tlb_flush_batched stays set.
+void Workload::plan_refault() {
+    act("main", [this](auto& core, rmap::Cpu& cpu) {
+        charge(cpu, main_mm(), capture_.target);
+        main_mm().memcg = kTargetGroup;
+        rmap::ReclaimControl everything;
+        everything.memcg = kTargetGroup;
+        machine_.kernel().reclaim_pages(cpu, everything);
+        touch_all(core, cpu, main_mm(), Access::kWrite);
+        main_mm().memcg = 0;
+    });
+}
+
 void Workload::plan_last_touches() {
     if (arguments_.young == 0) {
         rmap::Populate cleared;
@@ -418,9 +452,13 @@ void Workload::plan_last_touches() {
             });
         }
     }
-    if (arguments_.young == 1)
-        act("main",
-            [this](auto& core, rmap::Cpu& on) { touch_all(core, on, main_mm(), Access::kRead); });
+    if (arguments_.young != 1) return;
+    for (unsigned n = 0; n < arguments_.procs; ++n) {
+        const std::string name = n == 0 ? "main" : "p" + std::to_string(n);
+        act(name, [this, name](auto& core, rmap::Cpu& on) {
+            touch_all(core, on, *member(name).mm, Access::kRead);
+        });
+    }
 }
 
 // ---- the operation ----

@@ -10,6 +10,7 @@
 #include "platform/conform/bindings.hpp"
 #include "platform/conform/capture.hpp"
 #include "platform/conform/conform_machine.hpp"
+#include "platform/conform/frame_layout.hpp"
 #include "platform/conform/strangers.hpp"
 #include "platform/conform/workload_arguments.hpp"
 #include "rmap/mm/address_space.hpp"
@@ -71,6 +72,7 @@ private:
     void plan_children();
     void plan_preparation();
     void plan_threads();
+    void plan_refault();
     void plan_last_touches();
     void plan_private_copies();
     void plan_rewrites(const std::vector<std::string>& others);
@@ -94,6 +96,7 @@ private:
     }
     std::optional<rmap::VirtAddr> swapped_page(rmap::Cpu& cpu, std::uint64_t vma);
     void touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm, rmap::Access access);
+    void touch_first(models::CoreModule& core, rmap::Cpu& cpu, rmap::Access access);
 
     Member& member(const std::string& name);
     const Member& operator_() const;
@@ -104,6 +107,7 @@ private:
     const WorkloadArguments arguments_;
     ConformMachine& machine_;
     Bindings& bindings_;
+    FrameLayout frames_;
     std::vector<Member> members_;  ///< rec, main, p1, p2 ...
     std::map<std::uint64_t, rmap::Mm*> strangers_;
     const Cast cast_;
