@@ -141,6 +141,14 @@ bool Comparison::same_generation(std::uint64_t mm, std::uint64_t theirs, std::ui
     return first || base->second == theirs - ours;
 }
 
+bool Comparison::same_mapping(std::uint64_t theirs, std::optional<std::uint64_t> ours) {
+    if (!ours)
+        return theirs != 0 &&
+               bindings_.ours(Identity::kMapping, theirs) < EventContext::kSwapperSpaces;
+    if (theirs == 0 || *ours == 0) return theirs == *ours;
+    return bindings_.bind(Identity::kMapping, theirs, *ours);
+}
+
 /// Page-table entries: the bits as they are, what they point to through its binding.
 bool Comparison::same_entry(std::uint64_t theirs, std::uint64_t ours) {
     const Pte their{theirs};
@@ -180,13 +188,10 @@ std::string Comparison::compare(const CaptureArgument& theirs, const CaptureEven
                                                            : differs("bound to another VMA");
     }
     if (domain == Domain::kMapping) {
-        // Of a page: the capture has several for its swap cache, we have one.
         const auto frame = ours.find("src_pfn") ? ours.find("src_pfn") : ours.find("pfn");
-        const std::uint64_t mapping = frame ? context_.mapping(*frame) : value.value_or(0);
-        const bool same = number == 0 || mapping == 0
-                              ? number == mapping
-                              : bindings_.bind(Identity::kMapping, number, mapping);
-        return same ? std::string() : differs(mapping ? "another address_space" : "none");
+        const auto mapping = frame ? context_.mapping(*frame) : value;
+        if (same_mapping(number, mapping)) return {};
+        return differs(mapping == std::uint64_t{0} ? "none" : "another address_space");
     }
     if (!value) return differs("unknown: our event has no such argument");
     const auto bound = [&](Identity what, std::uint64_t their, std::uint64_t our) {

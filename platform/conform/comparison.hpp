@@ -20,8 +20,11 @@ public:
     virtual ~EventContext() = default;
     /// The VMA of our address space `mm` that contains `address`.
     virtual std::uint64_t vma(rmap::MmId mm, std::uint64_t address) = 0;
-    /// The address_space (page_mapping()) of our page.
-    virtual std::uint64_t mapping(std::uint64_t frame) = 0;
+    /// The address_space (page_mapping()) of our page; 0: it has none. Those of the swap cache, of
+    /// which we have one and captures one for every part of swap, are numbers below
+    /// kSwapperSpaces; none: it is one of them, and nothing has said yet which slot the page has.
+    virtual std::optional<std::uint64_t> mapping(std::uint64_t frame) = 0;
+    static constexpr std::uint64_t kSwapperSpaces = 1 << 16;
 };
 
 /// The event of ours that has a name in captures of this kernel; none: unknown to us.
@@ -43,6 +46,7 @@ public:
 private:
     struct Ours;
     std::string compare(const CaptureArgument& theirs, const CaptureEvent& event, const Ours& ours);
+    bool same_mapping(std::uint64_t theirs, std::optional<std::uint64_t> ours);
     bool same_entry(std::uint64_t theirs, std::uint64_t ours);
     bool same_generation(std::uint64_t mm, std::uint64_t theirs, std::uint64_t ours);
 

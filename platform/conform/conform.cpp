@@ -44,8 +44,8 @@ rmap::SwapConfig swap_of(const Capture& capture) {
 }
 
 constexpr unsigned kGroup = 1;
-constexpr std::uint64_t kSwapperSpaces = 1;      ///< no address of an object
-constexpr unsigned kSwapAddressSpaceShift = 14;  // SWAP_ADDRESS_SPACE_SHIFT
+constexpr std::uint64_t kFirstSwapperSpace = 1;
+constexpr unsigned kSwapAddressSpaceShift = 14;      // SWAP_ADDRESS_SPACE_SHIFT
 constexpr std::uint64_t kHardwareBits = rmap::Pte::kAccessed | rmap::Pte::kDirty;
 
 /// Whether an event reads an entry whose bits may be given.
@@ -105,14 +105,15 @@ public:
         const auto* vma = machine_.kernel().mm(mm).find_vma({address});
         return reinterpret_cast<std::uintptr_t>(vma);
     }
-    std::uint64_t mapping(std::uint64_t frame) override {
+    std::optional<std::uint64_t> mapping(std::uint64_t frame) override {
         rmap::Cpu& cpu = machine_.cpu(workload_.operator_cpu());
         const auto& page = machine_.kernel().state().pages.pfn_to_page({frame});
         if (page.test(cpu, rmap::PageFlag::kSwapCache)) {
             // One address_space for every 64 MiB of swap, by the kernel's own slots.
-            const auto slot =
-                comparison_.bindings().theirs(Identity::kSwapSlot, page.swap.offset + 1);
-            return kSwapperSpaces + ((slot - 1) >> kSwapAddressSpaceShift);
+            const auto slot = comparison_.bindings().theirs(Identity::kSwapSlot,
+                                                            page.swap.offset + 1);
+            if (slot == 0) return std::nullopt;
+            return kFirstSwapperSpace + ((slot - 1) >> kSwapAddressSpaceShift);
         }
         const auto mapping = page.mapping(cpu);
         return mapping.anon() ? 0 : mapping.raw;

@@ -14,6 +14,8 @@ namespace {
 /// For objects that are made while the replay runs, of which none is ever given back.
 constexpr std::uint64_t kSlabLines = 1 << 14;
 constexpr std::uint64_t kSpareFrames = 1 << 13;
+/// The captured program binds its memory, and that of its children, to this node (MPOL_BIND).
+constexpr rmap::NodeId kBoundNode = 0;
 /// More than the exact quantum, so that nobody has gone past it.
 constexpr std::uint64_t kKnockNs = 10000;
 /// Simulated; whoever polls for something that never comes does so for ever.
@@ -92,8 +94,7 @@ ConformMachine::ConformMachine(const Options& options) {
     flush_ = std::make_unique<rmap::X86Flush>(flush, *memory_, *calls_);
 
     rmap::KernelConfig kernel;
-    for (CpuId cpu = 0; cpu < cpus; ++cpu)
-        kernel.node_of_cpu.push_back(platform.topology.socket_of(cpu));
+    kernel.node_of_cpu.assign(cpus, kBoundNode);
     kernel.swap = options.swap;
     kernel.memcgs = options.memcgs;
     kernel.swap_cluster_max = platform.policy.swap_cluster_max;

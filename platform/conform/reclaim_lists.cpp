@@ -34,12 +34,29 @@ ReclaimLists::Frames ReclaimLists::pages_until(rmap::CpuId cpu, const std::strin
     return frames;
 }
 
+/// A page that was made since the operation began is the one that is mapped where the capture's is.
+std::uint64_t ReclaimLists::ours_of(rmap::Cpu& cpu, std::uint64_t theirs) {
+    if (const auto known = bindings_.ours(Identity::kFrame, theirs)) return known;
+    const CaptureEvent* visit = nullptr;
+    script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
+        if (event.name == "page_referenced_one" && event.number("pfn") == theirs) visit = &event;
+        return !visit;
+    });
+    const auto mm = visit ? bindings_.ours(Identity::kMm, visit->number("mm")) : 0;
+    if (mm == 0) return 0;
+    const auto id = static_cast<rmap::MmId>(mm);
+    const auto word = kernel_.read_pte(cpu, kernel_.mm(id), {visit->number("addr")});
+    const rmap::Pte pte{word ? word->value : 0};
+    if (!pte.present() || !bindings_.bind(Identity::kFrame, theirs, pte.frame().value)) return 0;
+    return pte.frame().value;
+}
+
 /// Makes the list end with these pages, the first of them at the very tail.
 bool ReclaimLists::place(rmap::Cpu& cpu, const Frames& theirs, bool active) {
     inputs_.count(Input::kLists);
     auto& state = kernel_.state();
     for (auto frame = theirs.rbegin(); frame != theirs.rend(); ++frame) {
-        const std::uint64_t ours = bindings_.ours(Identity::kFrame, *frame);
+        const std::uint64_t ours = ours_of(cpu, *frame);
         if (ours == 0) return false;
         rmap::Page& page = state.pages.pfn_to_page({ours});
         if (!page.test(cpu, rmap::PageFlag::kLru)) return false;
