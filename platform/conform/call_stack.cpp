@@ -30,6 +30,8 @@ constexpr CallerRow kCallers[] = {
     {Event::kFlushTlbMmRangeRet, Event::kTlbFinishMmu, "arch_tlb_finish_mmu"},
     {Event::kFlushTlbMmRangeRet, Event::kFlushTlbBatchedPending, "flush_tlb_batched_pending"},
     {Event::kFlushTlbMmRangeRet, Event::kUnmapPageRange, "unmap_page_range"},
+    {Event::kFlushTlbMmRangeRet, Event::kChangeProtectionRange, "change_protection_range"},
+    {Event::kFlushTlbMmRangeRet, Event::kMovePageTables, "move_page_tables"},
     {Event::kFlushTlbOthersRet, Event::kArchTlbbatchFlush, "arch_tlbbatch_flush"},
     {Event::kFlushTlbOthersRet, Event::kFlushTlbMmRange, "flush_tlb_mm_range"},
     {Event::kMigratePagesRet, kAnywhere, "__x64_sys_move_pages"},
@@ -48,6 +50,7 @@ constexpr CallerRow kCallers[] = {
     {Event::kPtepClearFlushRet, Event::kPageMkcleanOne, "page_mkclean_one"},
     {Event::kPtepClearFlushYoungRet, Event::kPageReferencedOne, "page_referenced_one"},
     {Event::kPtepClearFlushYoungRet, Event::kTryToUnmapOne, "try_to_unmap_one"},
+    {Event::kRmapWalkAnonRet, Event::kTryToMunlock, "try_to_munlock"},
     {Event::kRmapWalkAnonRet, kAnywhere, "rmap_walk"},
     {Event::kRmapWalkFileRet, Event::kTryToMunlock, "try_to_munlock"},
     {Event::kRmapWalkFileRet, kAnywhere, "rmap_walk"},
@@ -57,7 +60,10 @@ constexpr CallerRow kCallers[] = {
     {Event::kSwapWritepageRet, kAnywhere, "shrink_page_list"},
     {Event::kTlbFinishMmuRet, Event::kFreePgtables, "unmap_region"},
     {Event::kTlbFinishMmuRet, Event::kZapPageRangeSingle, "zap_page_range_single"},
-    {Event::kTlbFinishMmuRet, kAnywhere, "zap_page_range"},
+    {Event::kTlbFinishMmuRet, Event::kZapPageRange, "zap_page_range"},
+    {Event::kTlbFinishMmuRet, Event::kMadviseFreeSingleVma, "madvise_free_single_vma"},
+    {Event::kTlbFinishMmuRet, Event::kClearRefsWrite, "clear_refs_write"},
+    {Event::kTlbFinishMmuRet, Event::kExitMmap, "exit_mmap"},
     {Event::kTlbIsNotLazyRet, kAnywhere, "on_each_cpu_cond_mask"},
     {Event::kTryToMunlockRet, kAnywhere, "__munlock_isolated_page"},
     {Event::kTryToUnmapOneRet, Event::kRmapWalkAnon, "rmap_walk_anon"},
@@ -67,10 +73,20 @@ constexpr CallerRow kCallers[] = {
 };
 
 /// Functions that return without an event.
-constexpr Event kEntryOnly[] = {
-    Event::kFlushTlbFuncRemote, Event::kFreePgtables,       Event::kPageIdleClearPteRefsOne,
-    Event::kPageMkcleanOne,     Event::kRemoveMigrationPte, Event::kShmemWritepage,
-    Event::kTlbGatherMmu,       Event::kUnmapPageRange,     Event::kZapPageRangeSingle};
+constexpr Event kEntryOnly[] = {Event::kChangeProtectionRange,
+                                Event::kClearRefsWrite,
+                                Event::kFlushTlbFuncRemote,
+                                Event::kFreePgtables,
+                                Event::kMadviseFreeSingleVma,
+                                Event::kMovePageTables,
+                                Event::kPageIdleClearPteRefsOne,
+                                Event::kPageMkcleanOne,
+                                Event::kRemoveMigrationPte,
+                                Event::kShmemWritepage,
+                                Event::kTlbGatherMmu,
+                                Event::kUnmapPageRange,
+                                Event::kZapPageRange,
+                                Event::kZapPageRangeSingle};
 
 bool is_entry_only(Event event) {
     return std::find(std::begin(kEntryOnly), std::end(kEntryOnly), event) != std::end(kEntryOnly);

@@ -9,7 +9,6 @@
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/types/check.hpp"
-#include "rmap/unmap/page_idle.hpp"
 
 namespace mmusim::platform {
 
@@ -23,8 +22,6 @@ namespace {
 
 constexpr CpuId kLastCpu = 3;  ///< more processes and threads than CPUs share it
 constexpr VirtRange kScratch{{0x4d8000}, {0x4da000}};  ///< static memory of the program
-constexpr rmap::NodeId kFarNode = 1;                   ///< where the program moves its pages to
-constexpr std::size_t kMaxMoved = 1024;                ///< pages that it moves at most
 constexpr unsigned kTargetGroup = 1;                   ///< memory cgroup /t
 /// What madvise(2) adds to the flags of the target.
 constexpr std::uint64_t kNoHuge = 0x40000000;  // VM_NOHUGEPAGE
@@ -377,8 +374,12 @@ void Workload::map_target(models::CoreModule& core, rmap::Cpu& cpu) {
 /// The state of the pages that the argument "prep" asks for.
 void Workload::plan_preparation() {
     const std::string& prep = arguments_.prep;
-    if (prep == "cleanfile")
+    if (prep == "cleanfile" && (arguments_.kind == "file" || arguments_.kind == "filepriv"))
         act("main", [this](auto&, rmap::Cpu& cpu) { machine_.kernel().fsync(cpu, *file_); });
+    // v5.0 has no MADV_PAGEOUT, so nothing was swapped out.
+    if (prep == "clean") plan_touch_all(Access::kRead);
+    if (prep == "madvfree" || prep == "madvfree_redirty") plan_madvise_free();
+    if (prep == "splitpte") plan_protect_and_back();
     if (prep == "mlock" || prep == "mlockboth" || prep == "mlockonfault")
         act("main", [this, prep](auto&, rmap::Cpu& cpu) {
             machine_.kernel().mlock(
@@ -393,6 +394,30 @@ void Workload::plan_preparation() {
         });
     }
     if (prep == "idleset") act("main", [this](auto&, rmap::Cpu& cpu) { page_idle(cpu, true); });
+}
+
+void Workload::plan_madvise_free() {
+    act("main", [this](auto& core, rmap::Cpu& cpu) {
+        machine_.kernel().madvise(cpu, main_mm(), capture_.target, rmap::Madvise::kFree);
+        if (arguments_.prep != "madvfree_redirty") return;
+        for (std::uint64_t n = 0; n < arguments_.np; n += 2)
+            touch(core, cpu, main_mm(), capture_.target.start + n * rmap::kPageSize,
+                  Access::kWrite);
+    });
+}
+
+/// The first page becomes read-only and writable again.
+void Workload::plan_protect_and_back() {
+    act("main", [this](auto&, rmap::Cpu& cpu) {
+        const VirtRange page{capture_.target.start, capture_.target.start + rmap::kPageSize};
+        for (const std::uint64_t prot : {VmFlags::kRead, VmFlags::kRead | VmFlags::kWrite})
+            machine_.kernel().mprotect(cpu, main_mm(), page, prot);
+    });
+}
+
+void Workload::plan_touch_all(Access access) {
+    act("main",
+        [this, access](auto& core, rmap::Cpu& on) { touch_all(core, on, main_mm(), access); });
 }
 
 void Workload::plan_children() {
@@ -442,19 +467,11 @@ void Workload::plan_refault() {
 }
 
 void Workload::plan_last_touches() {
-    if (arguments_.young == 0) {
-        rmap::Populate cleared;
-        cleared.accessed = rmap::AccessedBits::kCleared;
-        for (unsigned n = 0; n < arguments_.procs; ++n) {
-            const std::string name = n == 0 ? "main" : "p" + std::to_string(n);
-            act(name, [this, name, cleared](auto&, rmap::Cpu& on) {
-                machine_.kernel().arrange(on, *member(name).mm, capture_.target, cleared);
-            });
-        }
-    }
+    if (arguments_.young == 0)
+        act("main", [this](auto&, rmap::Cpu& on) { clear_refs(on, rmap::ClearRefs::kAll); });
     if (arguments_.young != 1) return;
     for (unsigned n = 0; n < arguments_.procs; ++n) {
-        const std::string name = n == 0 ? "main" : "p" + std::to_string(n);
+        const std::string name = process_name(n);
         act(name, [this, name](auto& core, rmap::Cpu& on) {
             touch_all(core, on, *member(name).mm, Access::kRead);
         });
@@ -491,87 +508,6 @@ std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
     if (const auto address = swapped_page(cpu, event.number("vma")))
         return UserAccess{mm, *address, Access::kRead};
     return std::nullopt;
-}
-
-/// move_pages(2) to node 1; the program counts the pages whose status says that they are there. The
-/// status of pages that were there already is written only if others were moved.
-std::int64_t Workload::move(rmap::Cpu& cpu) {
-    std::vector<VirtAddr> pages;
-    const VirtRange target = capture_.target;
-    for (VirtAddr page = target.start; page < target.end && pages.size() < kMaxMoved;
-         page = page + rmap::kPageSize)
-        pages.push_back(page);
-    const auto shared = arguments_.op == "moveall" ? rmap::MoveShared::kYes : rmap::MoveShared::kNo;
-    const auto moved = machine_.kernel().move_pages(cpu, main_mm(), pages, kFarNode, shared);
-    if (moved.succeeded == 0) return 0;
-    std::int64_t there = 0;
-    for (const VirtAddr page : pages) {
-        const auto word = machine_.kernel().read_pte(cpu, main_mm(), page);
-        const rmap::Pte pte{word ? word->value : 0};
-        if (pte.present() &&
-            machine_.kernel().state().pages.pfn_to_page(pte.frame()).nid() == kFarNode)
-            ++there;
-    }
-    return there;
-}
-
-/// The bitmap of idle pages, a bit at a time: written for every page, or read. Returns how many
-/// were marked, or are still.
-std::int64_t Workload::page_idle(rmap::Cpu& cpu, bool set) {
-    auto& kernel = machine_.kernel();
-    std::int64_t count = 0;
-    for (VirtAddr at = capture_.target.start; at < capture_.target.end; at = at + rmap::kPageSize) {
-        const auto word = kernel.read_pte(cpu, main_mm(), at);
-        const rmap::Pte pte{word ? word->value : 0};
-        if (!pte.present()) continue;
-        const std::uint64_t frame = pte.frame().value;
-        const rmap::FrameNumber first{frame - frame % rmap::kBitmapChunkBits};
-        const std::uint64_t bit = std::uint64_t{1} << frame % rmap::kBitmapChunkBits;
-        if (set) {
-            kernel.page_idle_bitmap_write(cpu, first, bit);
-            ++count;
-        } else {
-            count += (kernel.page_idle_bitmap_read(cpu, first) & bit) != 0;
-        }
-    }
-    return count;
-}
-
-rmap::PageRange Workload::operated_pages() const {
-    const VirtRange range = arguments_.operated(capture_.target);
-    const std::uint64_t first = (range.start - capture_.target.start) >> rmap::kPageShift;
-    return {first, first + range.pages() - 1};
-}
-
-std::int64_t Workload::operate(models::CoreModule& core, rmap::Cpu& cpu) {
-    auto& kernel = machine_.kernel();
-    const VirtRange range = arguments_.operated(capture_.target);
-    const std::string& op = arguments_.op;
-    if (op == "move" || op == "moveall") return move(cpu);
-    if (op == "idleset" || op == "idleread") return page_idle(cpu, op == "idleset");
-    if (op == "munmap") {
-        kernel.munmap(cpu, main_mm(), range);
-    } else if (op == "mlock") {
-        kernel.mlock(cpu, main_mm(), range);
-    } else if (op == "munlock") {
-        kernel.munlock(cpu, main_mm(), range);
-    } else if (op == "fsync") {
-        kernel.fsync(cpu, *file_);
-    } else if (op == "msync") {
-        kernel.msync(cpu, main_mm(), range);
-    } else if (op == "truncate") {
-        kernel.truncate(cpu, *file_, 0);
-    } else if (op == "punch") {
-        kernel.fallocate_punch_hole(cpu, *file_, operated_pages());
-    } else if (op == "remove") {
-        kernel.madvise_remove(cpu, main_mm(), range);
-    } else if (op == "read" || op == "write") {
-        for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize)
-            touch(core, cpu, main_mm(), at, op == "read" ? Access::kRead : Access::kWrite);
-    } else if (op != "none") {
-        MMUSIM_CHECK(false, fmt::format("the operation {} is modelled", op));
-    }
-    return 0;
 }
 
 }  // namespace mmusim::platform

@@ -59,11 +59,12 @@ private:
         rmap::Mm* mm = nullptr;
     };
 
+    std::int64_t operate_on_file(rmap::Cpu& cpu);
+    std::int64_t operate_on_range(models::CoreModule& core, rmap::Cpu& cpu, rmap::VirtRange range);
     std::int64_t move(rmap::Cpu& cpu);
     std::int64_t page_idle(rmap::Cpu& cpu, bool set);
+    void clear_refs(rmap::Cpu& cpu, rmap::ClearRefs type);
     void map_target(models::CoreModule& core, rmap::Cpu& cpu);
-    /// A command that main gives a child.
-    rmap::PageRange operated_pages() const;
 
     void plan();
     void plan_main();
@@ -71,6 +72,9 @@ private:
     void plan_target();
     void plan_children();
     void plan_preparation();
+    void plan_madvise_free();
+    void plan_protect_and_back();
+    void plan_touch_all(rmap::Access access);
     void plan_threads();
     void plan_refault();
     void plan_last_touches();
@@ -98,6 +102,8 @@ private:
     void touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm, rmap::Access access);
     void touch_first(models::CoreModule& core, rmap::Cpu& cpu, rmap::Access access);
 
+    /// Of the n-th process that maps the target; 0 is main.
+    static std::string process_name(unsigned n) { return n ? "p" + std::to_string(n) : "main"; }
     Member& member(const std::string& name);
     const Member& operator_() const;
     rmap::Mm& main_mm() { return *member("main").mm; }

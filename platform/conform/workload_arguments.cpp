@@ -17,16 +17,14 @@ namespace {
 using Names = std::vector<std::string>;
 
 const Names kKinds{"anon", "file", "filepriv", "shmem"};
-const Names kOperations{"free",      "dontneed",    "remove",       "munmap",     "mprotect",
-                        "protnone",  "mremap",      "msync",        "fsync",      "truncate",
-                        "punch",     "reclaim",     "move",         "moveall",    "migrate",
-                        "mbind",     "clearrefs",   "softdirty",    "idleset",    "idleread",
-                        "mlock",     "munlock",     "read",         "write",      "fork",
-                        "childexit", "childmunmap", "childmunlock", "childmlock", "childwrite",
-                        "none"};
-const Names kPreparations{"none",    "cleanfile", "madvfree",   "madvfree_redirty",
-                          "mlock",   "mlockboth", "mlockchild", "mlockonfault",
-                          "idleset", "recl_touch"};
+const Names kOperations{"pageout", "cold",      "free",      "dontneed", "remove",
+                        "munmap",  "mprotect",  "protnone",  "mremap",   "msync",
+                        "fsync",   "truncate",  "punch",     "reclaim",  "move",
+                        "moveall", "clearrefs", "softdirty", "idleset",  "idleread",
+                        "mlock",   "munlock",   "read",      "write",    "none"};
+const Names kPreparations{"none",     "clean",     "cleanfile",  "madvfree",     "madvfree_redirty",
+                          "mlock",    "mlockboth", "mlockchild", "mlockonfault", "swapout",
+                          "splitpte", "idleset",   "recl_touch"};
 const Names kOperators{"self", "rec"};
 
 // What else the program knows.
@@ -59,9 +57,11 @@ public:
         const auto given = capture_.args.find(key);
         if (given == capture_.args.end()) return;
         value = given->second;
-        if (contains(modelled, value)) return;
-        if (contains(others, value)) refuse<NotModelled>(capture_, key, "not modelled");
-        refuse(capture_, key, "unknown; " + nearest_hint(value, modelled));
+        for (const auto& allowed : known)
+            if (value == allowed) return;
+        refuse(
+            capture_, key,
+            fmt::format("not modelled; the nearest that is: \"{}\"", nearest_name(value, known)));
     }
     template <class T>
     void number(const std::string& key, T& value) {

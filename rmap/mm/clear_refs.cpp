@@ -84,6 +84,7 @@ void reset_mm_hiwater_rss(Cpu& cpu, Mm& mm) {
 void clear_refs_write(Cpu& cpu, KernelState& kernel, Mm& mm, ClearRefs type) {
     const OperationId call = begin_operation(cpu, OperationKind::kClearRefs, 0);
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    cpu.emit(Event::kClearRefsWrite, {mm.context.id, static_cast<std::uint64_t>(type)});
     std::uint64_t pages = 0;
     if (type == ClearRefs::kMmHiwaterRss)
         reset_mm_hiwater_rss(cpu, mm);

@@ -91,6 +91,7 @@ private:
 std::uint64_t madvise_free_single_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range) {
     Mm& mm = *vma.vm_mm;
     const NotifierRange section{mm.context.id, range, true};
+    cpu.emit(Event::kMadviseFreeSingleVma, {mm.context.id, range.start.value, range.end.value});
     MmuGather tlb(cpu, kernel, mm, range);
     update_hiwater_rss(cpu, mm);
     mmu_notifier_invalidate_range_start(cpu, kernel, section);

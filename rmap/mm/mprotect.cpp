@@ -118,6 +118,7 @@ Errno mprotect_range(Mprotect& in, VirtRange range) {
 std::uint64_t change_protection(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range) {
     const Mm& mm = *vma.vm_mm;
     std::uint64_t pages = 0;
+    cpu.emit(Event::kChangeProtectionRange, {mm.context.id, range.start.value, range.end.value});
     cpu.memory().fetch_add(mm.tlb_flush_pending, 1, Part::kFlushPrepare);
     for (VirtAddr address = range.start; address < range.end;) {
         const VirtAddr next = pud_addr_end(address, range.end);

@@ -49,6 +49,7 @@ void free_pgtables(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Mm& mm, const 
 std::uint64_t zap_page_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range) {
     Mm& mm = *vma.vm_mm;
     const NotifierRange section{mm.context.id, range, true};
+    cpu.emit(Event::kZapPageRange, {mm.context.id, range.start.value, range.end.value});
     MmuGather tlb(cpu, kernel, mm, range);
     update_hiwater_rss(cpu, mm);
     mmu_notifier_invalidate_range_start(cpu, kernel, section);

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operation itself: what do_op() of the captured program calls.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "platform/conform/workload.hpp"
+#include "rmap/mm/address_space.hpp"
+#include "rmap/types/check.hpp"
+#include "rmap/unmap/page_idle.hpp"
+
+namespace mmusim::platform {
+
+using rmap::Access;
+using rmap::VirtAddr;
+using rmap::VirtRange;
+using rmap::VmFlags;
+
+namespace {
+
+constexpr rmap::NodeId kFarNode = 1;     ///< where the program moves its pages to
+constexpr std::size_t kMaxMoved = 1024;  ///< pages that it moves at most
+/// Where mremap(2) is asked to move the target.
+constexpr VirtAddr kMovedTo{0x100000000000 + (std::uint64_t{64} << 30)};
+
+/// Errors of system calls that never come to our kernel: the program asked for what it has not got.
+constexpr std::int64_t kNoFile = -9;     // -EBADF
+constexpr std::int64_t kNoMemory = -12;  // -ENOMEM
+constexpr std::int64_t kAccess = -13;    // -EACCES
+constexpr std::int64_t kInvalid = -22;   // -EINVAL
+
+std::int64_t error_number(rmap::Errno error) { return -static_cast<std::int64_t>(error); }
+
+std::int64_t error_number(rmap::MlockResult result) {
+    return result == rmap::MlockResult::kDone ? 0 : kNoMemory;
+}
+
+std::int64_t error_number(rmap::MadviseRemove result) {
+    switch (result) {
+        case rmap::MadviseRemove::kDone:
+            return 0;
+        case rmap::MadviseRemove::kNotMapped:
+            return kNoMemory;
+        case rmap::MadviseRemove::kNoFile:
+            return kInvalid;
+        case rmap::MadviseRemove::kNotAllowed:
+            return kAccess;
+    }
+    return 0;
+}
+
+}  // namespace
+
+/// move_pages(2) to node 1; the program counts the pages whose status says that they are there. The
+/// status of pages that were there already is written only if others were moved.
+std::int64_t Workload::move(rmap::Cpu& cpu) {
+    std::vector<VirtAddr> pages;
+    const VirtRange target = capture_.target;
+    for (VirtAddr page = target.start; page < target.end && pages.size() < kMaxMoved;
+         page = page + rmap::kPageSize)
+        pages.push_back(page);
+    const auto shared = arguments_.op == "moveall" ? rmap::MoveShared::kYes : rmap::MoveShared::kNo;
+    const auto moved = machine_.kernel().move_pages(cpu, main_mm(), pages, kFarNode, shared);
+    if (moved.succeeded == 0) return 0;
+    std::int64_t there = 0;
+    for (const VirtAddr page : pages) {
+        const auto word = machine_.kernel().read_pte(cpu, main_mm(), page);
+        const rmap::Pte pte{word ? word->value : 0};
+        if (pte.present() &&
+            machine_.kernel().state().pages.pfn_to_page(pte.frame()).nid() == kFarNode)
+            ++there;
+    }
+    return there;
+}
+
+/// The bitmap of idle pages, a bit at a time: written for every page, or read. Returns how many
+/// were marked, or are still.
+std::int64_t Workload::page_idle(rmap::Cpu& cpu, bool set) {
+    auto& kernel = machine_.kernel();
+    std::int64_t count = 0;
+    for (VirtAddr at = capture_.target.start; at < capture_.target.end; at = at + rmap::kPageSize) {
+        const auto word = kernel.read_pte(cpu, main_mm(), at);
+        const rmap::Pte pte{word ? word->value : 0};
+        if (!pte.present()) continue;
+        const std::uint64_t frame = pte.frame().value;
+        const rmap::FrameNumber first{frame - frame % rmap::kBitmapChunkBits};
+        const std::uint64_t bit = std::uint64_t{1} << frame % rmap::kBitmapChunkBits;
+        if (set) {
+            kernel.page_idle_bitmap_write(cpu, first, bit);
+            ++count;
+        } else {
+            count += (kernel.page_idle_bitmap_read(cpu, first) & bit) != 0;
+        }
+    }
+    return count;
+}
+
+/// What is written to /proc/PID/clear_refs of every process, main first.
+void Workload::clear_refs(rmap::Cpu& cpu, rmap::ClearRefs type) {
+    for (unsigned n = 0; n < arguments_.procs; ++n)
+        machine_.kernel().clear_refs(cpu, *member(process_name(n)).mm, type);
+}
+
+std::int64_t Workload::operate(models::CoreModule& core, rmap::Cpu& cpu) {
+    const std::string& op = arguments_.op;
+    if (op == "move" || op == "moveall") return move(cpu);
+    if (op == "idleset" || op == "idleread") return page_idle(cpu, op == "idleset");
+    if (op == "clearrefs" || op == "softdirty") {
+        clear_refs(cpu, op == "clearrefs" ? rmap::ClearRefs::kAll : rmap::ClearRefs::kSoftDirty);
+        return 0;
+    }
+    if (op == "fsync" || op == "truncate" || op == "punch") return operate_on_file(cpu);
+    return operate_on_range(core, cpu, arguments_.operated(capture_.target));
+}
+
+std::int64_t Workload::operate_on_file(rmap::Cpu& cpu) {
+    auto& kernel = machine_.kernel();
+    if (!file_) return kNoFile;
+    if (arguments_.op == "fsync") {
+        kernel.fsync(cpu, *file_);
+        return 0;
+    }
+    if (arguments_.op == "truncate") {
+        kernel.truncate(cpu, *file_, 0);
+        return 0;
+    }
+    const VirtRange range = arguments_.operated(capture_.target);
+    if (range.start == range.end) return kInvalid;
+    const std::uint64_t first = (range.start - capture_.target.start) >> rmap::kPageShift;
+    kernel.fallocate_punch_hole(cpu, *file_, {first, first + range.pages() - 1});
+    return 0;
+}
+
+std::int64_t Workload::operate_on_range(models::CoreModule& core, rmap::Cpu& cpu, VirtRange range) {
+    auto& kernel = machine_.kernel();
+    rmap::Mm& mm = main_mm();
+    const std::string& op = arguments_.op;
+    // v5.0 knows neither.
+    if (op == "none" || op == "pageout" || op == "cold") return op == "none" ? 0 : kInvalid;
+    if (range.start == range.end) return op == "munmap" || op == "mremap" ? kInvalid : 0;
+    if (op == "munmap") {
+        kernel.munmap(cpu, mm, range);
+        return 0;
+    }
+    if (op == "mprotect" || op == "protnone")
+        return error_number(
+            kernel.mprotect(cpu, mm, range, op == "mprotect" ? VmFlags::kRead : 0).error);
+    if (op == "mremap")
+        return error_number(kernel.mremap(cpu, mm, {range, range.pages(), kMovedTo}));
+    if (op == "dontneed" || op == "free")
+        return error_number(
+            kernel
+                .madvise(cpu, mm, range,
+                         op == "free" ? rmap::Madvise::kFree : rmap::Madvise::kDontneed)
+                .error);
+    if (op == "remove") return error_number(kernel.madvise_remove(cpu, mm, range));
+    if (op == "mlock") return error_number(kernel.mlock(cpu, mm, range));
+    if (op == "munlock") return error_number(kernel.munlock(cpu, mm, range));
+    if (op == "msync") return kernel.msync(cpu, mm, range) ? 0 : kNoMemory;
+    MMUSIM_CHECK(op == "read" || op == "write", fmt::format("the operation {} is modelled", op));
+    for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize)
+        touch(core, cpu, mm, at, op == "read" ? Access::kRead : Access::kWrite);
+    return 0;
+}
+
+}  // namespace mmusim::platform
