@@ -30,9 +30,8 @@ const Names kOperators{"self", "rec"};
 // What else the program knows.
 const Names kOtherKinds{"thp",      "ksm", "hugetlb", "hugeshare",
                         "hugepriv", "kvm", "kvmthp",  "kvmksm"};
-const Names kOtherOperations{"pageout", "cold",   "hwpoison",  "softoff",
-                             "compact", "ksmrun", "ksmunmerge"};
-const Names kOtherPreparations{"clean", "ksm", "swapout", "splitpte"};
+const Names kOtherOperations{"hwpoison", "softoff", "compact", "ksmrun", "ksmunmerge"};
+const Names kOtherPreparations{"ksm"};
 
 constexpr std::string_view kKernel = "5.0.";
 
@@ -57,11 +56,9 @@ public:
         const auto given = capture_.args.find(key);
         if (given == capture_.args.end()) return;
         value = given->second;
-        for (const auto& allowed : known)
-            if (value == allowed) return;
-        refuse(
-            capture_, key,
-            fmt::format("not modelled; the nearest that is: \"{}\"", nearest_name(value, known)));
+        if (contains(modelled, value)) return;
+        if (contains(others, value)) refuse<NotModelled>(capture_, key, "not modelled");
+        refuse(capture_, key, "unknown; " + nearest_hint(value, modelled));
     }
     template <class T>
     void number(const std::string& key, T& value) {
