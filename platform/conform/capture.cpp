@@ -138,6 +138,15 @@ void restore_running_cpu(Capture& capture) {
     }
 }
 
+/// Each process has done something to its own memory just before.
+void note_loaded(Capture& capture, const CaptureEvent& event) {
+    if (event.irq) return;
+    if (event.name == "switch_mm_irqs_off")
+        capture.loaded_before[event.cpu] = event.number("next");
+    else if (const auto mm = event.number("mm"); mm && mm == capture.mm_of_task(event.task))
+        capture.loaded_before[event.cpu] = mm;
+}
+
 /// From the first OP_BEGIN to the last OP_END.
 void keep_operation(Capture& capture) {
     const auto is_mark = [](const CaptureEvent& event, std::string_view text) {
@@ -151,6 +160,7 @@ void keep_operation(Capture& capture) {
     if (begin == events.end() || end == events.rend() || end.base() <= begin)
         throw UserError(
             fmt::format("{}: no operation; expected the marks OP_BEGIN and OP_END", capture.file));
+    for (auto event = events.begin(); event != begin; ++event) note_loaded(capture, *event);
     events = {begin, end.base()};
 }
 
@@ -170,6 +180,15 @@ std::uint64_t CaptureEvent::number(std::string_view argument) const {
 std::string CaptureEvent::text(std::string_view argument) const {
     const auto* found = find(argument);
     return found ? found->text : std::string();
+}
+
+std::uint64_t Capture::mm_of_task(const std::string& task) const {
+    const bool thread = std::any_of(threads.begin(), threads.end(),
+                                    [&](const CaptureTask& other) { return other.name == task; });
+    const std::string process = thread ? "main" : task;
+    for (const auto& [mm, name] : mms)
+        if (name == process) return mm;
+    return 0;
 }
 
 std::string Capture::place(const CaptureEvent& event) const {

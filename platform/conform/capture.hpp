@@ -62,8 +62,13 @@ struct Capture {
     std::map<std::uint64_t, std::string> mms;  ///< pointer of an mm: process
     rmap::VirtRange target{};
     std::vector<CapturePage> pages_before;
+    /// The address space that a CPU had loaded when the operation began, as far as events before it
+    /// tell.
+    std::map<rmap::CpuId, std::uint64_t> loaded_before;
     std::vector<CaptureEvent> events;
 
+    /// The mm of one of the processes, or of a thread of main; 0: the operator's, or of none.
+    std::uint64_t mm_of_task(const std::string& task) const;
     /// "FILE:LINE".
     std::string place(const CaptureEvent& event) const;
 };

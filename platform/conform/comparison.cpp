@@ -26,7 +26,6 @@ enum class Domain {
     kGeneration,
     kSwapEntry,
     kMapping,
-    kReason,
     kErrorCode,
 };
 
@@ -42,7 +41,7 @@ constexpr DomainRow kDomains[] = {
     {"ptep", Domain::kPtep},       {"pte", Domain::kPte},
     {"gen", Domain::kGeneration},  {"old_gen", Domain::kGeneration},
     {"entry", Domain::kSwapEntry}, {"mapping", Domain::kMapping},
-    {"reason", Domain::kReason},   {"error_code", Domain::kErrorCode},
+    {"error_code", Domain::kErrorCode},
 };
 
 /// Arguments that we call otherwise.
@@ -57,10 +56,45 @@ constexpr AliasRow kAliases[] = {
     {"page_fault_user", "error_code", "write"},
 };
 
-constexpr std::string_view kReasons[] = {"task_switch", "remote_shootdown", "local_shootdown",
-                                         "local_mm_shootdown", "remote_send_ipi"};
+/// Numbers that captures have in the tracepoint's words.
+struct WordRow {
+    std::string_view event;
+    std::string_view argument;
+    std::uint64_t number;
+    std::string_view word;
+};
+constexpr WordRow kWords[] = {
+    {"tlb_flush", "reason", 0, "task_switch"},
+    {"tlb_flush", "reason", 1, "remote_shootdown"},
+    {"tlb_flush", "reason", 2, "local_shootdown"},
+    {"tlb_flush", "reason", 3, "local_mm_shootdown"},
+    {"tlb_flush", "reason", 4, "remote_send_ipi"},
+    {"mm_migrate_pages", "mode", 0, "MIGRATE_ASYNC"},
+    {"mm_migrate_pages", "mode", 1, "MIGRATE_SYNC_LIGHT"},
+    {"mm_migrate_pages", "mode", 2, "MIGRATE_SYNC"},
+    {"mm_migrate_pages", "reason", 0, "compaction"},
+    {"mm_migrate_pages", "reason", 1, "memory_failure"},
+    {"mm_migrate_pages", "reason", 2, "memory_hotplug"},
+    {"mm_migrate_pages", "reason", 3, "syscall_or_cpuset"},
+    {"mm_migrate_pages", "reason", 4, "mempolicy_mbind"},
+    {"mm_migrate_pages", "reason", 5, "numa_misplaced"},
+    {"mm_vmscan_memcg_reclaim_begin", "gfp_flags", 0x6200ca, "GFP_HIGHUSER_MOVABLE"},
+    {"mm_vmscan_lru_shrink_active", "flags", 0x9, "RECLAIM_WB_ANON|RECLAIM_WB_ASYNC"},
+    {"mm_vmscan_lru_shrink_active", "flags", 0xa, "RECLAIM_WB_FILE|RECLAIM_WB_ASYNC"},
+    {"mm_vmscan_lru_shrink_inactive", "flags", 0x9, "RECLAIM_WB_ANON|RECLAIM_WB_ASYNC"},
+    {"mm_vmscan_lru_shrink_inactive", "flags", 0xa, "RECLAIM_WB_FILE|RECLAIM_WB_ASYNC"},
+    {"mm_vmscan_writepage", "flags", 0x9, "RECLAIM_WB_ANON|RECLAIM_WB_ASYNC"},
+    {"mm_vmscan_writepage", "flags", 0xa, "RECLAIM_WB_FILE|RECLAIM_WB_ASYNC"},
+};
+
+std::string_view word_of(std::string_view event, std::string_view argument, std::uint64_t number) {
+    for (const auto& row : kWords)
+        if (row.event == event && row.argument == argument && row.number == number) return row.word;
+    return "unknown";
+}
 
 constexpr std::uint64_t kFaultPresent = 1;  // X86_PF_PROT
+constexpr std::uint64_t kFaultWrite = 2;    // X86_PF_WRITE
 constexpr std::uint64_t kFaultUser = 4;     // X86_PF_USER
 constexpr std::uint64_t kPageOffset = 0xfff;
 constexpr std::uint64_t kPteFlags = ~Pte::kFrameMask;
@@ -87,17 +121,7 @@ std::vector<std::string_view> argument_names(Event event) {
 }  // namespace
 
 const std::vector<UncheckedArgument>& unchecked_arguments() {
-    static const std::vector<UncheckedArgument> table{
-        {"mm_vmscan_lru_shrink_active", "priority", "given: reclaim's choice of how far to scan"},
-        {"mm_vmscan_lru_shrink_active", "flags", "the list's kind, in words; the pages say it"},
-        {"mm_vmscan_lru_shrink_inactive", "priority", "given: reclaim's choice of how far to scan"},
-        {"mm_vmscan_lru_shrink_inactive", "flags", "the list's kind, in words; the pages say it"},
-        {"mm_vmscan_writepage", "flags", "the page's kind, in words"},
-        {"mm_vmscan_memcg_reclaim_begin", "gfp_flags", "constant of the caller"},
-        {"mm_vmscan_memcg_reclaim_begin", "classzone_idx", "constant of the caller"},
-        {"mm_migrate_pages", "reason", "migrate_pages says it as a number"},
-        {"mm_migrate_pages", "mode", "migrate_pages says it as a number"},
-    };
+    static const std::vector<UncheckedArgument> table{};
     return table;
 }
 
@@ -173,12 +197,11 @@ std::string Comparison::compare(const CaptureArgument& theirs, const CaptureEven
     const auto differs = [&](const std::string& text) {
         return fmt::format("{} is {}, ours {}", theirs.name, theirs.text, text);
     };
-    if (domain == Domain::kReason && !theirs.number) {
-        const auto reason = static_cast<std::size_t>(value.value_or(~std::uint64_t{0}));
-        const auto text = reason < std::size(kReasons) ? kReasons[reason] : "unknown";
-        return text == theirs.text ? std::string() : differs(std::string(text));
+    if (!theirs.number) {
+        if (!value) return differs("unknown: our event has no such argument");
+        const auto word = word_of(event.name, theirs.name, *value);
+        return word == theirs.text ? std::string() : differs(std::string(word));
     }
-    if (!theirs.number) return differs("unknown: this text is not compared");
     const std::uint64_t number = *theirs.number;
 
     if (domain == Domain::kVma) {
@@ -222,8 +245,9 @@ std::string Comparison::compare(const CaptureArgument& theirs, const CaptureEven
         case Domain::kSwapEntry:
             same = bindings_.bind(Identity::kSwapSlot, number + 1, *value + 1);  // slot 0 is one
             break;
-        case Domain::kErrorCode:  // X86_PF_USER, X86_PF_WRITE; that of the page is given
-            same = (number | kFaultPresent) == (kFaultPresent | kFaultUser | *value << 1);
+        case Domain::kErrorCode:
+            same = number == (kFaultUser | (*value ? kFaultWrite : 0) |
+                              (context_.protection_fault(event.cpu) ? kFaultPresent : 0));
             break;
         default:
             same = number == *value;

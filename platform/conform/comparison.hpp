@@ -20,6 +20,9 @@ public:
     virtual ~EventContext() = default;
     /// The VMA of our address space `mm` that contains `address`.
     virtual std::uint64_t vma(rmap::MmId mm, std::uint64_t address) = 0;
+    /// Whether the hardware of a CPU found an entry that did not allow the access, at its last
+    /// fault, rather than none.
+    virtual bool protection_fault(rmap::CpuId cpu) = 0;
     /// The address_space (page_mapping()) of our page; 0: it has none. Those of the swap cache, of
     /// which we have one and captures one for every part of swap, are numbers below
     /// kSwapperSpaces; none: it is one of them, and nothing has said yet which slot the page has.

@@ -72,7 +72,7 @@ public:
               [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
                   machine_.interrupt(from, to, vector);
               },
-              [this](rmap::Cpu& cpu) { come_back(cpu); },
+              [this](rmap::Cpu& cpu) { resume(cpu); },
               [this](rmap::Cpu& cpu, const CaptureEvent& event) { switch_mm(cpu, event); }}),
           machine_({platform, swap_of(capture), 2,
                     [this](CpuId cpu, rmap::Event event, const rmap::EventArguments& arguments) {
@@ -104,6 +104,9 @@ public:
     std::uint64_t vma(rmap::MmId mm, std::uint64_t address) override {
         const auto* vma = machine_.kernel().mm(mm).find_vma({address});
         return reinterpret_cast<std::uintptr_t>(vma);
+    }
+    bool protection_fault(CpuId cpu) override {
+        return workload_.last_fault(cpu) == rmap::Fault::kProtection;
     }
     std::optional<std::uint64_t> mapping(std::uint64_t frame) override {
         rmap::Cpu& cpu = machine_.cpu(workload_.operator_cpu());
@@ -168,16 +171,17 @@ private:
             return;
         }
         ReclaimLists(script_, lockstep_, comparison_.bindings(), machine_.kernel(), inputs_, kGroup)
-            .run(cpu);
-        // What is written to the group's file is one byte, or there was something left.
-        returned_ = script_.done() ? 0 : reclaim_result(script_.next());
+            .force_empty(cpu);
+        returned_ = 1;  // byte that was written
     }
 
     void switch_mm(rmap::Cpu& cpu, const CaptureEvent& event) {
         const rmap::Mm& next = workload_.mm_of(cpu, event.number("next"));
         inputs_.count(Input::kScheduling);
-        // Switches between two address spaces outside the scenario were not recorded.
         const std::uint64_t prev = event.number("prev");
+        // Only switches between two address spaces outside the scenario were not recorded.
+        if (!capture_.mms.count(prev) && capture_.mms.count(loaded(cpu)))
+            lockstep_.fail(cpu, "ours has an address space of the scenario loaded");
         if (!capture_.mms.count(prev))
             lockstep_.unrecorded(
                 cpu, [&] { machine_.flush().switch_mm(cpu, &workload_.mm_of(cpu, prev).context); });
@@ -186,12 +190,6 @@ private:
             do_switch();
         else
             lockstep_.as_stranger(cpu, do_switch);
-    }
-
-    /// force_empty reports what it was written, or that pages are left; which of the two depends on
-    /// pages of the group that nobody looked at.
-    static std::int64_t reclaim_result(const CaptureEvent& end) {
-        return end.text("text") == "OP_END ret=-11" ? -11 : 1;
     }
 
     /// Whether the CPU that is asked is lazy is an input.
@@ -212,6 +210,21 @@ private:
                 come_back(there);
         });
         inputs_.count(Input::kScheduling);
+    }
+
+    /// What our CPU has loaded, as the capture's mm.
+    std::uint64_t loaded(const rmap::Cpu& cpu) {
+        const auto id = machine_.flush().cpu_tlbstate(cpu.id()).loaded_mm.id;
+        return comparison_.bindings().theirs(Identity::kMm, id);
+    }
+
+    /// A task of the scenario goes on: it has its address space loaded. Children that were forked
+    /// during the operation are called as their parents.
+    void resume(rmap::Cpu& cpu) {
+        come_back(cpu);
+        const auto mm = capture_.mm_of_task(script_.next().task);
+        if (mm && mm != loaded(cpu) && capture_.args.at("op") != "fork")
+            lockstep_.fail(cpu, "ours has another address space loaded than this task's");
     }
 
     /// The task of a CPU runs again after the idle task.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/conform/reclaim_lists.hpp"
 
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "rmap/reclaim/lru_scan.hpp"
 
@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::uint64_t kLocked = 1;
 constexpr std::uint64_t kUnlocked = 0;
+constexpr unsigned kDefPriority = 12;    // DEF_PRIORITY
+constexpr unsigned kReclaimRetries = 5;  // MEM_CGROUP_RECLAIM_RETRIES
+constexpr std::uint64_t kMayWritepage = 1;
+constexpr std::uint64_t kGfpHighuserMovable = 0x6200ca;  // GFP_HIGHUSER_MOVABLE
+constexpr std::uint64_t kHighestZone = 2;                // MAX_NR_ZONES - 1
 
 LruList list_of(bool file, bool active) {
     return static_cast<LruList>((file ? 2u : 0u) + (active ? 1u : 0u));
@@ -109,37 +114,54 @@ void ReclaimLists::set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs) {
 
 void ReclaimLists::shrink_active(rmap::Cpu& cpu) {
     const Frames pages = pages_until(cpu.id(), "mm_vmscan_lru_shrink_active", kUnlocked);
+    read_priority(cpu.id(), "mm_vmscan_lru_shrink_active");
     if (!place(cpu, pages, true)) lockstep_.fail(cpu, "a page of this list is on no list of ours");
     rmap::shrink_active_list(cpu, kernel_.state(), scan_);
 }
 
 void ReclaimLists::shrink_inactive(rmap::Cpu& cpu) {
     const Frames pages = pages_until(cpu.id(), "shrink_page_list_ret", kLocked);
+    read_priority(cpu.id(), "mm_vmscan_lru_shrink_inactive");
     if (!place(cpu, pages, false)) lockstep_.fail(cpu, "a page of this list is on no list of ours");
     set_dirty_metadata(cpu, pages);
     reclaimed_ += rmap::shrink_inactive_list(cpu, kernel_.state(), scan_).reclaimed;
 }
 
-/// try_to_free_mem_cgroup_pages(): its lists come in between.
-void ReclaimLists::memcg_reclaim(rmap::Cpu& cpu) {
-    reclaimed_ = 0;
-    cpu.emit(rmap::Event::kMemcgReclaimBegin, {0, 1});
+/// How far a list is scanned falls from call to call of one attempt.
+void ReclaimLists::read_priority(rmap::CpuId cpu, const std::string& end) {
+    script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
+        if (event.name != end) return true;
+        const auto theirs = static_cast<unsigned>(event.number("priority"));
+        scan_.priority = std::min(scan_.priority, theirs);
+        return false;
+    });
 }
 
-void ReclaimLists::run(rmap::Cpu& cpu) {
-    for (;;) {
-        const CaptureEvent* next = lockstep_.await_activity(cpu);
-        if (!next || next->name == "mark") return;
-        if (next->name == "mm_vmscan_memcg_reclaim_begin")
-            memcg_reclaim(cpu);
-        else if (next->name == "mm_vmscan_memcg_reclaim_end")
-            cpu.emit(rmap::Event::kMemcgReclaimEnd, {reclaimed_});
-        else if (next->name == "page_referenced" && next->number("locked") == kUnlocked)
+void ReclaimLists::shrink_lists(rmap::Cpu& cpu) {
+    while (const CaptureEvent* next = lockstep_.await_activity(cpu)) {
+        if (next->name == "page_referenced" && next->number("locked") == kUnlocked)
             shrink_active(cpu);
         else if (next->name == "shrink_page_list")
             shrink_inactive(cpu);
         else
-            lockstep_.fail(cpu, "the reclaimer of ours has nothing to do with this");
+            return;
+    }
+}
+
+/// try_to_free_mem_cgroup_pages()
+void ReclaimLists::try_to_free_pages(rmap::Cpu& cpu) {
+    reclaimed_ = 0;
+    scan_.priority = kDefPriority;
+    cpu.emit(rmap::Event::kMemcgReclaimBegin,
+             {0, kMayWritepage, kGfpHighuserMovable, kHighestZone});
+    shrink_lists(cpu);
+    cpu.emit(rmap::Event::kMemcgReclaimEnd, {reclaimed_});
+}
+
+void ReclaimLists::force_empty(rmap::Cpu& cpu) {
+    for (unsigned retries = kReclaimRetries; retries > 0 && !lockstep_.over();) {
+        try_to_free_pages(cpu);
+        if (reclaimed_ == 0) --retries;
     }
 }
 

@@ -13,8 +13,9 @@
 
 namespace mmusim::platform {
 
-/// The reclaimer of a capture: which pages each of its lists held, in which order, is given; what
-/// becomes of them is our kernel's business.
+/// The reclaimer of a capture: who writes to a group's memory.force_empty. Which pages each list
+/// held, in which order, and how far it was scanned is given; what becomes of the pages, and how
+/// often it tries, is our kernel's business.
 class ReclaimLists {
 public:
     ReclaimLists(Script& script, Lockstep& lockstep, Bindings& bindings, rmap::Kernel& kernel,
@@ -26,8 +27,9 @@ public:
           inputs_(inputs),
           memcg_(memcg) {}
 
-    /// Runs list after list until the capture's operation ends.
-    void run(rmap::Cpu& cpu);
+    /// mem_cgroup_force_empty(). Something stays charged to the group for ever (memory of the
+    /// kernel), so it ends when it has often enough freed nothing.
+    void force_empty(rmap::Cpu& cpu);
 
 private:
     using Frames = std::vector<std::uint64_t>;
@@ -38,7 +40,9 @@ private:
     void set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs);
     void shrink_active(rmap::Cpu& cpu);
     void shrink_inactive(rmap::Cpu& cpu);
-    void memcg_reclaim(rmap::Cpu& cpu);
+    void try_to_free_pages(rmap::Cpu& cpu);
+    void shrink_lists(rmap::Cpu& cpu);
+    void read_priority(rmap::CpuId cpu, const std::string& end);
 
     Script& script_;
     Lockstep& lockstep_;

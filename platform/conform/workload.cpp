@@ -31,11 +31,22 @@ CpuId next_cpu(CpuId cpu) { return std::min(cpu + 1, kLastCpu); }
 /// What events say of a CPU as it was before them.
 struct InitialState {
     std::optional<bool> lazy;
+    std::uint64_t loaded = 0;           ///< the capture's mm; 0: not known
     std::vector<std::uint64_t> not_in;  ///< the capture's mms whose cpumask lacks the CPU
 };
 
+/// Whom the first switch of a CPU leaves.
+std::uint64_t first_switch_leaves(const Capture& capture, CpuId cpu) {
+    for (const auto& event : capture.events)
+        if (event.cpu == cpu && event.name == "switch_mm_irqs_off") return event.number("prev");
+    return 0;
+}
+
 InitialState initial_state(const Capture& capture, CpuId cpu) {
     InitialState state;
+    const auto before = capture.loaded_before.find(cpu);
+    state.loaded = before != capture.loaded_before.end() ? before->second
+                                                         : first_switch_leaves(capture, cpu);
     std::vector<std::uint64_t> batch;
     std::vector<std::uint64_t> seen;
     const auto note = [&](std::uint64_t mm, std::uint64_t mask) {
@@ -43,10 +54,10 @@ InitialState initial_state(const Capture& capture, CpuId cpu) {
         seen.push_back(mm);
         if (!(mask >> cpu & 1)) state.not_in.push_back(mm);
     };
-    const CaptureEvent* before = nullptr;
+    const CaptureEvent* last = nullptr;
     for (const auto& event : capture.events) {
         if (event.cpu == cpu && event.name == "switch_mm_irqs_off") break;
-        if (event.name == "tlb_is_not_lazy_ret" && before && before->number("target") == cpu &&
+        if (event.name == "tlb_is_not_lazy_ret" && last && last->number("target") == cpu &&
             !state.lazy)
             state.lazy = event.number("ret") == 0;
         if (event.name == "ubc_flush_required") batch.push_back(event.number("mm"));
@@ -56,7 +67,7 @@ InitialState initial_state(const Capture& capture, CpuId cpu) {
             for (const auto mm : batch) note(mm, event.number("cpumask"));
             batch.clear();
         }
-        before = &event;
+        last = &event;
     }
     return state;
 }
@@ -116,7 +127,10 @@ rmap::Mm& Workload::mm_of(rmap::Cpu& cpu, std::uint64_t theirs) {
 // ---- what the program does to its memory ----
 
 void Workload::touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access) {
-    while (core.access(access.address, access.kind, rmap::nanoseconds(1)) != rmap::Fault::kNone) {
+    for (;;) {
+        const auto fault = core.access(access.address, access.kind, rmap::nanoseconds(1));
+        if (fault == rmap::Fault::kNone) return;
+        last_fault_[cpu.id()] = fault;
         const auto result =
             machine_.kernel().handle_page_fault(cpu, *access.mm, access.address, access.kind);
         MMUSIM_CHECK(result == rmap::FaultResult::kHandled, "the program touches what it mapped");
@@ -208,6 +222,15 @@ std::string Workload::name_of(std::uint64_t theirs) const {
     return named == capture_.mms.end() ? "rec" : named->second;
 }
 
+/// What a VMA of the program's own memory has besides the flags of all private, writable ones: the
+/// stack grows down, and what comes from the program's file stays connected with it, which is given.
+std::uint64_t more_flags(const Stranger::Visit& visit) {
+    constexpr VirtAddr kMmapBase{0x7ffff7fff000};  // 128 MiB below the top of the stack
+    constexpr std::uint64_t kDenyWrite = 0x800;    // VM_DENYWRITE
+    const std::uint64_t stack = visit.address < kMmapBase ? 0 : VmFlags::kGrowsDown;
+    return stack | (visit.vm_flags & kDenyWrite);
+}
+
 /// VMAs of the program's own memory, as far as anybody looked at it, and the pages of main.
 void Workload::map_strangers(models::CoreModule& core, rmap::Cpu& cpu) {
     std::map<std::uint64_t, VirtRange> extents;  // by the capture's VMA
@@ -219,7 +242,7 @@ void Workload::map_strangers(models::CoreModule& core, rmap::Cpu& cpu) {
             const VirtRange page{visit.address, visit.address + rmap::kPageSize};
             auto& extent = extents.emplace(visit.vma, page).first->second;
             extent = {std::min(extent.start, page.start), std::max(extent.end, page.end)};
-            if (visit.vm_flags) flags[visit.vma] = visit.vm_flags;
+            flags[visit.vma] |= more_flags(visit);
         }
     }
     for (const auto& [vma, extent] : extents) {
@@ -304,7 +327,10 @@ void Workload::plan_cpu_states() {
             auto& flush = machine_.flush();
             const auto loaded = flush.cpu_tlbstate(on.id()).loaded_mm.id;
             const auto theirs = bindings_.theirs(Identity::kMm, loaded);
-            if (std::count(state.not_in.begin(), state.not_in.end(), theirs)) {
+            if (state.loaded && state.loaded != theirs)
+                flush.switch_mm(on, &mm_of(on, state.loaded).context);
+            if (state.loaded && !capture_.mms.count(state.loaded)) return;
+            if (!state.loaded && std::count(state.not_in.begin(), state.not_in.end(), theirs)) {
                 flush.switch_mm(on, &machine_.kernel().create_mm(on, "stranger").context);
                 return;
             }
@@ -497,6 +523,7 @@ std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
     constexpr std::uint64_t kWriteFault = 2;      // X86_PF_WRITE
     constexpr std::uint64_t kFaultFlagWrite = 1;  // FAULT_FLAG_WRITE
     rmap::Mm* mm = machine_.task(cpu.id()).mm;
+    if (const auto theirs = capture_.mm_of_task(event.task)) mm = &mm_of(cpu, theirs);
     const auto access = [](bool write) { return write ? Access::kWrite : Access::kRead; };
     if (event.name == "page_fault_user")
         return UserAccess{

@@ -48,6 +48,8 @@ public:
     std::optional<UserAccess> faulting_access(rmap::Cpu& cpu, const CaptureEvent& event);
     /// Tries until it succeeds.
     void touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access);
+    /// Why the last access of a CPU that failed did.
+    rmap::Fault last_fault(rmap::CpuId cpu) const { return last_fault_.at(cpu); }
 
     /// Our address space for one of the capture's; one that the scenario does not name is made.
     rmap::Mm& mm_of(rmap::Cpu& cpu, std::uint64_t theirs);
@@ -114,6 +116,7 @@ private:
     ConformMachine& machine_;
     Bindings& bindings_;
     FrameLayout frames_;
+    std::map<rmap::CpuId, rmap::Fault> last_fault_;
     std::vector<Member> members_;  ///< rec, main, p1, p2 ...
     std::map<std::uint64_t, rmap::Mm*> strangers_;
     const Cast cast_;

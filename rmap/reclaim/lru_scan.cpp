@@ -158,7 +158,8 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
     kernel.pages.free_unref_page_list(cpu, l_active);
     kernel.reclaim_stats[cpu.id()].deactivated += nr_deactivated;
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgDeactivate, nr_deactivated);
-    cpu.emit(Event::kShrinkActive, {scan.nid, nr_taken, nr_active, nr_deactivated, nr_rotated});
+    cpu.emit(Event::kShrinkActive, {scan.nid, nr_taken, nr_active, nr_deactivated, nr_rotated,
+                                    scan.priority, ReclaimWriteback::of(is_file_lru(scan.list))});
 }
 
 LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
@@ -181,9 +182,10 @@ LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan&
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgScan, result.taken);
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgSteal, result.reclaimed);
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgActivate, stat.nr_activate);
-    cpu.emit(Event::kShrinkInactive, {scan.nid, result.taken, result.reclaimed, stat.nr_dirty,
-                                      stat.nr_writeback, stat.nr_congested, stat.nr_immediate,
-                                      stat.nr_activate, stat.nr_ref_keep, stat.nr_unmap_fail});
+    cpu.emit(Event::kShrinkInactive,
+             {scan.nid, result.taken, result.reclaimed, stat.nr_dirty, stat.nr_writeback,
+              stat.nr_congested, stat.nr_immediate, stat.nr_activate, stat.nr_ref_keep,
+              stat.nr_unmap_fail, scan.priority, ReclaimWriteback::of(is_file_lru(scan.list))});
     return result;
 }
 

@@ -41,7 +41,7 @@ constexpr const EventInfo& info(Event event) {
     return kEventTable[static_cast<std::size_t>(event)];
 }
 
-inline constexpr std::size_t kMaxEventArguments = 10;
+inline constexpr std::size_t kMaxEventArguments = 12;
 using EventArguments = std::array<std::uint64_t, kMaxEventArguments>;
 
 /// The first N arguments, to be taken apart by a structured binding.

@@ -233,7 +233,7 @@ std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeI
         }
     }
     const std::uint64_t nr_failed = from.size();
-    cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync});
+    cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync, kReasonSyscall});
     cpu.emit(Event::kMigratePagesRet, {nr_failed});
     while (!from.empty()) {
         Page& page = from.head();
