@@ -11,6 +11,14 @@ std::uint64_t look_up(const std::unordered_map<std::uint64_t, std::uint64_t>& ma
     return found == map.end() ? 0 : found->second;
 }
 
+/// Objects are numbered by their addresses there.
+bool may_be(Identity what, std::uint64_t theirs) {
+    constexpr std::uint64_t kAlignment = 8;
+    const bool pointer =
+        what == Identity::kMm || what == Identity::kVma || what == Identity::kMapping;
+    return !pointer || theirs % kAlignment == 0;
+}
+
 }  // namespace
 
 std::string_view name(Identity what) {
@@ -38,6 +46,7 @@ void Bindings::forget_retired(Pairs& known, std::uint64_t ours) {
 }
 
 bool Bindings::bind(Identity what, std::uint64_t theirs, std::uint64_t ours) {
+    if (!may_be(what, theirs)) return false;
     Pairs& known = pairs(what);
     const auto pair = known.ours.find(theirs);
     if (pair != known.ours.end() && pair->second == ours) return true;

@@ -20,7 +20,7 @@ std::string_view name(Identity what);
 /// that two meet they are bound; from then on each may only meet the other.
 class Bindings {
 public:
-    /// False: one of them is bound to somebody else.
+    /// False: one of them is bound to somebody else, or theirs cannot be the address of an object.
     bool bind(Identity what, std::uint64_t theirs, std::uint64_t ours);
     /// The thing is gone: events may still name it, until either number is used again.
     void retire_ours(Identity what, std::uint64_t ours);

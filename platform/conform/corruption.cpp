@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <random>
+#include <string>
 #include <utility>
 
 #include "platform/conform/comparison.hpp"
@@ -28,6 +30,8 @@ bool says_the_same(const CaptureEvent& a, const CaptureEvent& b) {
 class Planner {
 public:
     Planner(const Capture& capture, std::uint64_t seed) : capture_(capture), random_(seed) {
+        for (const auto& event : capture.events)
+            for (const auto& argument : event.arguments) ++uses_[argument.text];
         const Script script(capture);
         for (const CaptureEvent* event : script.events())
             if (event->name != "mark")
@@ -79,7 +83,8 @@ private:
         const auto& event = capture_.events[corruption.event];
         std::vector<std::size_t> compared;
         for (std::size_t i = 0; i < event.arguments.size(); ++i)
-            if (is_compared(event, event.arguments[i].name)) compared.push_back(i);
+            if (is_compared(event, event.arguments[i].name) && !is_mere_name(event.arguments[i]))
+                compared.push_back(i);
         if (compared.empty()) return false;
         corruption.argument = compared[below(compared.size())];
         const auto& argument = event.arguments[corruption.argument];
@@ -94,7 +99,16 @@ private:
         return true;
     }
 
+    /// What is named only here might be called anything.
+    bool is_mere_name(const CaptureArgument& argument) const {
+        const bool name = argument.name == "vma" || argument.name == "mapping" ||
+                          argument.name == "prev" || argument.name == "next";
+        return name && uses_.at(argument.text) == 1 &&
+               capture_.mms.count(argument.number.value_or(0)) == 0;
+    }
+
     const Capture& capture_;
+    std::map<std::string, std::size_t> uses_;  ///< of each value
     std::mt19937_64 random_;
     std::vector<std::size_t> places_;
 };

@@ -13,7 +13,7 @@ namespace {
 /// Goes through the events once.
 class Search {
 public:
-    explicit Search(const Capture& capture) : target_(capture.target) {
+    explicit Search(const Capture& capture) : capture_(capture), target_(capture.target) {
         for (const auto& page : capture.pages_before)
             if (page.pfn) target_frames_.insert(*page.pfn);
         for (const auto& event : capture.events)
@@ -53,6 +53,7 @@ private:
         found_ = false;
         const rmap::VirtAddr address{event.number("addr")};
         const std::uint64_t mm = event.number("mm");
+        if (!is_of_scenario(mm)) return;
         if (is_target(pfn)) {
             if (seen_.insert({mm, address.value}).second)
                 cast_.target_pages.push_back({mm, address, pfn});
@@ -70,6 +71,11 @@ private:
         if (const auto flags = event.number("vm_flags")) known->vm_flags = flags;
     }
 
+    /// The header lists the address spaces of all processes but the operator's.
+    bool is_of_scenario(std::uint64_t mm) const {
+        const auto by = capture_.args.find("by");
+        return capture_.mms.count(mm) != 0 || (by != capture_.args.end() && by->second == "rec");
+    }
     bool is_target(std::uint64_t pfn) const { return target_frames_.count(pfn) != 0; }
     Stranger* find(std::uint64_t pfn) {
         const auto found = std::find_if(cast_.strangers.begin(), cast_.strangers.end(),
@@ -83,6 +89,7 @@ private:
         return cast_.strangers.back();
     }
 
+    const Capture& capture_;
     const rmap::VirtRange target_;
     std::set<std::uint64_t> target_frames_;
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
