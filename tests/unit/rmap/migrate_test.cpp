@@ -38,6 +38,7 @@ TEST_CASE("move_pages: the events of one page come in the captured order", "[uni
           "migrate_pages_ret");
     CHECK(bench.values(Event::kPageVmaMappedWalkRet, "ret") ==
           std::vector<std::uint64_t>{1, 0, 1, 0});
+    CHECK(bench.values(Event::kMmMigratePages, "reason") == std::vector<std::uint64_t>{3});
     CHECK(bench.values(Event::kTryToUnmap, "flags") == std::vector<std::uint64_t>{0x19});
 }
 

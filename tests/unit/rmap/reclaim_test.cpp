@@ -187,6 +187,25 @@ TEST_CASE("reclaim: active pages are aged first", "[unit][rmap]") {
     CHECK(bench.values(Event::kPageReferenced, "locked") == std::vector<std::uint64_t>{0, 0, 1, 1});
 }
 
+TEST_CASE("reclaim: the events of the lists tell their kind and how far they are scanned",
+          "[unit][rmap]") {
+    KernelBench bench;
+    bench.anon_mm(1, {1}, kColdActive);
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "reader");
+    AddressSpace& file = bench.kernel.create_file("file", 1);
+    const VirtRange range{{0x600000000000}, {0x600000001000}};
+    bench.kernel.mmap_file(bench.cpu(), mm, range, file);
+    bench.kernel.populate(bench.cpu(), mm, range, KernelBench::kColdRead);
+    bench.trace().clear();
+    bench.kernel.reclaim_pages(bench.cpu(), on_node(0));
+    CHECK(bench.values(Event::kShrinkActive, "flags") == std::vector<std::uint64_t>{0x9});
+    // RECLAIM_WB_ANON and RECLAIM_WB_FILE, both RECLAIM_WB_ASYNC.
+    const auto flags = bench.values(Event::kShrinkInactive, "flags");
+    CHECK(std::count(flags.begin(), flags.end(), 0x9) == 1);
+    CHECK(std::count(flags.begin(), flags.end(), 0xa) == 1);
+    CHECK(bench.values(Event::kShrinkActive, "priority") == std::vector<std::uint64_t>{12});
+}
+
 TEST_CASE("reclaim: without aging active pages stay", "[unit][rmap]") {
     KernelBench bench;
     bench.anon_mm(2, {1}, kColdActive);
