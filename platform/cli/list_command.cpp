@@ -11,7 +11,6 @@
 #include "platform/config/config_error.hpp"
 #include "platform/config/config_tree.hpp"
 #include "platform/config/nearest_name.hpp"
-#include "platform/conform/comparison.hpp"
 #include "platform/conform/inputs.hpp"
 #include "platform/conform/script.hpp"
 #include "platform/oracle/hazard_table.hpp"
@@ -189,15 +188,6 @@ Items list_ignored_events() {
     return items;
 }
 
-Items list_unchecked_arguments() {
-    Items items;
-    for (const auto& row : unchecked_arguments())
-        items.push_back({fmt::format("{} {}", row.event, row.argument),
-                         std::string(row.reason),
-                         {{"event", row.event}, {"argument", row.argument}}});
-    return items;
-}
-
 struct Kind {
     std::string_view name;
     Items (*list)();
@@ -218,7 +208,6 @@ constexpr Kind kKinds[] = {
     {"walks", list_walks},
     {"inputs", list_inputs},
     {"ignored-events", list_ignored_events},
-    {"unchecked-arguments", list_unchecked_arguments},
 };
 
 std::vector<std::string> kind_names() {

@@ -120,18 +120,6 @@ std::vector<std::string_view> argument_names(Event event) {
 
 }  // namespace
 
-const std::vector<UncheckedArgument>& unchecked_arguments() {
-    static const std::vector<UncheckedArgument> table{};
-    return table;
-}
-
-bool is_compared(const CaptureEvent& event, std::string_view argument) {
-    const auto& table = unchecked_arguments();
-    return std::none_of(table.begin(), table.end(), [&](const UncheckedArgument& row) {
-        return row.argument == argument && row.event == event.name;
-    });
-}
-
 std::optional<Event> event_of_capture(const std::string& name) {
     static const std::unordered_map<std::string, Event> by_name = [] {
         std::unordered_map<std::string, Event> map;
@@ -268,7 +256,6 @@ std::string Comparison::difference(const CaptureEvent& theirs, Event event,
                                    caller.empty() ? "unknown" : caller);
             continue;
         }
-        if (!is_compared(theirs, argument.name)) continue;
         auto text = compare(argument, theirs, ours);
         if (!text.empty()) return text;
     }

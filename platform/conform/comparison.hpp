@@ -62,13 +62,4 @@ private:
 std::string event_text(rmap::Event event, const rmap::EventArguments& arguments);
 std::string event_text(const CaptureEvent& event);
 
-/// Why an argument of captures is not compared; none: it is.
-struct UncheckedArgument {
-    std::string_view event;
-    std::string_view argument;
-    std::string_view reason;
-};
-const std::vector<UncheckedArgument>& unchecked_arguments();
-bool is_compared(const CaptureEvent& event, std::string_view argument);
-
 }  // namespace mmusim::platform

@@ -223,7 +223,7 @@ private:
     void resume(rmap::Cpu& cpu) {
         come_back(cpu);
         const auto mm = capture_.mm_of_task(script_.next().task);
-        if (mm && mm != loaded(cpu) && capture_.args.at("op") != "fork")
+        if (mm && mm != loaded(cpu) && !workload_.forks())
             lockstep_.fail(cpu, "ours has another address space loaded than this task's");
     }
 

@@ -81,12 +81,11 @@ private:
 
     bool change_argument(Corruption& corruption) {
         const auto& event = capture_.events[corruption.event];
-        std::vector<std::size_t> compared;
+        std::vector<std::size_t> changeable;
         for (std::size_t i = 0; i < event.arguments.size(); ++i)
-            if (is_compared(event, event.arguments[i].name) && !is_mere_name(event.arguments[i]))
-                compared.push_back(i);
-        if (compared.empty()) return false;
-        corruption.argument = compared[below(compared.size())];
+            if (!is_mere_name(event.arguments[i])) changeable.push_back(i);
+        if (changeable.empty()) return false;
+        corruption.argument = changeable[below(changeable.size())];
         const auto& argument = event.arguments[corruption.argument];
         if (!argument.number) {
             corruption.value = argument.text + "?";
@@ -99,12 +98,13 @@ private:
         return true;
     }
 
-    /// What is named only here might be called anything.
+    /// What is named only here might be called anything. Between two switches that involve the
+    /// scenario others may have taken place, so which stranger's memory a CPU had does not matter.
     bool is_mere_name(const CaptureArgument& argument) const {
-        const bool name = argument.name == "vma" || argument.name == "mapping" ||
-                          argument.name == "prev" || argument.name == "next";
-        return name && uses_.at(argument.text) == 1 &&
-               capture_.mms.count(argument.number.value_or(0)) == 0;
+        if (argument.name == "prev" || argument.name == "next")
+            return capture_.mms.count(argument.number.value_or(0)) == 0;
+        const bool name = argument.name == "vma" || argument.name == "mapping";
+        return name && uses_.at(argument.text) == 1;
     }
 
     const Capture& capture_;

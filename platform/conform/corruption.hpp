@@ -25,8 +25,7 @@ struct Corruption {
 };
 
 /// `count` of them, the four kinds in turn, at places that `seed` decides. Only events that a
-/// replay accounts for and arguments that it compares are touched; each changes what the capture
-/// says.
+/// replay accounts for are touched; each changes what the capture says.
 std::vector<Corruption> plan_corruptions(const Capture& capture, std::size_t count,
                                          std::uint64_t seed);
 

@@ -25,7 +25,7 @@ Script::Script(const Capture& capture) {
     for (const auto& task : capture.threads) cast_.insert(task.name);
     std::map<rmap::CpuId, const CaptureEvent*> last;
     for (const auto& event : capture.events) {
-        if (is_ignored(event) || is_foreign_switch(event, last[event.cpu]))
+        if (is_ignored(event) || is_foreign_switch(capture, event, last[event.cpu]))
             ++ignored_;
         else
             events_.push_back(&event);
@@ -39,9 +39,12 @@ std::size_t Script::events_without_marks() const {
                                         [](const auto* event) { return event->name != "mark"; }));
 }
 
-/// Of a switch between two address spaces outside the scenario only the flush was recorded.
-bool Script::is_foreign_switch(const CaptureEvent& event, const CaptureEvent* before) {
+/// Of a switch between two address spaces outside the scenario (one may be the operator's) only the
+/// flush was recorded.
+bool Script::is_foreign_switch(const Capture& capture, const CaptureEvent& event,
+                               const CaptureEvent* before) {
     return event.name == "tlb_flush" && event.text("reason") == "task_switch" &&
+           capture.mm_of_task(event.task) == 0 &&
            !(before && before->name == "switch_mm_irqs_off");
 }
 

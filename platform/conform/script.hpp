@@ -42,7 +42,8 @@ public:
 
 private:
     bool is_ignored(const CaptureEvent& event) const;
-    static bool is_foreign_switch(const CaptureEvent& event, const CaptureEvent* before);
+    static bool is_foreign_switch(const Capture& capture, const CaptureEvent& event,
+                                  const CaptureEvent* before);
 
     std::set<std::string> cast_;
     std::vector<const CaptureEvent*> events_;

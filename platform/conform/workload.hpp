@@ -36,6 +36,8 @@ public:
     std::int64_t operate(models::CoreModule& core, rmap::Cpu& cpu);
     /// CPU of whoever operates.
     rmap::CpuId operator_cpu() const { return operator_().cpu; }
+    /// Whether it makes tasks that have the name of others.
+    bool forks() const { return arguments_.op == "fork"; }
     /// Whether `operate` replays the capture's lists (reclaim).
     bool reclaims() const { return arguments_.op == "reclaim"; }
 
