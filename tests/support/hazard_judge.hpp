@@ -8,9 +8,10 @@
 
 namespace mmusim::test {
 
-/// What the monitor of one hazard notices in a stream, given only the events that it asks for.
-template <class Hazard, class... Arguments>
-platform::Occurrences occurrences(const EventStream& stream, const Arguments&... arguments) {
+/// What the monitor of one hazard notices in a stream, an EventStream or a RecordingTrace, given
+/// only the events that it asks for.
+template <class Hazard, class Stream, class... Arguments>
+platform::Occurrences occurrences(const Stream& stream, const Arguments&... arguments) {
     Hazard hazard(arguments...);
     platform::Occurrences found;
     const auto events = hazard.events();
