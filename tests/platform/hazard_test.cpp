@@ -107,4 +107,14 @@ TEST_CASE("hazard HZ14: every shootdown by a CPU that runs the mm has one", "[pl
     }
 }
 
+TEST_CASE("hazard HZ16: a device is told of an empty range and that is no violation",
+          "[platform]") {
+    const Seen seen =
+        run_shipped("HZ16", "laptop", "everything",
+                    {"operation.reclaim.type=clear_refs", "operation.reclaim.rounds=3"});
+    CHECK(seen.failure == "");
+    CHECK(seen.violations == 0);
+    CHECK(seen.count == 3);
+}
+
 }  // namespace mmusim::test

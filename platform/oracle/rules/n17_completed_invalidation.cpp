@@ -187,6 +187,7 @@ bool CompletedInvalidationMonitor::has_waited(const EventRecord& record, const C
 
 void CompletedInvalidationMonitor::judge_tlbs(const EventRecord& record, const Callback& callback,
                                               Findings& findings) {
+    if (callback.range.start == callback.range.end) return;
     for (const Tlb& tlb : *clients_.find(callback.client)) {
         const VirtRange required = tlb.device ? callback.range : required_of_iotlb(callback.range);
         const auto it = callback.invalidated.find(tlb);

@@ -28,7 +28,8 @@ namespace mmusim::platform {
 /// devices that have sent it a completion, from then on; so of a client that has never submitted
 /// anything nothing is known. Of a range of several pages the IOTLB may keep what lies behind the
 /// naturally aligned block that the kernel's own descriptor names (hazard HZ7); the descriptor of a
-/// device is that of the smallest aligned block that contains the range.
+/// device is that of the smallest aligned block that contains the range. An empty range (hazard
+/// HZ16) asks for nothing but the wait.
 ///
 /// A submission is the first descriptor of its operation, type and PASID that the IOMMU has not
 /// fetched before; a wait status stands for all descriptors that the unit fetched before the wait

@@ -230,6 +230,14 @@ TEST_CASE("rule N17: an invalidation of less than the range breaks it", "[unit][
     CHECK(judge(Stream().call().submission().flushed(kVa, kEnd, kPasid + 1).ret()).violated == 1);
 }
 
+TEST_CASE("rule N17: an empty range needs the wait only", "[unit][oracle]") {
+    constexpr std::uint64_t kTop = ~std::uint64_t{0};
+    const auto found = judge(Stream().call(kTop, kTop).submission().ret());
+    CHECK(found.judged == 1);
+    CHECK(found.violated == 0);
+    CHECK(judge(Stream().call(kTop, kTop).submit(1).submitted(1).ret()).violated == 1);
+}
+
 TEST_CASE("rule N17: the IOTLB may keep what an unaligned descriptor misses", "[unit][oracle]") {
     const auto with = [](std::uint64_t iotlb_end, std::uint64_t device_end) {
         Stream stream;
