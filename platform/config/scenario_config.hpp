@@ -78,11 +78,57 @@ struct RegionConfig {
     bool in_use = true;   ///< threads keep accessing it; else they touch it once, at the beginning
 };
 
-enum class OperationType { kReclaim, kMovePages, kMunmap, kOomReap };
+enum class OperationType {
+    kReclaim,
+    kMovePages,
+    kMunmap,
+    kOomReap,
+    kMadviseDontneed,
+    kMadviseFree,
+    kMprotect,  ///< read-only, and in every other round writable again
+    kMlock,
+    kMunlock,
+    kFork,  ///< a child is made, and exits
+    kClearRefs,
+    kFsync,
+    kPunchHole,
+};
+
+/// Calls that work on the memory of the process that makes them.
+constexpr bool is_own_call(OperationType type) {
+    switch (type) {
+        case OperationType::kMunmap:
+        case OperationType::kMadviseDontneed:
+        case OperationType::kMadviseFree:
+        case OperationType::kMprotect:
+        case OperationType::kMlock:
+        case OperationType::kMunlock:
+        case OperationType::kFork:
+            return true;
+        default:
+            return false;
+    }
+}
+
+/// Whether each round works on what has been used since the last one: the pages are gone, or nobody
+/// would write to them.
+constexpr bool is_for_used_pages(OperationType type) {
+    switch (type) {
+        case OperationType::kMunmap:
+        case OperationType::kMadviseDontneed:
+        case OperationType::kMadviseFree:
+        case OperationType::kFork:
+        case OperationType::kFsync:
+        case OperationType::kPunchHole:
+            return true;
+        default:
+            return false;
+    }
+}
 
 /// What is measured. Runs on `cpu`: if a running thread of the region's process has it, that
 /// thread performs the operation itself, otherwise a task without the mapping does, on a CPU that
-/// has no thread. Munmap is always performed by a thread of the process.
+/// has no thread. The process's own calls are always made by a thread of it.
 struct OperationConfig {
     std::string name;
     OperationType type = OperationType::kReclaim;

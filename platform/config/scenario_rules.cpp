@@ -12,6 +12,7 @@ namespace mmusim::platform {
 namespace {
 
 constexpr unsigned kMaxBuffers = 10000;  ///< mappings that one munmap operation consumes
+constexpr unsigned kMaxChildren = 1000;  ///< that one fork operation makes
 
 class Checker {
 public:
@@ -134,12 +135,13 @@ private:
                                 vm.name));
         }
         const bool several = scenario_.operations.size() != 1;
-        if (guest.halted &&
-            (several || scenario_.operations.front().type == OperationType::kMunmap))
-            throw ConfigError(at("guest", guest.name, "halted"),
-                              fmt::format("guest '{}' halts after its first touch; expected one "
-                                          "operation only, and no munmap",
-                                          guest.name));
+        if (guest.halted && (several || is_for_used_pages(scenario_.operations.front().type)))
+            throw ConfigError(
+                at("guest", guest.name, "halted"),
+                fmt::format("guest '{}' halts after its first touch; expected one "
+                            "operation only, and no {}",
+                            guest.name,
+                            several ? "munmap" : name_of(scenario_.operations.front().type)));
     }
 
     void check_dma(const DmaConfig& dma) {
@@ -168,9 +170,80 @@ private:
                             operation.name, operation.pages, region.name, region.pages));
         check_cpu(operation, region);
         check_node(operation);
-        if (operation.type == OperationType::kOomReap)
-            check_unused(operation, "pages", "with other types: a process is reaped as a whole");
+        check_whole(operation);
+        check_kind(operation, region);
         if (operation.type == OperationType::kMunmap) check_munmap(operation);
+        if (operation.type == OperationType::kMprotect) check_mprotect(operation, region);
+        if (operation.type == OperationType::kFork && operation.rounds > kMaxChildren)
+            throw ConfigError(at("operation", operation.name, "rounds"),
+                              fmt::format("operation '{}' forks {} times; expected at most {}",
+                                          operation.name, operation.rounds, kMaxChildren));
+    }
+
+    /// Some operations have no use for a number of pages.
+    void check_whole(const OperationConfig& operation) {
+        switch (operation.type) {
+            case OperationType::kOomReap:
+                return check_unused(operation, "pages",
+                                    "with other types: a process is reaped as a whole");
+            case OperationType::kFork:
+                return check_unused(operation, "pages",
+                                    "with other types: a process is copied as a whole");
+            case OperationType::kClearRefs:
+                return check_unused(operation, "pages",
+                                    "with other types: the references of a process are cleared as "
+                                    "a whole");
+            case OperationType::kFsync:
+                return check_unused(operation, "pages",
+                                    "with other types: a file is written as a whole");
+            default:
+                return;
+        }
+    }
+
+    void check_kind(const OperationConfig& operation, const RegionConfig& region) {
+        const auto require = [&](bool holds, std::string_view does, std::string_view which,
+                                 std::string_view expected) {
+            if (!holds)
+                throw ConfigError(
+                    at("operation", operation.name, "region"),
+                    fmt::format("operation '{}' {} region '{}', which {}; expected one of kind {}",
+                                operation.name, does, region.name, which, expected));
+        };
+        if (operation.type == OperationType::kMadviseFree)
+            require(region.kind == RegionKind::kAnon, "gives away", "maps a file", "\"anon\"");
+        if (operation.type == OperationType::kFsync)
+            require(region.kind == RegionKind::kFile, "writes back", "maps no file on a disk",
+                    "\"file\"");
+        if (operation.type == OperationType::kPunchHole)
+            require(region.kind != RegionKind::kAnon, "punches a hole into", "maps no file",
+                    "\"file\" or \"shmem\"");
+    }
+
+    /// Who writes to a page that he may only read is killed.
+    void check_mprotect(const OperationConfig& operation, const RegionConfig& region) {
+        const auto writes = [&](std::string_view kind, const std::string& name,
+                                AccessPattern pattern, unsigned write_percent) {
+            if (pattern != AccessPattern::kIdle && region.in_use && write_percent > 0)
+                throw ConfigError(
+                    at("operation", operation.name, "region"),
+                    fmt::format("operation '{}' makes region '{}' read-only, to which {} '{}' "
+                                "writes; expected a region with in_use = false, or {}.{}."
+                                "write_percent = 0",
+                                operation.name, region.name, kind, name, kind, name));
+        };
+        const auto& process = *find(scenario_.processes, region.process);
+        writes("process", process.name, process.pattern, process.write_percent);
+        for (const auto& guest : scenario_.guests)
+            if (guest.process == region.process)
+                writes("guest", guest.name, guest.pattern, guest.write_percent);
+        // The other operations ask for a touch at any time.
+        if (region.written && scenario_.operations.size() > 1)
+            throw ConfigError(at("operation", operation.name, "region"),
+                              fmt::format("operation '{}' makes region '{}' read-only, which is "
+                                          "written to before each operation begins; expected "
+                                          "region.{}.written = false, or no other operation",
+                                          operation.name, region.name, region.name));
     }
 
     /// A munmap consumes one copy of its region per round.
@@ -200,12 +273,13 @@ private:
         const bool is_own = owner != owners_.end() && owner->second.kind == OwnerKind::kRunning &&
                             owner->second.process == region.process;
         if (is_own) return;
-        if (operation.type == OperationType::kMunmap)
+        if (is_own_call(operation.type))
             throw ConfigError(at("operation", operation.name, "cpu"),
                               fmt::format("operation '{}' runs on CPU {}, where no thread of "
-                                          "process '{}' runs; expected one that does, since munmap "
+                                          "process '{}' runs; expected one that does, since {} "
                                           "is its own call",
-                                          operation.name, operation.cpu, region.process));
+                                          operation.name, operation.cpu, region.process,
+                                          name_of(operation.type)));
         if (owner != owners_.end())
             throw ConfigError(at("operation", operation.name, "cpu"),
                               fmt::format("CPU {} of operation '{}' has a {} of process '{}'; "

@@ -16,10 +16,20 @@ constexpr NamedValue<RegionKind> kKinds[] = {
     {"anon", RegionKind::kAnon}, {"file", RegionKind::kFile}, {"shmem", RegionKind::kShmem}};
 constexpr NamedValue<Sharing> kSharings[] = {{"private", Sharing::kPrivate},
                                              {"fork", Sharing::kFork}};
-constexpr NamedValue<OperationType> kTypes[] = {{"reclaim", OperationType::kReclaim},
-                                                {"move_pages", OperationType::kMovePages},
-                                                {"munmap", OperationType::kMunmap},
-                                                {"oom_reap", OperationType::kOomReap}};
+constexpr NamedValue<OperationType> kTypes[] = {
+    {"reclaim", OperationType::kReclaim},
+    {"move_pages", OperationType::kMovePages},
+    {"munmap", OperationType::kMunmap},
+    {"oom_reap", OperationType::kOomReap},
+    {"madvise_dontneed", OperationType::kMadviseDontneed},
+    {"madvise_free", OperationType::kMadviseFree},
+    {"mprotect", OperationType::kMprotect},
+    {"mlock", OperationType::kMlock},
+    {"munlock", OperationType::kMunlock},
+    {"fork", OperationType::kFork},
+    {"clear_refs", OperationType::kClearRefs},
+    {"fsync", OperationType::kFsync},
+    {"punch_hole", OperationType::kPunchHole}};
 constexpr NamedValue<WatchedBy> kWatchers[] = {{"none", WatchedBy::kNobody},
                                                {"recorder", WatchedBy::kRecorder},
                                                {"sleeper", WatchedBy::kSleeper}};
@@ -137,6 +147,12 @@ void read_inject(SectionReader inject, rmap::InjectedFault& out) {
 }
 
 }  // namespace
+
+std::string_view name_of(OperationType type) {
+    for (const auto& row : kTypes)
+        if (row.value == type) return row.name;
+    return {};
+}
 
 ScenarioConfig read_scenario(const ConfigNode& tree, const std::string& file,
                              EffectiveConfig& effective) {

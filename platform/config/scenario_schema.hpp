@@ -20,6 +20,9 @@ inline constexpr std::string_view kScenarioSections[] = {"scenario", "process", 
 ScenarioConfig read_scenario(const ConfigNode& tree, const std::string& file,
                              EffectiveConfig& effective);
 
+/// The name of an operation in a scenario.
+std::string_view name_of(OperationType type);
+
 /// What must hold between a scenario's values, and between it and the machine that it runs on.
 /// Throws ConfigError, at the value to change.
 void check_scenario(const ScenarioConfig& scenario, const PlatformConfig& platform,

@@ -81,8 +81,20 @@ std::uint64_t Processes::slab_lines() const {
             of_process += 2 * region->ranges.size();
         for (unsigned n = 0; n < config.count; ++n)
             most = std::max(most, lines[first_cpu(config, n)] += of_process);
+        // Children come from where they are made. Nothing of an mm is used again.
+        for (const auto& operation : scenario_.operations)
+            if (operation.type == OperationType::kFork &&
+                region(operation.region).config->process == config.name)
+                most = std::max(most, lines[operation.cpu] += operation.rounds * of_process);
     }
     return most;
+}
+
+std::uint64_t Processes::children() const {
+    std::uint64_t children = 0;
+    for (const auto& operation : scenario_.operations)
+        if (operation.type == OperationType::kFork) children += operation.rounds;
+    return children;
 }
 
 void Processes::set_up(rmap::Kernel& kernel, const SetupCpuOf& setup) {
@@ -176,12 +188,15 @@ MemoryUse Processes::memory_use(const std::string& process, AccessPattern patter
         if (pattern != AccessPattern::kIdle) touched.push_back(region);
         if (region->config->in_use && !region->munmap) accessed.push_back(region->ranges.front());
     }
-    // The n-th request of a munmap is for its n-th buffer, the first one of each for all the rest.
+    // The n-th request of a munmap is for its n-th buffer. The first one of each operation is for
+    // all the rest, and the later ones for what the operation needs again.
     const auto touches = [touched, &operations = scenario_.operations](unsigned operation,
                                                                        std::uint64_t request) {
         std::vector<Touch> result;
         for (const Region* region : touched) {
-            if (region->munmap ? region->munmap != &operations[operation] : request > 1) continue;
+            const bool again = operations[operation].region == region->config->name;
+            if (region->munmap ? region->munmap != &operations[operation] : request > 1 && !again)
+                continue;
             const auto access =
                 region->config->written ? rmap::Access::kWrite : rmap::Access::kRead;
             result.push_back({region->ranges[region->munmap ? request - 1 : 0], access,

@@ -48,9 +48,11 @@ public:
 
     /// Pages that the regions of all processes need, each counted as often as it is private.
     std::uint64_t pages() const;
-    /// Lines of one CPU's slab that set_up() takes at most: those of its mms, of their VMAs and of
-    /// an anon_vma for each.
+    /// Lines of one CPU's slab that set_up() and fork operations take at most: those of mms, of
+    /// their VMAs and of an anon_vma for each.
     std::uint64_t slab_lines() const;
+    /// Processes that are made during the run; the top page table of each remains.
+    std::uint64_t children() const;
     /// Memory control group; 0 is for everybody who is not part of the scenario.
     unsigned group_of(const std::string& process) const;
 

@@ -92,7 +92,8 @@ rmap::MemoryLayout World::layout() const {
                              SharedVirtualMemory::frames_for(in_.platform);
     const std::uint64_t first = layout.reserved_first.value + layout.reserved_frames;
     // Page tables and copies need room as well.
-    const std::uint64_t needed = processes_.pages() + processes_.pages() / 64 + 256;
+    const std::uint64_t needed =
+        processes_.pages() + processes_.pages() / 64 + processes_.children() + 256;
     if (first + needed > layout.nodes.size() * topology.frames_per_node)
         throw UserError(fmt::format(
             "topology.memory_mib_per_node is too small: the regions need {} MiB, the kernel {} MiB",

@@ -74,6 +74,10 @@ private:
     std::function<void(rmap::Cpu&, unsigned round)> one_round(const OperationConfig& config);
     std::function<void(rmap::Cpu&, unsigned round)> reclaim(const OperationConfig& config);
     std::function<void(rmap::Cpu&, unsigned round)> move_pages(const OperationConfig& config);
+    std::function<void(rmap::Cpu&, unsigned round)> on_range(const OperationConfig& config,
+                                                             rmap::Mm& mm, rmap::VirtRange range);
+    std::function<void(rmap::Cpu&, unsigned round)> on_file(const OperationConfig& config,
+                                                            rmap::AddressSpace& file);
     bool end_round();
 
     bool runs_operation(rmap::CpuId cpu) const;

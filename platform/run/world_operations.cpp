@@ -3,6 +3,7 @@
 #include <map>
 
 #include "platform/run/world.hpp"
+#include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
 
@@ -36,8 +37,9 @@ std::function<void(rmap::Cpu&)> World::operation(const OperationConfig& config) 
     return [this, &config, round = one_round(config)](rmap::Cpu& cpu) {
         const auto number = static_cast<unsigned>(&config - in_.scenario.operations.data());
         for (unsigned n = 0; n < config.rounds; ++n) {
-            // What is unmapped is used anew before each round; the rest once, before the first.
-            if (n == 0 || config.type == OperationType::kMunmap) {
+            // What needs used pages waits for users before each round; the rest only before the
+            // first.
+            if (n == 0 || is_for_used_pages(config.type)) {
                 const auto request = rendezvous_.request_touch(cpu.memory(), number);
                 while (!rendezvous_.answered(cpu.memory(), number, request))
                     cpu.spend(Rendezvous::kPoll, rmap::Part::kUser);
@@ -73,8 +75,56 @@ std::function<void(rmap::Cpu&, unsigned)> World::one_round(const OperationConfig
             };
         case OperationType::kOomReap:
             return [this, &mm](rmap::Cpu& cpu, unsigned) { kernel_.oom_reap(cpu, mm); };
+        case OperationType::kFork:
+            return [this, &mm](rmap::Cpu& cpu, unsigned) {
+                kernel_.exit(cpu, kernel_.fork(cpu, mm, "child"));
+            };
+        case OperationType::kClearRefs:
+            return [this, &mm](rmap::Cpu& cpu, unsigned) {
+                kernel_.clear_refs(cpu, mm, rmap::ClearRefs::kAll);
+            };
+        case OperationType::kFsync:
+        case OperationType::kPunchHole:
+            return on_file(config, *mm.find_vma(region.ranges.front().start)->vm_file);
+        default:
+            return on_range(config, mm,
+                            {region.ranges.front().start,
+                             region.ranges.front().start + pages * rmap::kPageSize});
     }
-    return {};
+}
+
+/// What a process does to a part of its memory.
+std::function<void(rmap::Cpu&, unsigned)> World::on_range(const OperationConfig& config,
+                                                          rmap::Mm& mm, rmap::VirtRange range) {
+    return [this, type = config.type, &mm, range](rmap::Cpu& cpu, unsigned round) {
+        switch (type) {
+            case OperationType::kMadviseDontneed:
+                return void(kernel_.madvise(cpu, mm, range, rmap::Madvise::kDontneed));
+            case OperationType::kMadviseFree:
+                return void(kernel_.madvise(cpu, mm, range, rmap::Madvise::kFree));
+            case OperationType::kMprotect:
+                return void(kernel_.mprotect(
+                    cpu, mm, range,
+                    rmap::VmFlags::kRead | (round % 2 ? rmap::VmFlags::kWrite : 0)));
+            case OperationType::kMlock:
+                return void(kernel_.mlock(cpu, mm, range));
+            case OperationType::kMunlock:
+                return void(kernel_.munlock(cpu, mm, range));
+            default:
+                MMUSIM_CHECK(false, "the other operations are no calls for a range");
+        }
+    };
+}
+
+std::function<void(rmap::Cpu&, unsigned)> World::on_file(const OperationConfig& config,
+                                                         rmap::AddressSpace& file) {
+    if (config.type == OperationType::kFsync)
+        return [this, &file](rmap::Cpu& cpu, unsigned) { kernel_.fsync(cpu, file); };
+    const std::uint64_t pages =
+        config.pages ? config.pages : processes_.region(config.region).config->pages;
+    return [this, &file, pages](rmap::Cpu& cpu, unsigned) {
+        kernel_.fallocate_punch_hole(cpu, file, {0, pages - 1});
+    };
 }
 
 std::function<void(rmap::Cpu&, unsigned)> World::reclaim(const OperationConfig& config) {

@@ -246,6 +246,58 @@ TEST_CASE("scenario rules: pages and nodes that exist", "[unit][config]") {
           "0");
 }
 
+TEST_CASE("scenario rules: a process calls for its own memory only", "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = shipped("scenarios/munmap");
+    for (const std::string type :
+         {"madvise_dontneed", "madvise_free", "mlock", "munlock", "fork", "mprotect"})
+        CHECK(fixture.error({"operation.munmap.type=" + type, "operation.munmap.cpu=9",
+                             "process.main.write_percent=0"}) ==
+              "--set:2:18: operation 'munmap' runs on CPU 9, where no thread of process 'main' "
+              "runs; expected one that does, since " +
+                  type + " is its own call");
+    for (const std::string type : {"clear_refs", "punch_hole"})
+        CHECK_NOTHROW(fixture.load({"operation.munmap.type=" + type, "operation.munmap.cpu=9",
+                                    "region.buffer.kind=shmem"}));
+}
+
+TEST_CASE("scenario rules: operations have the kind of memory that they are for",
+          "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = shipped("scenarios/munmap");
+    const auto error = [&](const std::string& type, const std::string& kind) {
+        return fixture.error({"operation.munmap.type=" + type, "region.buffer.kind=" + kind});
+    };
+    CHECK_THAT(error("madvise_free", "file"),
+               Catch::EndsWith(":25:1: operation 'munmap' gives away region 'buffer', which maps a "
+                               "file; expected one of kind \"anon\""));
+    CHECK_THAT(
+        error("fsync", "shmem"),
+        Catch::EndsWith(":25:1: operation 'munmap' writes back region 'buffer', which maps no "
+                        "file on a disk; expected one of kind \"file\""));
+    CHECK_THAT(
+        error("punch_hole", "anon"),
+        Catch::EndsWith(":25:1: operation 'munmap' punches a hole into region 'buffer', which "
+                        "maps no file; expected one of kind \"file\" or \"shmem\""));
+    CHECK(fixture.error({"operation.munmap.type=fork", "operation.munmap.pages=5"}) ==
+          "--set:2:18: operation 'munmap' does not use 'pages'; expected it only with other types: "
+          "a process is copied as a whole");
+    CHECK(fixture.error({"operation.munmap.type=fork", "operation.munmap.rounds=1001"}) ==
+          "--set:2:18: operation 'munmap' forks 1001 times; expected at most 1000");
+}
+
+TEST_CASE("scenario rules: nobody writes to what mprotect makes read-only", "[unit][config]") {
+    ConfigFixture fixture;
+    fixture.scenario_file = shipped("scenarios/mprotect");
+    CHECK_THAT(
+        fixture.error({"process.main.write_percent=1"}),
+        Catch::EndsWith(":25:1: operation 'mprotect' makes region 'heap' read-only, to which "
+                        "process 'main' writes; expected a region with in_use = false, or "
+                        "process.main.write_percent = 0"));
+    CHECK_NOTHROW(fixture.load({"process.main.write_percent=1", "region.heap.in_use=false"}));
+    CHECK_NOTHROW(fixture.load({"process.main.write_percent=1", "process.main.pattern=idle"}));
+}
+
 TEST_CASE("scenario rules: a scenario does something", "[unit][config]") {
     ConfigFixture fixture;
     fixture.scenario_file = fixture.folder().write("s.toml", "[scenario]\nname = \"idle\"\n");
