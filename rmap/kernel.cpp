@@ -151,6 +151,15 @@ MoveResult Kernel::move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& add
     return rmap::move_pages(cpu, state_, mm, addresses, nid, shared);
 }
 
+std::uint64_t Kernel::migrate_pages(Cpu& cpu, Mm& mm, NodeMask from, NodeMask to,
+                                    MoveShared shared) {
+    return migrate_pages_call(cpu, state_, mm, from, to, shared);
+}
+
+RangeResult Kernel::mbind(Cpu& cpu, Mm& mm, VirtRange range, NodeId nid, MoveShared shared) {
+    return rmap::mbind(cpu, state_, mm, range, nid, shared);
+}
+
 std::uint64_t Kernel::munmap(Cpu& cpu, Mm& mm, VirtRange range) {
     return rmap::munmap(cpu, state_, mm, range);
 }

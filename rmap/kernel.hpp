@@ -22,6 +22,7 @@
 #include "rmap/mm/truncate.hpp"
 #include "rmap/ports/user_page_port.hpp"
 #include "rmap/reclaim/reclaim.hpp"
+#include "rmap/unmap/mempolicy.hpp"
 #include "rmap/unmap/migrate.hpp"
 #include "rmap/unmap/page_idle.hpp"
 
@@ -91,6 +92,8 @@ public:
     ReclaimResult reclaim_pages(Cpu& cpu, const ReclaimControl& control);
     MoveResult move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
                           MoveShared shared = MoveShared::kNo);
+    std::uint64_t migrate_pages(Cpu& cpu, Mm& mm, NodeMask from, NodeMask to, MoveShared shared);
+    RangeResult mbind(Cpu& cpu, Mm& mm, VirtRange range, NodeId nid, MoveShared shared);
     std::uint64_t munmap(Cpu& cpu, Mm& mm, VirtRange range);
     OomReapResult oom_reap(Cpu& cpu, Mm& mm);
     MlockResult mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags = MlockFlags::kNone);

@@ -34,6 +34,8 @@ constexpr CallerRow kCallers[] = {
     {Event::kFlushTlbMmRangeRet, Event::kMovePageTables, "move_page_tables"},
     {Event::kFlushTlbOthersRet, Event::kArchTlbbatchFlush, "arch_tlbbatch_flush"},
     {Event::kFlushTlbOthersRet, Event::kFlushTlbMmRange, "flush_tlb_mm_range"},
+    {Event::kMigratePagesRet, Event::kDoMigratePages, "do_migrate_pages.part.0"},
+    {Event::kMigratePagesRet, Event::kDoMbind, "do_mbind"},
     {Event::kMigratePagesRet, kAnywhere, "__x64_sys_move_pages"},
     {Event::kMoveToNewPageRet, kAnywhere, "migrate_pages"},
     {Event::kPageMkcleanRet, kAnywhere, "clear_page_dirty_for_io"},
@@ -73,20 +75,13 @@ constexpr CallerRow kCallers[] = {
 };
 
 /// Functions that return without an event.
-constexpr Event kEntryOnly[] = {Event::kChangeProtectionRange,
-                                Event::kClearRefsWrite,
-                                Event::kFlushTlbFuncRemote,
-                                Event::kFreePgtables,
-                                Event::kMadviseFreeSingleVma,
-                                Event::kMovePageTables,
-                                Event::kPageIdleClearPteRefsOne,
-                                Event::kPageMkcleanOne,
-                                Event::kRemoveMigrationPte,
-                                Event::kShmemWritepage,
-                                Event::kTlbGatherMmu,
-                                Event::kUnmapPageRange,
-                                Event::kZapPageRange,
-                                Event::kZapPageRangeSingle};
+constexpr Event kEntryOnly[] = {
+    Event::kChangeProtectionRange, Event::kClearRefsWrite,     Event::kDoMbind,
+    Event::kDoMigratePages,        Event::kFlushTlbFuncRemote, Event::kFreePgtables,
+    Event::kMadviseFreeSingleVma,  Event::kMovePageTables,     Event::kPageIdleClearPteRefsOne,
+    Event::kPageMkcleanOne,        Event::kRemoveMigrationPte, Event::kShmemWritepage,
+    Event::kTlbGatherMmu,          Event::kUnmapPageRange,     Event::kZapPageRange,
+    Event::kZapPageRangeSingle};
 
 bool is_entry_only(Event event) {
     return std::find(std::begin(kEntryOnly), std::end(kEntryOnly), event) != std::end(kEntryOnly);

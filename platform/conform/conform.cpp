@@ -45,7 +45,7 @@ rmap::SwapConfig swap_of(const Capture& capture) {
 
 constexpr unsigned kGroup = 1;
 constexpr std::uint64_t kFirstSwapperSpace = 1;
-constexpr unsigned kSwapAddressSpaceShift = 14;      // SWAP_ADDRESS_SPACE_SHIFT
+constexpr unsigned kSwapAddressSpaceShift = 14;  // SWAP_ADDRESS_SPACE_SHIFT
 constexpr std::uint64_t kHardwareBits = rmap::Pte::kAccessed | rmap::Pte::kDirty;
 
 /// Whether an event reads an entry whose bits may be given.
@@ -113,8 +113,8 @@ public:
         const auto& page = machine_.kernel().state().pages.pfn_to_page({frame});
         if (page.test(cpu, rmap::PageFlag::kSwapCache)) {
             // One address_space for every 64 MiB of swap, by the kernel's own slots.
-            const auto slot = comparison_.bindings().theirs(Identity::kSwapSlot,
-                                                            page.swap.offset + 1);
+            const auto slot =
+                comparison_.bindings().theirs(Identity::kSwapSlot, page.swap.offset + 1);
             if (slot == 0) return std::nullopt;
             return kFirstSwapperSpace + ((slot - 1) >> kSwapAddressSpaceShift);
         }
@@ -148,6 +148,7 @@ private:
     void account_for(models::CoreModule& core, rmap::Cpu& cpu, const CaptureEvent& event) {
         if (event.name == "mark") return mark(core, cpu, event);
         if (event.name == "switch_mm_irqs_off") return switch_mm(cpu, event);
+        if (workload_.is_told(event.task)) return workload_.obey(core, cpu);
         if (const auto access = workload_.faulting_access(cpu, event)) {
             if (!inputs_.allows(Input::kOtherAgents))
                 lockstep_.fail(cpu, "nobody but the operation accesses memory here");
@@ -161,6 +162,8 @@ private:
         const auto text = event.text("text");
         if (text.rfind("OP_BEGIN", 0) != 0) {
             if (text.rfind("OP_END", 0) != 0) return lockstep_.pass_mark(cpu);
+            if (!workload_.obeyed(cpu))
+                lockstep_.fail(cpu, "what our child does for the operation is not here");
             const auto expected = fmt::format("OP_END ret={}", returned_);
             if (text != expected) lockstep_.fail(cpu, "ours is " + expected);
             return lockstep_.pass_mark(cpu);

@@ -100,6 +100,10 @@ private:
 
 }  // namespace
 
-Cast find_cast(const Capture& capture) { return Search(capture).take(); }
+Cast find_cast(const Capture& capture, const ProgramMemory& program) {
+    Cast cast = Search(capture).take();
+    if (!program.empty()) cast.strangers.clear();
+    return cast;
+}
 
 }  // namespace mmusim::platform

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "platform/conform/capture.hpp"
+#include "platform/conform/program_memory.hpp"
 
 namespace mmusim::platform {
 
@@ -42,6 +43,7 @@ struct Cast {
     std::vector<SeenTargetPage> target_pages;
 };
 
-Cast find_cast(const Capture& capture);
+/// Without what is known as the program's own memory.
+Cast find_cast(const Capture& capture, const ProgramMemory& program);
 
 }  // namespace mmusim::platform

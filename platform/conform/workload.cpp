@@ -81,7 +81,8 @@ Workload::Workload(const Capture& capture, const WorkloadArguments& arguments,
       machine_(machine),
       bindings_(bindings),
       frames_(machine.kernel()),
-      cast_(find_cast(capture)) {
+      program_(find_program_memory(capture)),
+      cast_(find_cast(capture, program_)) {
     plan();
 }
 
@@ -133,7 +134,7 @@ void Workload::touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess&
         last_fault_[cpu.id()] = fault;
         const auto result =
             machine_.kernel().handle_page_fault(cpu, *access.mm, access.address, access.kind);
-        MMUSIM_CHECK(result == rmap::FaultResult::kHandled, "the program touches what it mapped");
+        if (result != rmap::FaultResult::kHandled && result != rmap::FaultResult::kRetry) return;
     }
 }
 
@@ -167,6 +168,7 @@ void Workload::plan() {
     plan_threads();
     if (arguments_.prep == "recl_touch") plan_refault();
     plan_last_touches();
+    plan_program();
     if (reclaims()) plan_group();
     plan_bindings();
     plan_cpu_states();
@@ -179,6 +181,7 @@ void Workload::plan_main() {
         member("main").mm = &machine_.kernel().create_mm(on, "main");
     });
     act("main", [this](auto& core, rmap::Cpu& on) {
+        if (!program_.empty()) return map_program(core, on);
         machine_.kernel().mmap_anon(on, main_mm(), kScratch);
         for (VirtAddr page = kScratch.start; page < kScratch.end; page = page + rmap::kPageSize)
             touch(core, on, main_mm(), page, Access::kWrite);
@@ -385,9 +388,9 @@ void Workload::map_target(models::CoreModule& core, rmap::Cpu& cpu) {
     }
     file_ = kind == "shmem" ? &kernel.create_shmem("target", target.pages())
                             : &kernel.create_file("target", target.pages());
-    kernel.mmap_file(cpu, main_mm(), target, *file_, 0,
-                     kind == "filepriv" ? rmap::Kernel::Sharing::kPrivate
-                                        : rmap::Kernel::Sharing::kShared);
+    kernel.mmap_file(
+        cpu, main_mm(), target, *file_, 0,
+        kind == "filepriv" ? rmap::Kernel::Sharing::kPrivate : rmap::Kernel::Sharing::kShared);
     if (kind == "shmem") return touch_first(core, cpu, Access::kWrite);
     if (kind == "filepriv" && arguments_.wr) {
         touch_all(core, cpu, main_mm(), Access::kRead);
@@ -506,8 +509,15 @@ void Workload::plan_last_touches() {
 
 // ---- the operation ----
 
-/// The page of a VMA, one of those that came along, that is not present.
-std::optional<VirtAddr> Workload::swapped_page(rmap::Cpu& cpu, std::uint64_t vma) {
+/// The page that do_swap_page() is called for: whoever finds it in migration says so next;
+/// otherwise the one of a VMA, one of those that came along, that is not present.
+std::optional<VirtAddr> Workload::swapped_page(rmap::Cpu& cpu, const CaptureEvent& event) {
+    const CaptureEvent* const end = capture_.events.data() + capture_.events.size();
+    const auto* next = std::find_if(&event + 1, end, [&](const CaptureEvent& later) {
+        return later.cpu == event.cpu && !later.irq;
+    });
+    if (next != end && next->name == "migration_entry_wait") return VirtAddr{next->number("addr")};
+    const std::uint64_t vma = event.number("vma");
     for (const auto& stranger : cast_.strangers)
         for (const auto& visit : stranger.visits) {
             if (visit.vma != vma) continue;
@@ -532,7 +542,7 @@ std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
         return UserAccess{
             mm, {event.number("addr")}, access(event.number("flags") & kFaultFlagWrite)};
     if (event.name != "do_swap_page") return std::nullopt;
-    if (const auto address = swapped_page(cpu, event.number("vma")))
+    if (const auto address = swapped_page(cpu, event))
         return UserAccess{mm, *address, Access::kRead};
     return std::nullopt;
 }

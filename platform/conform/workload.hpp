@@ -11,6 +11,7 @@
 #include "platform/conform/capture.hpp"
 #include "platform/conform/conform_machine.hpp"
 #include "platform/conform/frame_layout.hpp"
+#include "platform/conform/program_memory.hpp"
 #include "platform/conform/strangers.hpp"
 #include "platform/conform/workload_arguments.hpp"
 #include "rmap/mm/address_space.hpp"
@@ -38,6 +39,14 @@ public:
     rmap::CpuId operator_cpu() const { return operator_().cpu; }
     /// Whether it makes tasks that have the name of others.
     bool forks() const { return arguments_.op == "fork"; }
+    /// Whether the operation has told a child to do something, and this task of the capture is it.
+    bool is_told(const std::string& task) const { return !told_.empty() && told_ == task; }
+    /// The child does it, on its CPU, and nobody waits for it any more.
+    void obey(models::CoreModule& core, rmap::Cpu& cpu);
+    /// The child that has not obeyed when the operation is over, because what it does shows no
+    /// event: it had no work. False: it would have had.
+    bool obeyed(rmap::Cpu& cpu);
+
     /// Whether `operate` replays the capture's lists (reclaim).
     bool reclaims() const { return arguments_.op == "reclaim"; }
 
@@ -48,7 +57,7 @@ public:
         rmap::Access kind{};
     };
     std::optional<UserAccess> faulting_access(rmap::Cpu& cpu, const CaptureEvent& event);
-    /// Tries until it succeeds.
+    /// Tries until it succeeds, or until the task would be sent a signal.
     void touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access);
     /// Why the last access of a CPU that failed did.
     rmap::Fault last_fault(rmap::CpuId cpu) const { return last_fault_.at(cpu); }
@@ -66,6 +75,7 @@ private:
     std::int64_t operate_on_file(rmap::Cpu& cpu);
     std::int64_t operate_on_range(models::CoreModule& core, rmap::Cpu& cpu, rmap::VirtRange range);
     std::int64_t move(rmap::Cpu& cpu);
+    std::uint64_t migrate_pages(rmap::Cpu& cpu);
     std::int64_t page_idle(rmap::Cpu& cpu, bool set);
     void clear_refs(rmap::Cpu& cpu, rmap::ClearRefs type);
     void map_target(models::CoreModule& core, rmap::Cpu& cpu);
@@ -88,6 +98,17 @@ private:
     void plan_cpu_states();
     void plan_bindings();
     std::string name_of(std::uint64_t theirs) const;
+
+    std::uint64_t flags_of(const ProgramArea& area) const;
+    void map_program(models::CoreModule& core, rmap::Cpu& cpu);
+    void map_program_area(models::CoreModule& core, rmap::Cpu& cpu, rmap::MmapRequest request);
+    void plan_program();
+    const std::map<rmap::VirtAddr, std::uint64_t>& program_ptes(const std::string& name) const;
+    bool is_present(rmap::Cpu& cpu, rmap::Mm& mm, rmap::VirtAddr address);
+    void match_presence(models::CoreModule& core, rmap::Cpu& cpu, const std::string& name);
+    void match_copies(models::CoreModule& core, rmap::Cpu& cpu, const std::string& name);
+    void match_bits(rmap::Cpu& cpu, const std::string& name);
+
     void map_strangers(models::CoreModule& core, rmap::Cpu& cpu);
     void read_stranger(rmap::Cpu& cpu, const Stranger& stranger);
     bool cpu_of_sleeper(rmap::CpuId cpu) const;
@@ -102,7 +123,7 @@ private:
                rmap::Access access) {
         touch(core, cpu, {&mm, address, access});
     }
-    std::optional<rmap::VirtAddr> swapped_page(rmap::Cpu& cpu, std::uint64_t vma);
+    std::optional<rmap::VirtAddr> swapped_page(rmap::Cpu& cpu, const CaptureEvent& event);
     void touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm, rmap::Access access);
     void touch_first(models::CoreModule& core, rmap::Cpu& cpu, rmap::Access access);
 
@@ -121,10 +142,12 @@ private:
     std::map<rmap::CpuId, rmap::Fault> last_fault_;
     std::vector<Member> members_;  ///< rec, main, p1, p2 ...
     std::map<std::uint64_t, rmap::Mm*> strangers_;
+    const ProgramMemory program_;
     const Cast cast_;
     rmap::AddressSpace* file_ = nullptr;
     rmap::AddressSpace* other_file_ = nullptr;  ///< of the strangers
     std::vector<Step> steps_;
+    std::string told_;  ///< a child that is to do its part of the operation
 };
 
 }  // namespace mmusim::platform

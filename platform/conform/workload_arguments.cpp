@@ -17,11 +17,12 @@ namespace {
 using Names = std::vector<std::string>;
 
 const Names kKinds{"anon", "file", "filepriv", "shmem"};
-const Names kOperations{"pageout", "cold",      "free",      "dontneed", "remove",
-                        "munmap",  "mprotect",  "protnone",  "mremap",   "msync",
-                        "fsync",   "truncate",  "punch",     "reclaim",  "move",
-                        "moveall", "clearrefs", "softdirty", "idleset",  "idleread",
-                        "mlock",   "munlock",   "read",      "write",    "none"};
+const Names kOperations{
+    "pageout",    "cold",       "free",    "dontneed", "remove",    "munmap",      "mprotect",
+    "protnone",   "mremap",     "msync",   "fsync",    "truncate",  "punch",       "reclaim",
+    "move",       "moveall",    "migrate", "mbind",    "clearrefs", "softdirty",   "idleset",
+    "idleread",   "mlock",      "munlock", "read",     "write",     "childmunmap", "childmunlock",
+    "childmlock", "childwrite", "none"};
 const Names kPreparations{"none",     "clean",     "cleanfile",  "madvfree",     "madvfree_redirty",
                           "mlock",    "mlockboth", "mlockchild", "mlockonfault", "swapout",
                           "splitpte", "idleset",   "recl_touch"};
@@ -38,6 +39,11 @@ constexpr std::string_view kKernel = "5.0.";
 bool contains(const Names& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
+
+constexpr std::int64_t kMaxPages = 1 << 17;  ///< half a node
+constexpr std::int64_t kMaxProcesses = 7;
+constexpr std::int64_t kMaxThreads = 8;
+constexpr std::int64_t kMany = 1 << 20;
 
 template <class Error = UserError>
 [[noreturn]] void refuse(const Capture& capture, const std::string& key, const std::string& what) {
@@ -61,7 +67,7 @@ public:
         refuse(capture_, key, "unknown; " + nearest_hint(value, modelled));
     }
     template <class T>
-    void number(const std::string& key, T& value) {
+    void number(const std::string& key, T& value, std::int64_t least, std::int64_t most) {
         keys_.push_back(key);
         const auto given = capture_.args.find(key);
         if (given == capture_.args.end()) return;
@@ -70,6 +76,8 @@ public:
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), read);
         if (error != std::errc{} || end != text.data() + text.size())
             refuse(capture_, key, "expected a number");
+        if (read < least || read > most)
+            refuse(capture_, key, fmt::format("expected {} to {}", least, most));
         value = static_cast<T>(read);
     }
     /// Says nothing about memory.
@@ -85,6 +93,26 @@ private:
     const Capture& capture_;
     Names keys_;
 };
+
+}  // namespace
+
+namespace {
+
+/// What the program itself would not survive.
+void check_together(const Capture& capture, const WorkloadArguments& arguments) {
+    if (arguments.thr + arguments.lazy > kMaxThreads)
+        refuse(capture, "lazy", fmt::format("expected at most {} threads in all", kMaxThreads));
+    if (arguments.off > arguments.np)
+        refuse(capture, "off", "the operation begins behind the target");
+    if (arguments.op.rfind("child", 0) == 0 && arguments.procs < 2)
+        refuse(capture, "op", "there is no child");
+    if (arguments.prep == "mlockchild" && arguments.procs < 2)
+        refuse(capture, "prep", "there is no child");
+    const bool accesses = arguments.op == "read" || arguments.op == "write";
+    const bool past_end = arguments.len > static_cast<std::int64_t>(arguments.np - arguments.off);
+    if (accesses && (past_end || arguments.by_rec()))
+        refuse(capture, "op", "it would access what is not mapped");
+}
 
 }  // namespace
 
@@ -104,23 +132,24 @@ WorkloadArguments workload_arguments(const Capture& capture) {
     reader.name("op", arguments.op, kOperations, kOtherOperations);
     reader.name("prep", arguments.prep, kPreparations, kOtherPreparations);
     reader.name("by", arguments.by, kOperators);
-    reader.number("np", arguments.np);
-    reader.number("procs", arguments.procs);
-    reader.number("thr", arguments.thr);
-    reader.number("lazy", arguments.lazy);
-    reader.number("opn", arguments.opn);
-    reader.number("off", arguments.off);
-    reader.number("len", arguments.len);
-    reader.number("young", arguments.young);
-    reader.number("wr", arguments.wr);
-    reader.number("touch", arguments.touch);
-    reader.number("spin", arguments.spin);
-    reader.number("incg", arguments.incg);
+    reader.number("np", arguments.np, 1, kMaxPages);
+    reader.number("procs", arguments.procs, 0, kMaxProcesses);
+    reader.number("thr", arguments.thr, 0, kMaxThreads);
+    reader.number("lazy", arguments.lazy, 0, kMaxThreads);
+    reader.number("opn", arguments.opn, 0, kMany);
+    reader.number("off", arguments.off, 0, kMaxPages);
+    reader.number("len", arguments.len, -kMany, kMaxPages);
+    reader.number("young", arguments.young, -kMany, kMany);
+    reader.number("wr", arguments.wr, -kMany, kMany);
+    reader.number("touch", arguments.touch, 0, 2);
+    reader.number("spin", arguments.spin, -kMany, kMany);
+    reader.number("incg", arguments.incg, -kMany, kMany);
     reader.skip("cgv");
     reader.skip("settle");
     reader.skip("rmask");
     reader.skip("maxlist");
     reader.finish();
+    check_together(capture, arguments);
     return arguments;
 }
 

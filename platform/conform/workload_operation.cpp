@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "platform/conform/workload.hpp"
 #include "rmap/mm/address_space.hpp"
@@ -95,6 +96,13 @@ std::int64_t Workload::page_idle(rmap::Cpu& cpu, bool set) {
     return count;
 }
 
+/// migrate_pages(2) from node 0 to node 1. The program may move what others use as well.
+std::uint64_t Workload::migrate_pages(rmap::Cpu& cpu) {
+    constexpr rmap::NodeMask kFrom = 1;
+    constexpr rmap::NodeMask kTo = rmap::NodeMask{1} << kFarNode;
+    return machine_.kernel().migrate_pages(cpu, main_mm(), kFrom, kTo, rmap::MoveShared::kYes);
+}
+
 /// What is written to /proc/PID/clear_refs of every process, main first.
 void Workload::clear_refs(rmap::Cpu& cpu, rmap::ClearRefs type) {
     for (unsigned n = 0; n < arguments_.procs; ++n)
@@ -103,19 +111,52 @@ void Workload::clear_refs(rmap::Cpu& cpu, rmap::ClearRefs type) {
 
 std::int64_t Workload::operate(models::CoreModule& core, rmap::Cpu& cpu) {
     const std::string& op = arguments_.op;
+    if (op.rfind("child", 0) == 0) {
+        told_ = process_name(1);
+        return 0;
+    }
     if (op == "move" || op == "moveall") return move(cpu);
     if (op == "idleset" || op == "idleread") return page_idle(cpu, op == "idleset");
     if (op == "clearrefs" || op == "softdirty") {
         clear_refs(cpu, op == "clearrefs" ? rmap::ClearRefs::kAll : rmap::ClearRefs::kSoftDirty);
         return 0;
     }
+    if (op == "migrate") return static_cast<std::int64_t>(migrate_pages(cpu));
     if (op == "fsync" || op == "truncate" || op == "punch") return operate_on_file(cpu);
     return operate_on_range(core, cpu, arguments_.operated(capture_.target));
 }
 
+void Workload::obey(models::CoreModule& core, rmap::Cpu& cpu) {
+    auto& kernel = machine_.kernel();
+    rmap::Mm& mm = *member(std::exchange(told_, {})).mm;
+    const VirtRange target = capture_.target;
+    if (arguments_.op == "childmunmap") kernel.munmap(cpu, mm, target);
+    if (arguments_.op == "childmlock") kernel.mlock(cpu, mm, target);
+    if (arguments_.op == "childmunlock") kernel.munlock(cpu, mm, target);
+    if (arguments_.op == "childwrite") touch_all(core, cpu, mm, Access::kWrite);
+}
+
+bool Workload::obeyed(rmap::Cpu& cpu) {
+    if (told_.empty()) return true;
+    rmap::Mm& mm = *member(std::exchange(told_, {})).mm;
+    const VirtRange target = capture_.target;
+    if (arguments_.op == "childmunlock") {
+        const auto* vma = mm.find_vma(target.start);
+        return !vma || !vma->has(VmFlags::kLocked);
+    }
+    if (arguments_.op != "childwrite") return false;
+    for (VirtAddr at = target.start; at < target.end; at = at + rmap::kPageSize) {
+        const auto word = machine_.kernel().read_pte(cpu, mm, at);
+        const rmap::Pte pte{word ? word->value : 0};
+        if (!pte.valid() || !pte.writable()) return false;
+    }
+    return true;
+}
+
 std::int64_t Workload::operate_on_file(rmap::Cpu& cpu) {
     auto& kernel = machine_.kernel();
-    if (!file_) return kNoFile;
+    // The operator was forked before the file was opened.
+    if (!file_ || arguments_.by_rec()) return kNoFile;
     if (arguments_.op == "fsync") {
         kernel.fsync(cpu, *file_);
         return 0;
@@ -133,11 +174,13 @@ std::int64_t Workload::operate_on_file(rmap::Cpu& cpu) {
 
 std::int64_t Workload::operate_on_range(models::CoreModule& core, rmap::Cpu& cpu, VirtRange range) {
     auto& kernel = machine_.kernel();
-    rmap::Mm& mm = main_mm();
+    rmap::Mm& mm = *operator_().mm;
     const std::string& op = arguments_.op;
     // v5.0 knows neither.
     if (op == "none" || op == "pageout" || op == "cold") return op == "none" ? 0 : kInvalid;
     if (range.start == range.end) return op == "munmap" || op == "mremap" ? kInvalid : 0;
+    if (op == "mbind")
+        return error_number(kernel.mbind(cpu, mm, range, kFarNode, rmap::MoveShared::kYes).error);
     if (op == "munmap") {
         kernel.munmap(cpu, mm, range);
         return 0;

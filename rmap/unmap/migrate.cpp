@@ -19,8 +19,7 @@ namespace mmusim::rmap {
 
 namespace {
 
-constexpr std::uint64_t kMigrateSync = 2;    // MIGRATE_SYNC
-constexpr std::uint64_t kReasonSyscall = 3;  // MR_SYSCALL
+constexpr std::uint64_t kMigrateSync = 2;  // MIGRATE_SYNC
 constexpr unsigned kPasses = 10;
 constexpr unsigned kPassesWithoutForce = 3;
 
@@ -212,8 +211,17 @@ void remove_migration_ptes(Cpu& cpu, KernelState& kernel, Page& old_page, Page& 
     rmap_walk(cpu, kernel, new_page, walk_users::remove_migration_ptes, old_page);
 }
 
-std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid) {
-    cpu.emit(Event::kMigratePages, {kReasonSyscall, kMigrateSync});
+void putback_movable_pages(Cpu& cpu, KernelState& kernel, PageList& pages) {
+    while (!pages.empty()) {
+        Page& page = pages.head();
+        pages.remove(page);
+        putback_lru_page(cpu, kernel, page);
+    }
+}
+
+std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid,
+                            MigrateReason reason) {
+    cpu.emit(Event::kMigratePages, {static_cast<std::uint64_t>(reason), kMigrateSync});
     std::uint64_t nr_succeeded = 0;
     for (unsigned pass = 0; pass < kPasses && !from.empty(); ++pass) {
         const Force force = pass < kPassesWithoutForce ? Force::kNo : Force::kYes;
@@ -235,11 +243,7 @@ std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeI
     const std::uint64_t nr_failed = from.size();
     cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync, kReasonSyscall});
     cpu.emit(Event::kMigratePagesRet, {nr_failed});
-    while (!from.empty()) {
-        Page& page = from.head();
-        from.remove(page);
-        putback_lru_page(cpu, kernel, page);
-    }
+    putback_movable_pages(cpu, kernel, from);
     return nr_failed;
 }
 
@@ -257,7 +261,8 @@ MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<V
     }
     const std::uint64_t isolated = pages.size();
     if (isolated > 0) {
-        const std::uint64_t not_moved = migrate_pages(cpu, kernel, pages, nid);
+        const std::uint64_t not_moved =
+            migrate_pages(cpu, kernel, pages, nid, MigrateReason::kSyscall);
         result.succeeded = isolated - not_moved;
         result.failed += not_moved;
     }

@@ -23,9 +23,16 @@ struct MoveResult {
 MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<VirtAddr>& addresses,
                       NodeId nid, MoveShared shared);
 
+/// enum migrate_reason, with v5.0's values.
+enum class MigrateReason : std::uint64_t { kSyscall = 3, kMempolicyMbind = 4 };
+
 /// migrate_pages(): moves isolated pages, from the head of the list on. Pages that could not be
 /// moved go back to their LRU list. Returns how many those were.
-std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid);
+std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid,
+                            MigrateReason reason);
+
+/// putback_movable_pages(): isolated pages return to their LRU lists.
+void putback_movable_pages(Cpu& cpu, KernelState& kernel, PageList& pages);
 
 /// remove_migration_ptes(): replaces the migration entries that name `old` by mappings of `new`,
 /// which may be the same page. The new page is locked.

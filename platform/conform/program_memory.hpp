@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "platform/conform/capture.hpp"
+
+namespace mmusim::platform {
+
+/// A VMA of the captured program's own, as far as anybody looked at it: text, data, a stack.
+struct ProgramArea {
+    rmap::VirtRange range;
+    std::uint64_t vm_flags = 0;  ///< 0: not known
+};
+
+/// The program's own memory where an operation walks whole address spaces: identities, extents,
+/// and the state of the pages when they were first seen.
+struct ProgramMemory {
+    using Mm = std::uint64_t;  ///< the capture's pointer
+
+    std::vector<ProgramArea> areas;  ///< ascending; of all processes together
+    std::map<Mm, std::map<rmap::VirtAddr, std::uint64_t>> ptes;  ///< of pages that are present
+    std::map<Mm, std::set<rmap::VirtAddr>> tables;  ///< an address in each page table that exists
+    std::set<std::uint64_t> busy;  ///< frames that somebody else holds a reference to
+
+    bool empty() const { return areas.empty(); }
+};
+
+/// Empty unless the operation is one of those: clear_refs, migrate_pages(2).
+ProgramMemory find_program_memory(const Capture& capture);
+
+}  // namespace mmusim::platform
