@@ -86,11 +86,13 @@ void Kernel::populate(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how) {
 }
 
 void Kernel::arrange(Cpu& cpu, Mm& mm, VirtRange range, const Populate& how) {
+    lru_add_drain(cpu, state_);
     for (VirtAddr address = range.start; address < range.end; address = address + kPageSize) {
         const Vma* vma = mm.find_vma(address);
         const auto slot = find_pte(cpu, state_, mm, address, Part::kFault);
         if (vma && slot) arrange_page(cpu, *slot, *vma, how);
     }
+    lru_add_drain(cpu, state_);
 }
 
 void Kernel::arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how) {
@@ -107,7 +109,7 @@ void Kernel::arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate
     if (how.dirty == DirtyBits::kCleared && !vma.is_anonymous() &&
         !page->test(cpu, PageFlag::kSwapBacked))
         page->clear(cpu, PageFlag::kDirty);
-    if (how.lru == LruPlacement::kActive) state_.lru.activate_page(cpu, *page);
+    if (how.lru == LruPlacement::kActive) activate_page(cpu, state_, *page);
     if (how.lru == LruPlacement::kInactive) state_.lru.deactivate_page(cpu, *page);
 }
 
@@ -131,7 +133,7 @@ void Kernel::put_page(Cpu& cpu, FrameNumber frame) {
 }
 
 void Kernel::mark_page_accessed(Cpu& cpu, FrameNumber frame) {
-    if (Page* page = page_of_frame(frame)) state_.lru.mark_page_accessed(cpu, *page);
+    if (Page* page = page_of_frame(frame)) rmap::mark_page_accessed(cpu, state_, *page);
 }
 
 void Kernel::set_page_dirty_flag(Cpu& cpu, FrameNumber frame) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rmap/mm/pagevec.hpp"
 #include "rmap/reclaim/lru_scan.hpp"
 
 namespace mmusim::platform {
@@ -158,7 +159,9 @@ void ReclaimLists::try_to_free_pages(rmap::Cpu& cpu) {
     cpu.emit(rmap::Event::kMemcgReclaimEnd, {reclaimed_});
 }
 
+/// mem_cgroup_force_empty()
 void ReclaimLists::force_empty(rmap::Cpu& cpu) {
+    rmap::lru_add_drain_all(cpu, kernel_.state());
     for (unsigned retries = kReclaimRetries; retries > 0 && !lockstep_.over();) {
         try_to_free_pages(cpu);
         if (reclaimed_ == 0) --retries;

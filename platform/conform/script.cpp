@@ -9,8 +9,8 @@ namespace mmusim::platform {
 const std::vector<IgnoredEvents>& ignored_events() {
     static const std::vector<IgnoredEvents> table{
         {"free_unref_page_list", "always",
-         "also called with empty lists whenever a per-CPU pagevec is drained, which is not "
-         "modelled; every page that is freed has its own events"},
+         "also called with an empty list whenever a pagevec of the CPU is drained, and what it holds "
+         "depends on what others did there; every page that is freed has its own events"},
         {"tlb_flush", "reason task_switch, without its switch_mm_irqs_off",
          "a switch between two address spaces outside the scenario"},
         {"(any)", "by a task outside the scenario, not in interrupt context",

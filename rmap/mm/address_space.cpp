@@ -89,10 +89,6 @@ std::vector<Page*> pagevec_lookup_range_tag(Cpu& cpu, KernelState& kernel,
     return found;
 }
 
-void pagevec_release(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages) {
-    if (!pages.empty()) release_pages(cpu, kernel, pages);
-}
-
 bool add_to_page_cache(Cpu& cpu, AddressSpace& mapping, Page& page, std::uint64_t index,
                        Word expected) {
     const InterruptsOff irq(cpu.time());
@@ -112,7 +108,7 @@ bool add_to_page_cache(Cpu& cpu, AddressSpace& mapping, Page& page, std::uint64_
 bool add_to_page_cache_lru(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, Page& page,
                            std::uint64_t index) {
     if (!add_to_page_cache(cpu, mapping, page, index)) return false;
-    kernel.lru.lru_cache_add(cpu, page);
+    lru_cache_add(cpu, kernel, page);
     return true;
 }
 

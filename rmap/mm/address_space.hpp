@@ -95,8 +95,6 @@ PageCacheEntry find_get_entry(Cpu& cpu, KernelState& kernel, const AddressSpace&
 Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, std::uint64_t index,
                     Part part);
 
-inline constexpr std::size_t kPagevecSize = 15;  // PAGEVEC_SIZE
-
 /// pagevec_lookup_entries(): the first PAGEVEC_SIZE slots of a range that are not empty.
 std::vector<PageCacheEntry> pagevec_lookup_entries(Cpu& cpu, KernelState& kernel,
                                                    const AddressSpace& mapping, PageRange range,
@@ -107,9 +105,6 @@ std::vector<PageCacheEntry> pagevec_lookup_entries(Cpu& cpu, KernelState& kernel
 std::vector<Page*> pagevec_lookup_range_tag(Cpu& cpu, KernelState& kernel,
                                             const AddressSpace& mapping, PageRange& range,
                                             PageFlag flag, Part part);
-
-/// pagevec_release()
-void pagevec_release(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages);
 
 /// add_to_page_cache_locked(), shmem_add_to_page_cache(): enters a locked page into a slot that
 /// holds `expected`. False if it does not (any more).

@@ -39,6 +39,7 @@ void forget_sizes(Mm& mm) {
 std::uint64_t unmap_all(Cpu& cpu, KernelState& kernel, Mm& mm) {
     DetachedVmas vmas = take_all_vmas(mm);
     if (vmas.empty()) return 0;
+    lru_add_drain(cpu, kernel);
     MmuGather tlb(cpu, kernel, mm, kAllAddresses);
     // unmap_vmas(): the section of an mm whose list of notifiers is empty by now.
     const NotifierRange everything{mm.context.id, kAllAddresses, true};

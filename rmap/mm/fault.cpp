@@ -100,7 +100,7 @@ void do_anonymous_page(VmFault& vmf) {
     }
     add_mm_counter_fast(vmf.cpu, vmf.mm, MmCounter::kAnonPages, 1);
     page_add_new_anon_rmap(vmf.cpu, vmf.kernel, page, vmf.vma, vmf.address);
-    vmf.kernel.lru.lru_cache_add_active_or_unevictable(vmf.cpu, page, vmf.vma);
+    lru_cache_add_active_or_unevictable(vmf.cpu, vmf.kernel, page, vmf.vma);
     vmf.set_pte(vmf.mk_pte(page.pfn(), VmFault::Mkwrite::kYes), page.generation);
     vmf.unlock();
 }

@@ -103,7 +103,7 @@ void do_cow_fault(VmFault& vmf) {
     if (none) {
         add_mm_counter_fast(cpu, vmf.mm, MmCounter::kAnonPages, 1);
         page_add_new_anon_rmap(cpu, vmf.kernel, copy, vmf.vma, vmf.address);
-        vmf.kernel.lru.lru_cache_add_active_or_unevictable(cpu, copy, vmf.vma);
+        lru_cache_add_active_or_unevictable(cpu, vmf.kernel, copy, vmf.vma);
         vmf.set_pte(vmf.mk_pte(copy.pfn(), VmFault::Mkwrite::kYes), copy.generation);
     }
     vmf.unlock();

@@ -36,7 +36,7 @@ Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
     if (!page && swap.device == SwapDevice::kZram && swap.swap_count(vmf.cpu, entry) == 1) {
         // The device is synchronous and nobody else waits for this page: leave the cache alone.
         Page& fresh = alloc_swap_page(vmf.cpu, vmf.kernel, vmf.mm.memcg);
-        vmf.kernel.lru.lru_cache_add(vmf.cpu, fresh);
+        lru_cache_add(vmf.cpu, vmf.kernel, fresh);
         count_major_fault(vmf);
         swap_readpage(vmf.cpu, vmf.kernel, fresh);
         return &fresh;
@@ -63,7 +63,7 @@ bool map_swap_page(VmFault& vmf, Page& page, SwapEntry entry) {
     vmf.orig_pte = {pte.raw(), page.generation};
     do_page_add_anon_rmap(cpu, vmf.kernel, page, vmf.vma, vmf.address,
                           reuse ? RmapExclusive::kYes : RmapExclusive::kNo);
-    vmf.kernel.lru.activate_page(cpu, page);
+    activate_page(cpu, vmf.kernel, page);
     vmf.kernel.swap.swap_free(cpu, entry);
     // A slot is scarce, or not needed: what is mlocked cannot be swapped out again.
     if (vmf.kernel.swap.vm_swap_full(cpu) || vmf.vma.has(VmFlags::kLocked) ||

@@ -39,7 +39,7 @@ std::optional<UserPage> follow_or_fault(Cpu& cpu, KernelState& kernel, const Vma
 void touch_page(Cpu& cpu, KernelState& kernel, Page& page, Pte pte, FollFlags flags) {
     const bool write = has(flags, FollFlags::kWrite);
     if (write && !pte.dirty() && !page.test(cpu, PageFlag::kDirty)) set_page_dirty(cpu, page);
-    kernel.lru.mark_page_accessed(cpu, page);
+    mark_page_accessed(cpu, kernel, page);
 }
 
 /// FOLL_MLOCK. A page that somebody else has locked is left to reclaim, which notices that its VMA

@@ -11,13 +11,16 @@ KernelState::KernelState(const KernelConfig& kernel_config, KernelMemory& kernel
       notifiers(notifier_port),
       vm_events(kernel_config.node_of_cpu.size(), kernel_config.memcgs),
       pages(kernel_memory),
-      lru(kernel_memory, kernel_config.memcgs, vm_events),
+      lru(kernel_memory, kernel_config.memcgs),
       swap(kernel_memory, kernel_config.swap),
       disk(kernel_memory),
       mmlist_lock(kernel_memory.allocate_line()),
       last_mm_ctx_id(mmlist_lock.word() + 8),
       zero_page(kernel_memory.allocate_frame()),
       swapbacked_warned(kernel_memory.allocate_line()),
-      reclaim_stats(kernel_config.node_of_cpu.size()) {}
+      reclaim_stats(kernel_config.node_of_cpu.size()) {
+    for (std::size_t cpu = 0; cpu < kernel_config.node_of_cpu.size(); ++cpu)
+        lru_pvecs.emplace_back(kernel_memory.allocate_line());
+}
 
 }  // namespace mmusim::rmap

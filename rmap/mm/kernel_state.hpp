@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "rmap/mm/kernel_memory.hpp"
 #include "rmap/mm/lru.hpp"
 #include "rmap/mm/page_allocator.hpp"
+#include "rmap/mm/pagevec.hpp"
 #include "rmap/mm/swap_space.hpp"
 #include "rmap/mm/task.hpp"
 #include "rmap/mm/vm_event.hpp"
@@ -66,6 +68,7 @@ struct KernelState {
     VmEventCounters vm_events;
     PageAllocator pages;
     Lru lru;
+    std::deque<LruPagevecs> lru_pvecs;  ///< one per CPU
     SwapSpace swap;
     BlockDevice disk;
     AnonVmaTable anon_vmas;

@@ -7,12 +7,8 @@
 #include <vector>
 
 #include "rmap/mm/page.hpp"
-#include "rmap/mm/vm_event.hpp"
-#include "rmap/mm/vma.hpp"
 
 namespace mmusim::rmap {
-
-struct KernelState;
 
 /// enum lru_list, in the kernel's order.
 enum class LruList : unsigned {
@@ -40,12 +36,12 @@ enum class PgdatFlag : std::uint64_t {
     kWriteback = 1 << 1,  ///< so many pages under write-back that it does not wait for them
 };
 
-/// The LRU lists of all nodes (pg_data_t's part of reclaim). Pages go to their list at once: the
-/// per-CPU pagevecs in front of it are not modelled.
+/// The LRU lists of all nodes (pg_data_t's part of reclaim). In front of them are the pagevecs of
+/// each CPU (mm/pagevec.hpp).
 class Lru {
 public:
     /// Set-up.
-    Lru(KernelMemory& memory, unsigned groups, VmEventCounters& vm_events);
+    Lru(KernelMemory& memory, unsigned groups);
 
     unsigned nodes() const { return static_cast<unsigned>(nodes_.size()); }
     unsigned groups() const { return static_cast<unsigned>(nodes_.front().lruvecs.size()); }
@@ -64,27 +60,10 @@ public:
         return lruvec(nid, memcg).list(list).size();
     }
 
-    /// lru_cache_add(): puts a page at the head of the list that its flags name, or of the
-    /// unevictable list.
-    void lru_cache_add(Cpu& cpu, Page& page);
-    /// lru_cache_add_active_or_unevictable(): a new page of a VMA, whose mmap_sem is held. In a
-    /// VM_LOCKED one it is mlocked from the start.
-    void lru_cache_add_active_or_unevictable(Cpu& cpu, Page& page, const Vma& vma);
     /// isolate_lru_page(): takes it off with a reference. False if it was on no list.
     bool isolate_lru_page(Cpu& cpu, Page& page);
-    /// activate_page(): from the inactive list to the head of the active one.
-    void activate_page(Cpu& cpu, Page& page);
-    /// deactivate_page(): the other way round.
+    /// Set-up: from the active list to the head of the inactive one, as if it had been aged.
     void deactivate_page(Cpu& cpu, Page& page);
-    /// rotate_reclaimable_page(): a page that reclaim had to write is clean now and goes to the
-    /// tail, where it is reclaimed next; unless somebody has locked, dirtied or isolated it.
-    void rotate_reclaimable_page(Cpu& cpu, Page& page);
-    /// mark_page_accessed(): the second reference to a page activates it.
-    void mark_page_accessed(Cpu& cpu, Page& page);
-    /// mark_page_lazyfree(): MADV_FREE has found the page clean. It loses PG_swapbacked and goes to
-    /// the inactive file list, to be dropped unless somebody writes to it before. Nothing happens
-    /// to a page that is isolated, mlocked, in the swap cache, or lazyfree already.
-    void mark_page_lazyfree(Cpu& cpu, Page& page);
 
     // ---- the caller holds the lru_lock of the page's node ----
     /// page_lru() by the page's flags.
@@ -92,7 +71,8 @@ public:
     void add_page_to_lru_list(Cpu& cpu, Page& page);
     void add_page_to_lru_list_tail(Cpu& cpu, Page& page);
     void del_page_from_lru_list(Cpu& cpu, Page& page);
-    /// __pagevec_lru_add_fn(): what lru_cache_add() does under the lock.
+    /// __pagevec_lru_add_fn(): to the head of the list that its flags name, or of the unevictable
+    /// list.
     void pagevec_lru_add_fn(Cpu& cpu, Page& page);
     /// __munlock_isolate_lru_page(): takes the page off its list, without a reference. False if it
     /// was on no list.
@@ -107,28 +87,12 @@ private:
         std::deque<LruVec> lruvecs;
     };
 
-    enum class Active { kNo, kYes };
-    void set_active(Cpu& cpu, Page& page, Active active);
     void link(Cpu& cpu, Page& page);
 
-    bool may_be_lazyfree(Cpu& cpu, const Page& page) const;
-
     std::deque<Node> nodes_;
-    VmEventCounters& vm_events_;
 };
 
 /// page_evictable(): false while a VM_LOCKED VMA maps the page.
 bool page_evictable(Cpu& cpu, const Page& page);
-
-/// putback_lru_page(): an isolated page returns to the list it belongs to, without the reference of
-/// its isolation.
-void putback_lru_page(Cpu& cpu, KernelState& kernel, Page& page);
-
-/// lru_add_drain(): pages are on their lists at once here, so what is left to do is what captures
-/// show of it, the end of release_pages().
-void lru_add_drain(Cpu& cpu, KernelState& kernel);
-
-/// __pagevec_lru_add(): pages of one node go to their lists in one go, and each loses a reference.
-void pagevec_lru_add(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages);
 
 }  // namespace mmusim::rmap

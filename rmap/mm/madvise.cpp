@@ -56,7 +56,7 @@ private:
                             pte_of(old).without(Pte::kAccessed | Pte::kDirty), old.generation);
             tlb_.remove_tlb_entry(address);
         }
-        kernel_.lru.mark_page_lazyfree(cpu_, *page);
+        mark_page_lazyfree(cpu_, kernel_, *page);
     }
 
     /// A swapped page has nothing that would be worth reading back.
@@ -92,6 +92,7 @@ std::uint64_t madvise_free_single_vma(Cpu& cpu, KernelState& kernel, Vma& vma, V
     Mm& mm = *vma.vm_mm;
     const NotifierRange section{mm.context.id, range, true};
     cpu.emit(Event::kMadviseFreeSingleVma, {mm.context.id, range.start.value, range.end.value});
+    lru_add_drain(cpu, kernel);
     MmuGather tlb(cpu, kernel, mm, range);
     update_hiwater_rss(cpu, mm);
     mmu_notifier_invalidate_range_start(cpu, kernel, section);

@@ -16,12 +16,8 @@ namespace mmusim::rmap {
 
 namespace {
 
-constexpr std::size_t kPagevecSize = 15;             // PAGEVEC_SIZE
 constexpr std::uint64_t kPmdSize = kPageSize * 512;  // what one page table maps
 constexpr std::uint64_t kLockedMask = VmFlags::kLocked | VmFlags::kLockOnFault;  // VM_LOCKED_MASK
-
-/// struct pagevec: pages that are munlocked together, each with a reference.
-using Pagevec = std::vector<Page*>;
 
 // ---- munlock of a pagevec; mmap_sem held for writing ----
 
@@ -31,18 +27,17 @@ VirtAddr munlock_pagevec_fill(Cpu& cpu, KernelState& kernel, Pagevec& pvec, cons
                               VirtRange range) {
     const VirtAddr table_end{(range.start.value | (kPmdSize - 1)) + 1};
     const VirtAddr end = std::min(range.end, table_end);
-    const NodeId nid = pvec.front()->nid();
+    const NodeId nid = pvec.pages.front()->nid();
     // The page before was found there, and mmap_sem keeps the table.
     const PteSlot slot = *find_pte(cpu, kernel, *vma.vm_mm, range.start, Part::kRmapWalk);
     pte_lock(cpu, *slot.table);
     VirtAddr address = range.start + kPageSize;
-    for (PhysAddr ptep = slot.ptep + 8; address < end && pvec.size() < kPagevecSize;
-         ptep = ptep + 8) {
+    for (PhysAddr ptep = slot.ptep + 8; address < end && !pvec.full(); ptep = ptep + 8) {
         const Pte pte = pte_of(read_pte(cpu, ptep));
         Page* page = pte.present() ? vm_normal_page(kernel, pte) : nullptr;
         if (!page || page->nid() != nid) break;
         get_page(cpu, *page);
-        pvec.push_back(page);
+        pvec.pages.push_back(page);
         address = address + kPageSize;
     }
     pte_unlock(cpu, *slot.table);
@@ -50,33 +45,33 @@ VirtAddr munlock_pagevec_fill(Cpu& cpu, KernelState& kernel, Pagevec& pvec, cons
 }
 
 /// Phase 1: PG_mlocked goes, and those that are on their list are isolated with the reference that
-/// they have. The others are moved to `others`.
-void isolate_mlocked(Cpu& cpu, KernelState& kernel, Pagevec& pvec, Pagevec& others) {
+/// they have. The others are moved to `putback`.
+void isolate_mlocked(Cpu& cpu, KernelState& kernel, Pagevec& pvec, Pagevec& putback) {
     const InterruptsOff irq(cpu.time());
-    Lock& lru_lock = kernel.lru.lru_lock(pvec.front()->nid());
+    Lock& lru_lock = kernel.lru.lru_lock(pvec.pages.front()->nid());
     lru_lock.lock(cpu);
     Pagevec isolated;
-    for (Page* page : pvec) {
+    for (Page* page : pvec.pages) {
         const bool was_mlocked = page->test_and_clear(cpu, PageFlag::kMlocked);
         const bool taken = was_mlocked && kernel.lru.munlock_isolate_lru_page(cpu, *page);
-        (taken ? isolated : others).push_back(page);
+        (taken ? isolated : putback).pages.push_back(page);
     }
     lru_lock.unlock(cpu);
-    pvec.swap(isolated);
+    pvec.pages.swap(isolated.pages);
 }
 
 /// __munlock_pagevec(): the pages are of one node.
 void munlock_pagevec(Cpu& cpu, KernelState& kernel, Pagevec& pvec) {
-    Pagevec others;
-    isolate_mlocked(cpu, kernel, pvec, others);
-    if (!others.empty()) release_pages(cpu, kernel, others);
+    Pagevec putback;
+    isolate_mlocked(cpu, kernel, pvec, putback);
+    pagevec_release(cpu, kernel, putback);
 
     // Phase 2. Pages that only this VMA maps need no walk (__putback_lru_fast_prepare()).
     Pagevec fast;
-    for (Page* page : pvec) {
+    for (Page* page : pvec.pages) {
         lock_page(cpu, *page);
         if (page->mapcount(cpu) <= 1 && page_evictable(cpu, *page)) {
-            fast.push_back(page);
+            fast.pages.push_back(page);
             unlock_page(cpu, *page);
             continue;
         }
@@ -88,7 +83,7 @@ void munlock_pagevec(Cpu& cpu, KernelState& kernel, Pagevec& pvec) {
     }
 
     // Phase 3: __putback_lru_fast()
-    if (!fast.empty()) pagevec_lru_add(cpu, kernel, fast);
+    pagevec_lru_add(cpu, kernel, fast);
 }
 
 // ---- the system calls ----
@@ -143,7 +138,8 @@ void munlock_vma_pages_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange 
             start = start + kPageSize;
             continue;
         }
-        Pagevec pvec{&kernel.pages.pfn_to_page(found->frame)};
+        Pagevec pvec;
+        pvec.pages.push_back(&kernel.pages.pfn_to_page(found->frame));
         start = munlock_pagevec_fill(cpu, kernel, pvec, vma, {start, range.end});
         munlock_pagevec(cpu, kernel, pvec);
     }

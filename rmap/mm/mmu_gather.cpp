@@ -84,7 +84,8 @@ void MmuGather::flush_tlb_only() {
 }
 
 void MmuGather::flush_free() {
-    for (const auto& batch : batches_) {
+    for (const auto& batch : batches_) {  // free_pages_and_swap_cache()
+        lru_add_drain(cpu_, kernel_);
         for (Page* page : batch) free_swap_cache(cpu_, kernel_, *page);
         release_pages(cpu_, kernel_, batch);
     }

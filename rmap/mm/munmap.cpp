@@ -76,6 +76,7 @@ std::uint64_t unmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const Detached
     const VirtAddr floor = previous ? previous->vm_end : VirtAddr{};
     const VirtAddr ceiling = next ? next->vm_start : VirtAddr{};
 
+    lru_add_drain(cpu, kernel);
     MmuGather tlb(cpu, kernel, mm, all);
     update_hiwater_rss(cpu, mm);
     if (kernel.config.fault == InjectedFault::kFreeBeforeSection)

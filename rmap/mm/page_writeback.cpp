@@ -33,22 +33,24 @@ void write_cache_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping
 /// ext4_writepages(), in the order of write_cache_pages(): page after page, by their index.
 void ext4_writepages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
     cpu.emit(Event::kFileWritepages, {mapping.mapping().raw});
+    Pagevec pvec;
     while (range.first <= range.last) {
-        const auto pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range, PageFlag::kDirty,
-                                                    Part::kWriteback);
-        for (Page* page : pages) write_cache_page(cpu, kernel, mapping, *page);
-        pagevec_release(cpu, kernel, pages);
+        pvec.pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range, PageFlag::kDirty,
+                                              Part::kWriteback);
+        for (Page* page : pvec.pages) write_cache_page(cpu, kernel, mapping, *page);
+        pagevec_release(cpu, kernel, pvec);
     }
 }
 
 /// __filemap_fdatawait_range()
 void filemap_fdatawait_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
                              PageRange range) {
+    Pagevec pvec;
     while (range.first <= range.last) {
-        const auto pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range,
-                                                    PageFlag::kWriteback, Part::kWriteback);
-        for (Page* page : pages) wait_on_page_writeback(cpu, kernel, *page);
-        pagevec_release(cpu, kernel, pages);
+        pvec.pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range, PageFlag::kWriteback,
+                                              Part::kWriteback);
+        for (Page* page : pvec.pages) wait_on_page_writeback(cpu, kernel, *page);
+        pagevec_release(cpu, kernel, pvec);
     }
 }
 
@@ -73,7 +75,7 @@ void end_page_writeback(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kEndPageWriteback, {page.pfn().value});
     if (page.test(cpu, PageFlag::kReclaim)) {
         page.clear(cpu, PageFlag::kReclaim);
-        kernel.lru.rotate_reclaimable_page(cpu, page);
+        rotate_reclaimable_page(cpu, kernel, page);
     }
     page.clear(cpu, PageFlag::kWriteback);
 }

@@ -90,21 +90,21 @@ bool undo_slot(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, const PageC
 }
 
 /// One pass of shmem_undo_range().
-void undo_pass(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range, Busy busy) {
+void undo_pass(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range, Pagevec& pvec,
+               Busy busy) {
     for (;;) {
         const auto entries =
             pagevec_lookup_entries(cpu, kernel, mapping, range, Part::kRemoveMapping);
         if (entries.empty()) return;
-        std::vector<Page*> pages;
         for (const PageCacheEntry& entry : entries)
-            if (entry.page) pages.push_back(entry.page);
+            if (entry.page) pvec.pages.push_back(entry.page);
         for (const PageCacheEntry& entry : entries) {
             range.first = entry.index;
             const bool gone = undo_slot(cpu, kernel, mapping, entry, busy);
             if (!gone && busy == Busy::kWaitFor) break;  // looked at once more
             ++range.first;
         }
-        pagevec_release(cpu, kernel, pages);
+        pagevec_release(cpu, kernel, pvec);
     }
 }
 
@@ -145,8 +145,9 @@ WritepageResult shmem_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
 }
 
 void shmem_truncate_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
-    undo_pass(cpu, kernel, mapping, range, Busy::kSkip);
-    undo_pass(cpu, kernel, mapping, range, Busy::kWaitFor);
+    Pagevec pvec;
+    undo_pass(cpu, kernel, mapping, range, pvec, Busy::kSkip);
+    undo_pass(cpu, kernel, mapping, range, pvec, Busy::kWaitFor);
 }
 
 }  // namespace mmusim::rmap

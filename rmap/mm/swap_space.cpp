@@ -250,7 +250,7 @@ Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned m
         }
         Page& page = alloc_swap_page(cpu, kernel, memcg);
         add_to_swap_cache(cpu, kernel, page, entry);
-        kernel.lru.lru_cache_add(cpu, page);
+        lru_cache_add(cpu, kernel, page);
         swap_readpage(cpu, kernel, page);
         unlock_page(cpu, page);
         return &page;

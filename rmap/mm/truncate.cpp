@@ -22,6 +22,7 @@ void zap_page_range_single(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange ra
              {vma.vm_mm->context.id, range.start.value, range.end.value});
     Mm& mm = *vma.vm_mm;
     const NotifierRange notified{mm.context.id, range, true};
+    lru_add_drain(cpu, kernel);
     MmuGather tlb(cpu, kernel, mm, range);
     update_hiwater_rss(cpu, mm);
     mmu_notifier_invalidate_range_start(cpu, kernel, notified);
@@ -70,16 +71,15 @@ void truncate_pagevec_wait(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
 
 template <class Truncate>
 void for_each_pagevec(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
-                      Truncate&& truncate) {
+                      Pagevec& pvec, Truncate&& truncate) {
     for (;;) {
-        std::vector<Page*> pages;
         for (const auto& entry :
              pagevec_lookup_entries(cpu, kernel, mapping, range, Part::kRemoveMapping))
-            pages.push_back(entry.page);
-        if (pages.empty()) return;
-        range.first = pages.back()->index + 1;
-        truncate(cpu, kernel, mapping, pages);
-        pagevec_release(cpu, kernel, pages);
+            pvec.pages.push_back(entry.page);
+        if (pvec.pages.empty()) return;
+        range.first = pvec.pages.back()->index + 1;
+        truncate(cpu, kernel, mapping, pvec.pages);
+        pagevec_release(cpu, kernel, pvec);
     }
 }
 
@@ -159,8 +159,9 @@ bool truncate_inode_page(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, P
 
 void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
                                 PageRange range) {
-    for_each_pagevec(cpu, kernel, mapping, range, truncate_pagevec);
-    for_each_pagevec(cpu, kernel, mapping, range, truncate_pagevec_wait);
+    Pagevec pvec;
+    for_each_pagevec(cpu, kernel, mapping, range, pvec, truncate_pagevec);
+    for_each_pagevec(cpu, kernel, mapping, range, pvec, truncate_pagevec_wait);
 }
 
 void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages) {

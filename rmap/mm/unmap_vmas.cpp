@@ -50,6 +50,7 @@ std::uint64_t zap_page_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange 
     Mm& mm = *vma.vm_mm;
     const NotifierRange section{mm.context.id, range, true};
     cpu.emit(Event::kZapPageRange, {mm.context.id, range.start.value, range.end.value});
+    lru_add_drain(cpu, kernel);
     MmuGather tlb(cpu, kernel, mm, range);
     update_hiwater_rss(cpu, mm);
     mmu_notifier_invalidate_range_start(cpu, kernel, section);

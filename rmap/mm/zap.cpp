@@ -89,7 +89,7 @@ private:
                 set_page_dirty(cpu_, *page);
             }
             if (pte.young() && !vma_.has(VmFlags::kSeqRead))
-                kernel_.lru.mark_page_accessed(cpu_, *page);
+                mark_page_accessed(cpu_, kernel_, *page);
         }
         --rss_[static_cast<std::size_t>(mm_counter(cpu_, *page))];
         page_remove_rmap(cpu_, kernel_, *page);

@@ -36,7 +36,6 @@ void isolate_lru_pages(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageL
 }
 
 void isolate(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageList& dst) {
-    end_finished_writes(cpu, kernel);
     const InterruptsOff irq(cpu.time());
     kernel.lru.lru_lock(scan.nid).lock(cpu);
     isolate_lru_pages(cpu, kernel, scan, dst);
@@ -117,6 +116,8 @@ bool inactive_list_is_low(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned me
 
 void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
     PageList l_hold;
+    end_finished_writes(cpu, kernel);
+    lru_add_drain(cpu, kernel);
     isolate(cpu, kernel, scan, l_hold);
     const std::uint64_t nr_taken = l_hold.size();
     std::uint64_t nr_rotated = 0;
@@ -164,6 +165,8 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
 
 LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
     PageList page_list;
+    end_finished_writes(cpu, kernel);
+    lru_add_drain(cpu, kernel);
     isolate(cpu, kernel, scan, page_list);
     LruScanResult result{page_list.size(), 0, {}};
     if (page_list.empty()) return result;

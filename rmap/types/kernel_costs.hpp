@@ -36,6 +36,7 @@ struct KernelCosts {
     Duration lock_handover;    ///< from a release to the next owner going on; at least C
     Duration lru_isolate;      ///< per page taken from a list
     Duration lru_putback;      ///< per page put back
+    Duration work_on_cpu;      ///< having a worker of another CPU do something, without the work
     Duration swap_allocate;    ///< get_swap_page and add_to_swap_cache
     Duration swap_duplicate;   ///< raising a slot's map count
     Duration swap_write;       ///< device: write one page, synchronous (zram)
@@ -78,6 +79,7 @@ struct KernelCosts {
         v("lock_handover", c.lock_handover, "from a release to the next owner");
         v("lru_isolate", c.lru_isolate, "taking a page from an LRU list");
         v("lru_putback", c.lru_putback, "putting a page back on an LRU list");
+        v("work_on_cpu", c.work_on_cpu, "having a worker of another CPU do something");
         v("swap_allocate", c.swap_allocate, "allocating a swap slot and entering the swap cache");
         v("swap_duplicate", c.swap_duplicate, "raising the map count of a swap slot");
         v("swap_write", c.swap_write, "writing a page to swap, synchronously");

@@ -128,6 +128,7 @@ std::uint64_t do_migrate_pages(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask f
                                MoveShared shared, std::uint64_t& moved) {
     std::uint64_t busy = 0;
     cpu.emit(Event::kDoMigratePages, {mm.context.id, from, to});
+    migrate_prep(cpu, kernel);
     mmap_sem_lock_read(cpu, mm);
     for (NodeMask left = from; left;) {
         std::optional<NodeId> source;
@@ -167,6 +168,7 @@ RangeResult do_mbind(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, Nod
     RangeResult result;
     PageList pages;
     cpu.emit(Event::kDoMbind, {mm.context.id, range.start.value, range.end.value});
+    migrate_prep(cpu, kernel);
     mmap_sem_lock_write(cpu, mm);
     result.error = QueuePages(cpu, kernel, mask_of(nid), Invert::kYes, shared, pages)
                        .range(mm, range, DiscontigOk::kNo);

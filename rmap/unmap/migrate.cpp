@@ -211,6 +211,8 @@ void remove_migration_ptes(Cpu& cpu, KernelState& kernel, Page& old_page, Page& 
     rmap_walk(cpu, kernel, new_page, walk_users::remove_migration_ptes, old_page);
 }
 
+void migrate_prep(Cpu& cpu, KernelState& kernel) { lru_add_drain_all(cpu, kernel); }
+
 void putback_movable_pages(Cpu& cpu, KernelState& kernel, PageList& pages) {
     while (!pages.empty()) {
         Page& page = pages.head();
@@ -241,7 +243,7 @@ std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeI
         }
     }
     const std::uint64_t nr_failed = from.size();
-    cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync, kReasonSyscall});
+    cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync, static_cast<std::uint64_t>(reason)});
     cpu.emit(Event::kMigratePagesRet, {nr_failed});
     putback_movable_pages(cpu, kernel, from);
     return nr_failed;
@@ -251,6 +253,7 @@ MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<V
                       NodeId nid, MoveShared shared) {
     const OperationId call = begin_operation(cpu, OperationKind::kMovePages, addresses.size());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    migrate_prep(cpu, kernel);
     MoveResult result;
     PageList pages;
     for (const VirtAddr address : addresses) {

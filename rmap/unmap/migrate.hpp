@@ -26,6 +26,9 @@ MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<V
 /// enum migrate_reason, with v5.0's values.
 enum class MigrateReason : std::uint64_t { kSyscall = 3, kMempolicyMbind = 4 };
 
+/// migrate_prep(): pages that are on no LRU list yet could not be isolated.
+void migrate_prep(Cpu& cpu, KernelState& kernel);
+
 /// migrate_pages(): moves isolated pages, from the head of the list on. Pages that could not be
 /// moved go back to their LRU list. Returns how many those were.
 std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid,

@@ -76,6 +76,7 @@ void Books::collect() {
     for (const auto& [frame, count] : holders_.pins)
         if (count) users_[frame].pins = count;
     collect_lists();
+    collect_pagevecs();
 }
 
 void Books::collect_table(Mm& mm, FrameNumber table, unsigned level, VirtAddr base) {
@@ -135,6 +136,21 @@ void Books::collect_lists() {
                 }
                 compare("length of list", which, list.size(), length);
             }
+}
+
+void Books::collect_pagevecs() {
+    for (const LruPagevecs& pvecs : bench_.kernel.state().lru_pvecs) {
+        for (const Pagevec* pvec :
+             {&pvecs.lru_add, &pvecs.lru_rotate, &pvecs.lru_lazyfree, &pvecs.activate_page}) {
+            demand(!pvec->full(), "room in a pagevec", pvec->pages.size());
+            for (const Page* page : pvec->pages) ++users_[page->pfn()].pagevecs;
+        }
+        for (const Page* page : pvecs.lru_add.pages) {
+            bool& on_its_way = users_[page->pfn()].on_its_way;
+            demand(!on_its_way, "one lru_add pagevec of frame", page->pfn().value);
+            on_its_way = true;
+        }
+    }
 }
 
 void Books::check_mm(const Mm& mm) {
@@ -205,13 +221,14 @@ void Books::check_page(FrameNumber frame, const Users& users) {
     const std::uint64_t flags = page.flags(cpu_);
     compare("map count of frame", frame.value, page.mapcount(cpu_), users.entries.size());
     compare("references of frame", frame.value, page.refcount(cpu_),
-            users.entries.size() + users.caches + users.pins);
-    compare("LRU lists of frame", frame.value, users.lists, 1);
-    demand(has(flags, PageFlag::kLru), "PG_lru of frame", frame.value);
+            users.entries.size() + users.caches + users.pins + users.pagevecs);
+    compare("LRU lists of frame", frame.value, users.lists, !users.on_its_way);
+    compare("PG_lru of frame", frame.value, has(flags, PageFlag::kLru), !users.on_its_way);
     compare("lock of frame", frame.value, word(page.lock.word()).value, 0);
     compare("open unmap of frame", frame.value, page.unmap_operation, 0);
-    compare("PG_unevictable of frame", frame.value, has(flags, PageFlag::kUnevictable),
-            has(flags, PageFlag::kMlocked));
+    if (!users.on_its_way)
+        compare("PG_unevictable of frame", frame.value, has(flags, PageFlag::kUnevictable),
+                has(flags, PageFlag::kMlocked));
     const bool locked = std::any_of(
         users.entries.begin(), users.entries.end(),
         [](const Entry& entry) { return entry.vma && entry.vma->has(VmFlags::kLocked); });

@@ -46,6 +46,8 @@ private:
         std::uint64_t caches = 0;
         std::uint64_t pins = 0;
         std::uint64_t lists = 0;
+        std::uint64_t pagevecs = 0;  ///< of CPUs
+        bool on_its_way = false;     ///< to its LRU list, in a pagevec
     };
     struct Slot {
         std::uint64_t references = 0;  ///< page-table entries, and slots of shmem
@@ -67,6 +69,7 @@ private:
     void collect_entry(const Entry& entry);
     void collect_file(const rmap::AddressSpace& file);
     void collect_lists();
+    void collect_pagevecs();
 
     void check_mm(const rmap::Mm& mm);
     void check_vmas(const rmap::Mm& mm);

@@ -69,7 +69,8 @@ Page& lazyfree(Subject& s) {
     map_anon(s, KernelBench::kColdCleaned);
     Page& page = s.bench.mapped_page(s.mm, 0);
     page.clear(s.bench.cpu(), PageFlag::kDirty);
-    s.bench.kernel.state().lru.mark_page_lazyfree(s.bench.cpu(), page);
+    mark_page_lazyfree(s.bench.cpu(), s.bench.kernel.state(), page);
+    s.bench.drain();
     return page;
 }
 
@@ -518,6 +519,7 @@ TEST_CASE("X1: the log tells the flags of the VMA that is visited", "[unit][rmap
     // As in g_move_mlocked_anon_n4_thr3, apart from MADV_NOHUGEPAGE.
     Mm& anon = bench.anon_mm(1, {0});
     REQUIRE(bench.kernel.mlock(bench.cpu(), anon, bench.range(1)) == MlockResult::kDone);
+    bench.drain();
     REQUIRE(bench.try_to_unmap(bench.isolate(anon, 0), kMigrate));
     CHECK(bench.values(Event::kTryToUnmapOne, "vm_flags") == std::vector<std::uint64_t>{0x102073});
 }

@@ -153,6 +153,7 @@ public:
             control.nid = nid;
             bench_.kernel.reclaim_pages(cpu(0), control);
         }
+        lru_add_drain_all(cpu(0), bench_.kernel.state());
         std::string result = disagreements();
         // The top tables of the mms are all that may be left.
         if (books_.used_frames() != holders_.mms.size())

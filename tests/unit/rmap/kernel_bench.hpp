@@ -74,6 +74,8 @@ public:
         const auto word = kernel.read_pte(cpu(), mm, page(index));
         return word ? rmap::pte_of(*word) : rmap::Pte{};
     }
+    /// lru_add_drain_all(): what was faulted in or put back is on its list then.
+    void drain() { rmap::lru_add_drain_all(cpu(), kernel.state()); }
     /// The page that is mapped there; a failed check if none is.
     rmap::Page& mapped_page(rmap::Mm& mm, std::uint64_t index);
     /// Locks and isolates it as reclaim would before try_to_unmap().

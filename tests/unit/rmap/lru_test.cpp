@@ -33,7 +33,8 @@ TEST_CASE("lru: a page goes to the head of the list that its flags name", "[unit
     CHECK(on_list(bench, LruList::kActiveAnon) == std::vector<FrameNumber>{first});
     CHECK(on_list(bench, LruList::kInactiveAnon) == std::vector<FrameNumber>{second});
     lru.deactivate_page(bench.cpu(), bench.mapped_page(mm, 1));  // nothing to do
-    lru.activate_page(bench.cpu(), bench.mapped_page(mm, 1));
+    activate_page(bench.cpu(), bench.kernel.state(), bench.mapped_page(mm, 1));
+    bench.drain();
     CHECK(on_list(bench, LruList::kActiveAnon) == std::vector<FrameNumber>{second, first});
 }
 
@@ -46,10 +47,11 @@ TEST_CASE("lru: an isolated page is on no list and held", "[unit][rmap]") {
     CHECK(page.refcount(bench.cpu()) == 2);
     CHECK(on_list(bench, LruList::kInactiveAnon).empty());
     CHECK_FALSE(lru.isolate_lru_page(bench.cpu(), page));
-    lru.activate_page(bench.cpu(), page);  // not on a list: stays as it is
-    CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
-    lru.lru_cache_add(bench.cpu(), page);
-    put_page(bench.cpu(), bench.kernel.state(), page);
+    activate_page(bench.cpu(), bench.kernel.state(), page);  // not on a list: stays as it is
+    CHECK(page.refcount(bench.cpu()) == 2);
+    putback_lru_page(bench.cpu(), bench.kernel.state(), page);
+    bench.drain();
+    CHECK(on_list(bench, LruList::kInactiveAnon) == std::vector<FrameNumber>{page.pfn()});
     CHECK(page.refcount(bench.cpu()) == 1);
 }
 
@@ -59,12 +61,14 @@ TEST_CASE("lru: the second reference to a page of a file activates it", "[unit][
     Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
     bench.kernel.mmap_file(bench.cpu(), mm, bench.range(1), file);
     REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    bench.drain();
     Page& page = bench.mapped_page(mm, 0);
-    Lru& lru = bench.kernel.state().lru;
-    lru.mark_page_accessed(bench.cpu(), page);
+    KernelState& kernel = bench.kernel.state();
+    mark_page_accessed(bench.cpu(), kernel, page);
     CHECK(on_list(bench, LruList::kInactiveFile).size() == 1);
     CHECK(page.test(bench.cpu(), PageFlag::kReferenced));
-    lru.mark_page_accessed(bench.cpu(), page);
+    mark_page_accessed(bench.cpu(), kernel, page);
+    bench.drain();
     CHECK(on_list(bench, LruList::kActiveFile).size() == 1);
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kReferenced));
 }
@@ -74,10 +78,10 @@ TEST_CASE("lru: a lazyfree page goes to the inactive file list and loses its mar
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {}, {});
     Page& page = bench.mapped_page(mm, 0);
-    Lru& lru = bench.kernel.state().lru;
     page.set(bench.cpu(), PageFlag::kReferenced);
     REQUIRE(page.test(bench.cpu(), PageFlag::kActive));
-    lru.mark_page_lazyfree(bench.cpu(), page);
+    mark_page_lazyfree(bench.cpu(), bench.kernel.state(), page);
+    bench.drain();
     CHECK(on_list(bench, LruList::kActiveAnon).empty());
     CHECK(on_list(bench, LruList::kInactiveFile) == std::vector<FrameNumber>{page.pfn()});
     for (const PageFlag flag :
@@ -98,7 +102,8 @@ TEST_CASE("lru: pages that are isolated or cached or mlocked do not become lazyf
     Page& mlocked = bench.mapped_page(mm, 2);
     REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1, 2)) == MlockResult::kDone);
     for (Page* page : {&isolated, &cached, &mlocked}) {
-        lru.mark_page_lazyfree(bench.cpu(), *page);
+        mark_page_lazyfree(bench.cpu(), bench.kernel.state(), *page);
+        bench.drain();
         CHECK(page->test(bench.cpu(), PageFlag::kSwapBacked));
     }
     CHECK(on_list(bench, LruList::kInactiveFile).empty());
@@ -109,10 +114,11 @@ TEST_CASE("lru: accesses do not take a page off the unevictable list", "[unit][r
     Mm& mm = bench.anon_mm(1, {0});
     REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == MlockResult::kDone);
     Page& page = bench.mapped_page(mm, 0);
-    Lru& lru = bench.kernel.state().lru;
-    for (int i = 0; i < 3; ++i) lru.mark_page_accessed(bench.cpu(), page);
+    bench.drain();
+    for (int i = 0; i < 3; ++i) mark_page_accessed(bench.cpu(), bench.kernel.state(), page);
     CHECK(page.test(bench.cpu(), PageFlag::kReferenced));
-    lru.activate_page(bench.cpu(), page);
+    activate_page(bench.cpu(), bench.kernel.state(), page);
+    bench.drain();
     CHECK(on_list(bench, LruList::kUnevictable) == std::vector<FrameNumber>{page.pfn()});
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
 }

@@ -97,6 +97,7 @@ TEST_CASE("madvise: MADV_FREE makes entries old and clean and pages lazyfree", "
     CHECK(pte.writable());
     CHECK_FALSE(pte.young());
     CHECK_FALSE(pte.dirty());
+    bench.drain();
     CHECK_FALSE(has_flag(bench, page, PageFlag::kSwapBacked));
     CHECK_FALSE(has_flag(bench, page, PageFlag::kActive));
     CHECK(bench.kernel.state().lru.size(0, 0, LruList::kInactiveFile) == 2);
@@ -123,6 +124,7 @@ TEST_CASE("madvise: MADV_FREE leaves a dirty page alone that others share or hol
     lock_page(bench.cpu(1), bench.mapped_page(mm, 0));
     bench.mapped_page(mm, 1).add_mapcount(bench.cpu(), 1);
     madv_free(bench, mm, bench.range(3));
+    bench.drain();
     CHECK(has_flag(bench, bench.mapped_page(mm, 0), PageFlag::kSwapBacked));
     CHECK(has_flag(bench, bench.mapped_page(mm, 0), PageFlag::kDirty));
     CHECK(has_flag(bench, bench.mapped_page(mm, 1), PageFlag::kSwapBacked));

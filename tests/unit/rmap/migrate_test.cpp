@@ -52,6 +52,7 @@ TEST_CASE("move_pages: the page ends up on the other node and the old frame is f
     CHECK(new_page.nid() == 1);
     CHECK(bench.mapped_page(mm, 1).nid() == 0);
     CHECK(old_page.refcount(bench.cpu()) == 0);
+    bench.drain();
     CHECK(new_page.refcount(bench.cpu()) == 1);
     CHECK(new_page.mapcount(bench.cpu()) == 1);
     CHECK(new_page.test(bench.cpu(), PageFlag::kLru));
@@ -125,6 +126,7 @@ TEST_CASE("move_pages: somebody else's reference makes it put the old page back"
     CHECK(bench.trace().count(Event::kPageSealed) == 0);
     CHECK(&bench.mapped_page(mm, 0) == &page);
     CHECK(page.mapcount(bench.cpu()) == 1);
+    bench.drain();
     CHECK(page.test(bench.cpu(), PageFlag::kLru));
     const auto& finished = bench.machine.account(0).finished();
     CHECK(std::count_if(finished.begin(), finished.end(), [](const auto& done) {
@@ -178,6 +180,7 @@ TEST_CASE("move_pages: a page of the page cache keeps its place there", "[unit][
     CHECK(new_page.nid() == 1);
     CHECK(find_get_page(bench.cpu(), bench.kernel.state(), file, 0, Part::kUser) == &new_page);
     CHECK(old_page.refcount(bench.cpu()) == 0);
+    bench.drain();
     CHECK(new_page.refcount(bench.cpu()) == 3);  // mapping, page cache, ours
     CHECK(bench.kernel.status(bench.cpu(), mm).rss_file == 1);
 }

@@ -22,8 +22,9 @@ std::string captured(KernelBench& bench) {
     return names;
 }
 
-/// Pages of group 0 on an LRU list, on both nodes.
+/// Pages of group 0 on an LRU list, on both nodes, once none is on its way any more.
 std::uint64_t on_list(KernelBench& bench, LruList list) {
+    bench.drain();
     Lru& lru = bench.kernel.state().lru;
     return lru.size(0, 0, list) + lru.size(1, 0, list);
 }
@@ -58,7 +59,12 @@ ReclaimControl on_node_0() { return {}; }
 
 TEST_CASE("mlock: pages come to the unevictable list in the captured order", "[unit][rmap]") {
     KernelBench bench;
-    Mm& mm = bench.anon_mm(4, {0});
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(4));
+    bench.run(0, mm);
+    for (std::uint64_t i = 0; i < 4; ++i)  // still on their way to the list
+        REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(i), Access::kWrite));
+    bench.trace().clear();
     REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
     // g_mlock_anon_n4_thr3
     CHECK(captured(bench) ==
@@ -158,7 +164,8 @@ TEST_CASE("mlock: reclaim puts pages that were mlocked meanwhile on the unevicta
     }
     SECTION("while it ages them") {
         for (std::uint64_t i = 0; i < 2; ++i)
-            bench.kernel.state().lru.activate_page(bench.cpu(), bench.mapped_page(mm, i));
+            activate_page(bench.cpu(), bench.kernel.state(), bench.mapped_page(mm, i));
+        bench.drain();
         bench.trace().at_next(Event::kPageReferenced, 0, mlock_all);
         ReclaimControl control;
         control.nr_to_scan = 2;
@@ -236,6 +243,7 @@ TEST_CASE("munlock: pages that nobody else maps come back without a walk", "[uni
     KernelBench bench;
     Mm& mm = bench.anon_mm(4, {0});
     REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
+    bench.drain();
     bench.trace().clear();
     REQUIRE(bench.kernel.munlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
     CHECK(captured(bench) == "free_unref_page_list");  // g_munlock_anon_n4_thr3
@@ -255,6 +263,7 @@ TEST_CASE("munlock: pages are taken in lots of fifteen of one node and one table
     KernelBench bench;
     Mm& mm = bench.anon_mm(20, {0});
     REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(20)) == MlockResult::kDone);
+    bench.drain();
     bench.trace().clear();
     REQUIRE(bench.kernel.munlock(bench.cpu(), mm, bench.range(20)) == MlockResult::kDone);
     CHECK(captured(bench) == "free_unref_page_list free_unref_page_list");
@@ -265,6 +274,7 @@ TEST_CASE("munlock: pages are taken in lots of fifteen of one node and one table
     for (const std::uint64_t i : {0, 1, 4, 5})
         REQUIRE(
             bench.kernel.touch(bench.cpu(i == 1 ? 1 : 0), mixed, bench.page(i), Access::kWrite));
+    bench.drain();
     bench.trace().clear();
     REQUIRE(bench.kernel.munlock(bench.cpu(), mixed, bench.range(6)) == MlockResult::kDone);
     CHECK(captured(bench) == "free_unref_page_list free_unref_page_list free_unref_page_list");
@@ -278,6 +288,7 @@ TEST_CASE("X12: munlock by the only one who locked clears PG_mlocked in the capt
     REQUIRE(bench.kernel.mlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
     Page& page = shared.page(0);
     REQUIRE(mlocked(bench, page));
+    bench.drain();
     bench.trace().clear();
     REQUIRE(bench.kernel.munlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
     // g_munlock_file_onlylocker_p3_n4, for one page and two processes: no VMA is looked into.
@@ -302,6 +313,7 @@ TEST_CASE("X12: munlock finds the other VMA that has the page locked and stops t
     for (Mm* mm : {&shared.parent, &third})
         REQUIRE(bench.kernel.mlock(bench.cpu(), *mm, bench.range(1)) == MlockResult::kDone);
     Page& page = shared.page(0);
+    bench.drain();
     bench.trace().clear();
     REQUIRE(bench.kernel.munlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
     // A VMA moves behind the others of the tree when it is split and when it is merged again.
@@ -335,6 +347,7 @@ TEST_CASE("mlock: the last mapping that goes takes PG_mlocked along", "[unit][rm
     bench.kernel.munmap(bench.cpu(), *shared.child, bench.range(4));
     REQUIRE(bench.kernel.mlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
     Page& page = shared.page(0);
+    bench.drain();
     bench.trace().clear();
     lock_page(bench.cpu(), page);
     REQUIRE(bench.kernel.state().lru.isolate_lru_page(bench.cpu(), page));
@@ -429,6 +442,7 @@ TEST_CASE("mlock: migration keeps pages mlocked", "[unit][rmap]") {
     Page& page = bench.mapped_page(mm, 0);
     CHECK(page.nid() == 1);
     CHECK(mlocked(bench, page));
+    bench.drain();
     CHECK(bench.kernel.state().lru.size(1, 0, LruList::kUnevictable) == 1);
     CHECK(page.refcount(bench.cpu()) == 1);
 }

@@ -108,7 +108,7 @@ TEST_CASE("page idle: reclaim that finds an access ends idleness", "[unit][rmap]
 
     Page& other = bench.mapped_page(mm, 1);
     mark(bench, other);
-    bench.kernel.state().lru.mark_page_accessed(bench.cpu(), other);
+    mark_page_accessed(bench.cpu(), bench.kernel.state(), other);
     CHECK_FALSE(idle(bench, other));
 }
 
@@ -123,6 +123,8 @@ TEST_CASE("page idle: only pages on an LRU list are tracked", "[unit][rmap]") {
     CHECK(bench.kernel.page_idle_bitmap_write(bench.cpu(), {0}, ~std::uint64_t{0}) == 0);
     CHECK(bench.kernel.page_idle_bitmap_read(bench.cpu(), {0}) == 0);
     putback_lru_page(bench.cpu(), bench.kernel.state(), page);
+    CHECK(mark(bench, page) == 0);  // still on its way
+    bench.drain();
     CHECK(bench.kernel.page_idle_bitmap_write(bench.cpu(), chunk_of(page), ~bit_of(page)) == 0);
     CHECK(mark(bench, page) == 1);
 }

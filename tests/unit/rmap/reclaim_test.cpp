@@ -509,7 +509,8 @@ namespace {
 /// An mm on CPU 1 whose page has gone through MADV_FREE.
 Mm& lazyfree_mm(KernelBench& bench) {
     Mm& mm = bench.anon_mm(1, {1}, KernelBench::kColdCleaned);
-    bench.kernel.state().lru.mark_page_lazyfree(bench.cpu(), bench.mapped_page(mm, 0));
+    mark_page_lazyfree(bench.cpu(), bench.kernel.state(), bench.mapped_page(mm, 0));
+    bench.drain();
     bench.trace().clear();
     return mm;
 }

@@ -85,6 +85,7 @@ TEST_CASE("shmem: a page that was swapped out is read back by a fault", "[unit][
           "delete_from_swap_cache set_page_dirty swap_free page_add_file_rmap pte_set");
     const Page& page = bench.mapped_page(mm, 0);
     CHECK(slot_of(bench, 0) == page.pfn().value);
+    bench.drain();
     CHECK(page.refcount(bench.cpu()) == 2);  // the mapping's and the page cache's
     CHECK(page.test(bench.cpu(), PageFlag::kDirty));
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kSwapCache));

@@ -26,6 +26,12 @@ KernelBench::Config on_disk() {
     return config;
 }
 
+/// What the disk's interrupt does once a write is over, and what makes the pages reach the tails.
+void end_writes(KernelBench& bench) {
+    end_finished_writes(bench.cpu(), bench.kernel.state());
+    bench.drain();
+}
+
 /// What fsync() does to the first mapping of a page, and to another one.
 const std::string kMkcleanOne =
     "page_mkclean_one page_vma_mapped_walk page_vma_mapped_walk_ret ptep_clear_flush "
@@ -173,6 +179,7 @@ TEST_CASE("swap on a disk: a page is kept while it is written and then freed wit
 
     bench.machine.time(0).spend(kDiskWrite, Part::kUser);
     bench.trace().clear();
+    end_writes(bench);
     CHECK(bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive()).reclaimed == 3);
     CHECK(bench.order({Event::kEndPageWriteback, Event::kSwapWritepage, Event::kPageReferenced,
                        Event::kRemoveMapping, Event::kPageFree}) ==
@@ -225,6 +232,7 @@ TEST_CASE("swap on a disk: a page that is freed during its write leaves with the
     CHECK(page.test(bench.cpu(), PageFlag::kSwapCache));
     CHECK(bench.kernel.state().swap.used() == 1);
     bench.machine.time(0).spend(kDiskWrite, Part::kUser);
+    end_writes(bench);
     CHECK(bench.kernel.reclaim_pages(bench.cpu(), reclaim_inactive()).reclaimed == 1);
     CHECK(bench.kernel.state().swap.used() == 0);
 }
@@ -280,8 +288,9 @@ TEST_CASE("reclaim: a page of a file under write-back is put aside and marked", 
     CHECK(page.test(bench.cpu(), PageFlag::kActive));
     // Once it is written it waits at the tail of the inactive list.
     bench.machine.time(0).spend(kDiskWrite, Part::kUser);
-    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 1);
+    end_writes(bench);
     CHECK_FALSE(page.test(bench.cpu(), PageFlag::kActive));
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), control).reclaimed == 1);
 }
 
 TEST_CASE("reclaim: a group of cgroup v1 waits for a page that it has marked", "[unit][rmap]") {
