@@ -50,6 +50,7 @@ constexpr CallerRow kCallers[] = {
     {Event::kPageVmaMappedWalkRet, Event::kPageIdleClearPteRefsOne, "page_idle_clear_pte_refs_one"},
     {Event::kPtepClearFlushRet, Event::kTryToUnmapOne, "try_to_unmap_one"},
     {Event::kPtepClearFlushRet, Event::kPageMkcleanOne, "page_mkclean_one"},
+    {Event::kPtepClearFlushRet, Event::kWpPageCopy, "wp_page_copy"},
     {Event::kPtepClearFlushYoungRet, Event::kPageReferencedOne, "page_referenced_one"},
     {Event::kPtepClearFlushYoungRet, Event::kTryToUnmapOne, "try_to_unmap_one"},
     {Event::kRmapWalkAnonRet, Event::kTryToMunlock, "try_to_munlock"},
@@ -75,13 +76,23 @@ constexpr CallerRow kCallers[] = {
 };
 
 /// Functions that return without an event.
-constexpr Event kEntryOnly[] = {
-    Event::kChangeProtectionRange, Event::kClearRefsWrite,     Event::kDoMbind,
-    Event::kDoMigratePages,        Event::kFlushTlbFuncRemote, Event::kFreePgtables,
-    Event::kMadviseFreeSingleVma,  Event::kMovePageTables,     Event::kPageIdleClearPteRefsOne,
-    Event::kPageMkcleanOne,        Event::kRemoveMigrationPte, Event::kShmemWritepage,
-    Event::kTlbGatherMmu,          Event::kUnmapPageRange,     Event::kZapPageRange,
-    Event::kZapPageRangeSingle};
+constexpr Event kEntryOnly[] = {Event::kChangeProtectionRange,
+                                Event::kClearRefsWrite,
+                                Event::kDoMbind,
+                                Event::kDoMigratePages,
+                                Event::kFlushTlbFuncRemote,
+                                Event::kFreePgtables,
+                                Event::kMadviseFreeSingleVma,
+                                Event::kMovePageTables,
+                                Event::kPageIdleClearPteRefsOne,
+                                Event::kPageMkcleanOne,
+                                Event::kRemoveMigrationPte,
+                                Event::kShmemWritepage,
+                                Event::kTlbGatherMmu,
+                                Event::kUnmapPageRange,
+                                Event::kZapPageRange,
+                                Event::kWpPageCopy,
+                                Event::kZapPageRangeSingle};
 
 bool is_entry_only(Event event) {
     return std::find(std::begin(kEntryOnly), std::end(kEntryOnly), event) != std::end(kEntryOnly);

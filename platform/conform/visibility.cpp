@@ -50,6 +50,13 @@ bool makes_known(const std::string& name) {
     return std::find(std::begin(kKinds), std::end(kKinds), name) != std::end(kKinds);
 }
 
+/// Of these it followed when they are freed. A page that is new takes more than a walk to be known:
+/// it is freed unnoticed if migration fails.
+bool makes_known_when_freed(const std::string& name) {
+    constexpr std::string_view kKinds[] = {"page_referenced", "try_to_unmap", "mm_page_free"};
+    return std::find(std::begin(kKinds), std::end(kKinds), name) != std::end(kKinds);
+}
+
 }  // namespace
 
 Visibility::Visibility(const Capture& capture, const Bindings& bindings)
@@ -58,16 +65,19 @@ Visibility::Visibility(const Capture& capture, const Bindings& bindings)
       large_(capture.target.pages() >= kLargeScenario) {
     for (const auto& page : capture.pages_before)
         if (page.pfn) known_frames_.insert(*page.pfn);
+    freed_frames_ = known_frames_;
     for (const auto& event : capture.events) {
+        if (makes_known_when_freed(event.name)) freed_frames_.insert(event.number("pfn"));
         if (!makes_known(event.name)) continue;
         for (const auto* argument : {"pfn", "src_pfn", "dst_pfn"})
             if (const auto frame = event.number(argument)) known_frames_.insert(frame);
     }
 }
 
-bool Visibility::names_known_page(const rmap::EventArguments& arguments) const {
+bool Visibility::names_known_page(Event event, const rmap::EventArguments& arguments) const {
     const auto theirs = bindings_.theirs(Identity::kFrame, arguments[0]);
-    return theirs != 0 && known_frames_.count(theirs) != 0;
+    const bool frees = event == Event::kPageFree || event == Event::kPageFreeBatched;
+    return theirs != 0 && (frees ? freed_frames_ : known_frames_).count(theirs) != 0;
 }
 
 /// Of switches by others only the fact, and not even that if an interrupt made them.
@@ -82,7 +92,7 @@ bool Visibility::recorded(Event event, const rmap::EventArguments& arguments, By
     if (rmap::info(event).capture_5_0.empty()) return false;
     if (event == Event::kFreeUnrefPageList) return false;
     if (large_ && is_detail(event)) return false;
-    if (is_of_one_page(event)) return names_known_page(arguments);
+    if (is_of_one_page(event)) return names_known_page(event, arguments);
     if (event == Event::kPageFault || event == Event::kHandleMmFault)
         return target_.contains({arguments[1]});
     return by == By::kScenario || is_recorded_of_stranger(event, arguments, by);

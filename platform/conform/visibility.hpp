@@ -23,7 +23,7 @@ public:
     static bool resumes(rmap::Event event) { return event == rmap::Event::kHandleMmFault; }
 
 private:
-    bool names_known_page(const rmap::EventArguments& arguments) const;
+    bool names_known_page(rmap::Event event, const rmap::EventArguments& arguments) const;
     static bool is_recorded_of_stranger(rmap::Event event, const rmap::EventArguments& arguments,
                                         By by);
 
@@ -31,6 +31,7 @@ private:
     const rmap::VirtRange target_;
     bool large_ = false;  ///< of 512 or more pages: parts of walks are left out
     std::unordered_set<std::uint64_t> known_frames_;  ///< the capture's
+    std::unordered_set<std::uint64_t> freed_frames_;  ///< likewise, when they are freed
 };
 
 }  // namespace mmusim::platform

@@ -94,10 +94,6 @@ private:
     Names keys_;
 };
 
-}  // namespace
-
-namespace {
-
 /// What the program itself would not survive.
 void check_together(const Capture& capture, const WorkloadArguments& arguments) {
     if (arguments.thr + arguments.lazy > kMaxThreads)

@@ -42,6 +42,7 @@ std::int64_t error_number(rmap::MadviseRemove result) {
             return 0;
         case rmap::MadviseRemove::kNotMapped:
             return kNoMemory;
+        case rmap::MadviseRemove::kLocked:
         case rmap::MadviseRemove::kNoFile:
             return kInvalid;
         case rmap::MadviseRemove::kNotAllowed:

@@ -51,6 +51,7 @@ void munlock_replaced(Cpu& cpu, KernelState& kernel, Page& old_page) {
 /// lock.
 void wp_page_copy(VmFault& vmf, Page* old_page) {
     Cpu& cpu = vmf.cpu;
+    cpu.emit(Event::kWpPageCopy, {vmf.mm.context.id, vmf.address.value});
     anon_vma_prepare(cpu, vmf.kernel, vmf.vma);
     Page* new_page = &vmf.alloc_page();
     if (old_page) cpu.spend(cpu.costs().copy_page, Part::kCopy);

@@ -102,6 +102,7 @@ void punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange 
 /// file systems take it inside locks of their own.
 MadviseRemove remove_in_vma(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtRange range) {
     Mm& mm = *vma.vm_mm;
+    if (vma.has(VmFlags::kLocked)) return MadviseRemove::kLocked;
     if (!vma.vm_file) return MadviseRemove::kNoFile;
     if (!vma.has(VmFlags::kShared | VmFlags::kWrite)) return MadviseRemove::kNotAllowed;
     AddressSpace& file = *vma.vm_file;

@@ -39,6 +39,7 @@ void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, 
 enum class MadviseRemove {
     kDone,
     kNotMapped,   ///< ENOMEM: a part of the range; the rest of it is done
+    kLocked,      ///< EINVAL: it is mlocked
     kNoFile,      ///< EINVAL: private anonymous memory
     kNotAllowed,  ///< EACCES: not a shared, writable mapping
 };

@@ -243,7 +243,8 @@ std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeI
         }
     }
     const std::uint64_t nr_failed = from.size();
-    cpu.emit(Event::kMmMigratePages, {nr_succeeded, nr_failed, kMigrateSync, static_cast<std::uint64_t>(reason)});
+    cpu.emit(Event::kMmMigratePages,
+             {nr_succeeded, nr_failed, kMigrateSync, static_cast<std::uint64_t>(reason)});
     cpu.emit(Event::kMigratePagesRet, {nr_failed});
     putback_movable_pages(cpu, kernel, from);
     return nr_failed;

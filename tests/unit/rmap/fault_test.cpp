@@ -66,9 +66,9 @@ TEST_CASE("fault: reading untouched memory maps the zero page until it is writte
     REQUIRE(fault(bench, mm, 0, Access::kWrite) == FaultResult::kHandled);
     CHECK(bench.pte(mm, 0).frame() != bench.kernel.state().zero_page);
     CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == 1);
-    CHECK(bench.order({Event::kMnStart, Event::kPtepClearFlush, Event::kMnInvalidateRange,
-                       Event::kPteSet, Event::kMnEnd}) ==
-          "mn_range_start ptep_clear_flush mn_range pte_set mn_range_end");
+    CHECK(bench.order({Event::kWpPageCopy, Event::kMnStart, Event::kPtepClearFlush,
+                       Event::kMnInvalidateRange, Event::kPteSet, Event::kMnEnd}) ==
+          "wp_page_copy mn_range_start ptep_clear_flush mn_range pte_set mn_range_end");
 }
 
 TEST_CASE("fault: addresses and accesses that no mapping allows are refused", "[unit][rmap]") {

@@ -165,3 +165,12 @@ TEST_CASE("MADV_REMOVE: a hole is punched where shared mappings may be written",
     CHECK(bench.kernel.madvise_remove(bench.cpu(), mm, bench.range(1, 9)) ==
           MadviseRemove::kNotMapped);
 }
+
+TEST_CASE("MADV_REMOVE: mlocked memory stays", "[unit][rmap]") {
+    FileBench bench(FileKind::kShmem, 2, {0});
+    Mm& mm = *bench.mms[0];
+    bench.kernel.mlock(bench.cpu(), mm, bench.range(2));
+    CHECK(bench.kernel.madvise_remove(bench.cpu(), mm, bench.range(1)) == MadviseRemove::kLocked);
+    CHECK(cached_pages(bench) == 2);
+    CHECK(bench.pte(mm, 0).present());
+}
