@@ -26,7 +26,8 @@ public:
 
 private:
     static bool visits_vma(const CaptureEvent& event) {
-        return event.name == "page_referenced_one" || event.name == "try_to_unmap_one";
+        return event.name == "page_referenced_one" || event.name == "try_to_unmap_one" ||
+               event.name == "page_idle_clear_pte_refs_one";
     }
 
     void look_at(const CaptureEvent& event) {

@@ -146,13 +146,17 @@ void Workload::touch_all(models::CoreModule& core, rmap::Cpu& cpu, rmap::Mm& mm,
 
 /// Main's touch that allocates the pages which the capture lists.
 void Workload::touch_first(models::CoreModule& core, rmap::Cpu& cpu, Access access) {
-    for (const auto& page : capture_.pages_before) {
-        if (page.process != 0 || !page.pfn) continue;
-        const VirtAddr address = capture_.target.start + page.index * rmap::kPageSize;
+    std::map<VirtAddr, std::uint64_t> frames;  // the capture's
+    for (const auto& seen : cast_.target_pages)
+        if (name_of(seen.mm) == "main") frames.emplace(seen.address, seen.pfn);
+    for (const auto& page : capture_.pages_before)
+        if (page.process == 0 && page.pfn)
+            frames[capture_.target.start + page.index * rmap::kPageSize] = *page.pfn;
+    for (const auto& [address, frame] : frames) {
         rmap::mmap_sem_lock_read(cpu, main_mm());
         rmap::pte_alloc(cpu, machine_.kernel().state(), main_mm(), address);
         rmap::mmap_sem_unlock_read(cpu, main_mm());
-        frames_.place_next(cpu, *page.pfn);
+        frames_.place_next(cpu, frame);
         touch(core, cpu, main_mm(), address, access);
     }
     touch_all(core, cpu, main_mm(), access);

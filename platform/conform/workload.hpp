@@ -60,7 +60,10 @@ public:
     /// Tries until it succeeds, or until the task would be sent a signal.
     void touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access);
     /// Why the last access of a CPU that failed did.
-    rmap::Fault last_fault(rmap::CpuId cpu) const { return last_fault_.at(cpu); }
+    rmap::Fault last_fault(rmap::CpuId cpu) const {
+        const auto found = last_fault_.find(cpu);
+        return found == last_fault_.end() ? rmap::Fault::kNone : found->second;
+    }
 
     /// Our address space for one of the capture's; one that the scenario does not name is made.
     rmap::Mm& mm_of(rmap::Cpu& cpu, std::uint64_t theirs);
