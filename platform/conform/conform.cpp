@@ -9,6 +9,7 @@
 #include "platform/conform/reclaim_lists.hpp"
 #include "platform/conform/script.hpp"
 #include "platform/conform/workload.hpp"
+#include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_table.hpp"
 #include "rmap/types/check.hpp"
 
@@ -46,6 +47,9 @@ rmap::SwapConfig swap_of(const Capture& capture) {
 constexpr unsigned kGroup = 1;
 constexpr std::uint64_t kFirstSwapperSpace = 1;
 constexpr unsigned kSwapAddressSpaceShift = 14;  // SWAP_ADDRESS_SPACE_SHIFT
+/// How long, and in which steps, a fault waits for somebody to lock its page.
+constexpr unsigned kPatience = 4000;
+constexpr rmap::Duration kLook = rmap::nanoseconds(50);
 constexpr std::uint64_t kHardwareBits = rmap::Pte::kAccessed | rmap::Pte::kDirty;
 
 /// Whether an event reads an entry whose bits may be given.
@@ -72,6 +76,7 @@ public:
               [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
                   machine_.interrupt(from, to, vector);
               },
+              [this](rmap::Cpu& cpu, const CaptureEvent& matched) { lose_race(cpu, matched); },
               [this](rmap::Cpu& cpu) { resume(cpu); },
               [this](rmap::Cpu& cpu, const CaptureEvent& event) { switch_mm(cpu, event); }}),
           machine_({platform, swap_of(capture), 2,
@@ -235,6 +240,28 @@ private:
         if (!machine_.flush().cpu_tlbstate(cpu.id()).is_lazy) return;
         const auto loaded = machine_.flush().cpu_tlbstate(cpu.id()).loaded_mm;
         machine_.flush().switch_mm(cpu, &loaded);
+    }
+
+    /// Whether a fault gets the lock of its page is an input: one that is followed by the same
+    /// fault did not, so somebody else had it.
+    void lose_race(rmap::Cpu& cpu, const CaptureEvent& fault) {
+        if (fault.name != "do_swap_page" || !is_tried_again(cpu.id(), fault)) return;
+        const rmap::Page* page = workload_.cached_page(cpu, fault.number("vma"));
+        if (!page) return;
+        for (unsigned i = 0; i < kPatience && !lockstep_.over(); ++i) {
+            if (rmap::page_locked(cpu, *page)) return;
+            cpu.spend(kLook, rmap::Part::kIdle);
+        }
+    }
+
+    bool is_tried_again(CpuId cpu, const CaptureEvent& fault) const {
+        bool again = false;
+        script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
+            if (event.irq) return true;
+            again = event.name == fault.name && event.number("vma") == fault.number("vma");
+            return false;
+        });
+        return again;
     }
 
     /// An interrupt that finds nothing to flush on a CPU that is behind: its task had slept since,

@@ -132,9 +132,11 @@ void Lockstep::as_stranger(rmap::Cpu& cpu, const std::function<void()>& action) 
 }
 
 void Lockstep::accounted_for(rmap::Cpu& cpu) {
+    const CaptureEvent& matched = script_.next();
     script_.advance();
     if (const auto* next = script_.next_on(cpu.id())) hooks_.inputs(cpu, *next);
     hand_over(cpu);
+    if (!over()) hooks_.handed_over(cpu, matched);
 }
 
 void Lockstep::pass_mark(rmap::Cpu& cpu) { accounted_for(cpu); }

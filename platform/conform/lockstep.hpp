@@ -47,6 +47,8 @@ public:
         Inputs inputs;
         InterruptHandler handler;
         Knock knock;
+        /// It is another CPU's turn now, before the CPU whose event was matched goes on.
+        std::function<void(rmap::Cpu&, const CaptureEvent& matched)> handed_over;
         /// The task of a CPU goes on, perhaps after it has slept.
         std::function<void(rmap::Cpu&)> resume;
         /// The scheduler switches address spaces in the middle of what the CPU does.

@@ -161,7 +161,8 @@ void ReclaimLists::try_to_free_pages(rmap::Cpu& cpu) {
 
 /// mem_cgroup_force_empty()
 void ReclaimLists::force_empty(rmap::Cpu& cpu) {
-    rmap::lru_add_drain_all(cpu, kernel_.state());
+    // By workers of the CPUs.
+    lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, kernel_.state()); });
     for (unsigned retries = kReclaimRetries; retries > 0 && !lockstep_.over();) {
         try_to_free_pages(cpu);
         if (reclaimed_ == 0) --retries;

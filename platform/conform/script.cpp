@@ -9,8 +9,11 @@ namespace mmusim::platform {
 const std::vector<IgnoredEvents>& ignored_events() {
     static const std::vector<IgnoredEvents> table{
         {"free_unref_page_list", "always",
-         "also called with an empty list whenever a pagevec of the CPU is drained, and what it holds "
+         "also called with an empty list whenever a pagevec of the CPU is drained, and what it "
+         "holds "
          "depends on what others did there; every page that is freed has its own events"},
+        {"mm_page_free", "of a frame that was freed before and has not been seen since",
+         "it had another use meanwhile, such as zram's"},
         {"tlb_flush", "reason task_switch, without its switch_mm_irqs_off",
          "a switch between two address spaces outside the scenario"},
         {"(any)", "by a task outside the scenario, not in interrupt context",
@@ -48,8 +51,18 @@ bool Script::is_foreign_switch(const Capture& capture, const CaptureEvent& event
            !(before && before->name == "switch_mm_irqs_off");
 }
 
-bool Script::is_ignored(const CaptureEvent& event) const {
+/// A frame that has been freed and that nothing has named since.
+bool Script::is_free_of_other_use(const CaptureEvent& event) {
+    if (event.name == "mm_page_free") return !free_frames_.insert(event.number("pfn")).second;
+    if (event.name == "mm_page_free_batched") return false;
+    for (const auto* argument : {"pfn", "dst_pfn"})
+        if (event.find(argument)) free_frames_.erase(event.number(argument));
+    return false;
+}
+
+bool Script::is_ignored(const CaptureEvent& event) {
     if (event.name == "free_unref_page_list") return true;
+    if (is_free_of_other_use(event)) return true;
     if (event.name == "switch_mm_irqs_off") return false;
     // An idle CPU, or one that runs somebody else, answers interrupts like any other.
     return !has_task(event.task) && !event.irq;

@@ -41,11 +41,13 @@ public:
     bool has_task(const std::string& task) const { return cast_.count(task) != 0; }
 
 private:
-    bool is_ignored(const CaptureEvent& event) const;
+    bool is_ignored(const CaptureEvent& event);
+    bool is_free_of_other_use(const CaptureEvent& event);
     static bool is_foreign_switch(const Capture& capture, const CaptureEvent& event,
                                   const CaptureEvent* before);
 
     std::set<std::string> cast_;
+    std::set<std::uint64_t> free_frames_;  ///< while the events are looked through
     std::vector<const CaptureEvent*> events_;
     std::size_t position_ = 0;
     std::size_t ignored_ = 0;

@@ -20,7 +20,9 @@ public:
     bool recorded(rmap::Event event, const rmap::EventArguments& arguments, By by) const;
     /// Not recorded, but a CPU comes to it only when it goes on in the capture as well: it may have
     /// slept before.
-    static bool resumes(rmap::Event event) { return event == rmap::Event::kHandleMmFault; }
+    static bool resumes(rmap::Event event) {
+        return event == rmap::Event::kHandleMmFault || event == rmap::Event::kWaitOnPageBitRet;
+    }
 
 private:
     bool names_known_page(rmap::Event event, const rmap::EventArguments& arguments) const;

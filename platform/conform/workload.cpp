@@ -175,6 +175,7 @@ void Workload::plan() {
     plan_program();
     if (reclaims()) plan_group();
     plan_bindings();
+    plan_drain();
     plan_cpu_states();
 }
 
@@ -319,6 +320,14 @@ void Workload::plan_group() {
         if (!arguments_.incg) return;
         for (auto& member : members_)
             if (member.name != "rec") member.mm->memcg = kTargetGroup;
+    });
+}
+
+/// The program waits a little before the operation. What others do on its CPUs meanwhile drains
+/// their pagevecs.
+void Workload::plan_drain() {
+    step(operator_cpu(), [this](auto&, rmap::Cpu& cpu) {
+        rmap::lru_add_drain_all(cpu, machine_.kernel().state());
     });
 }
 
@@ -530,6 +539,16 @@ std::optional<VirtAddr> Workload::swapped_page(rmap::Cpu& cpu, const CaptureEven
             if (word && rmap::Pte{word->value}.swap_type()) return visit.address;
         }
     return std::nullopt;
+}
+
+const rmap::Page* Workload::cached_page(rmap::Cpu& cpu, std::uint64_t vma) {
+    const auto address = swapped_page(cpu, vma);
+    if (!address) return nullptr;
+    auto& state = machine_.kernel().state();
+    const auto word = machine_.kernel().read_pte(cpu, *machine_.task(cpu.id()).mm, *address);
+    const rmap::PhysAddr slot = state.swap.cache.slot(rmap::Pte{word->value}.offset());
+    const auto frame = cpu.memory().load(slot, rmap::Part::kUser).value;
+    return frame ? &state.pages.pfn_to_page({frame}) : nullptr;
 }
 
 std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,

@@ -57,6 +57,8 @@ public:
         rmap::Access kind{};
     };
     std::optional<UserAccess> faulting_access(rmap::Cpu& cpu, const CaptureEvent& event);
+    /// The page that a fault in the VMA will find in the swap cache.
+    const rmap::Page* cached_page(rmap::Cpu& cpu, std::uint64_t vma);
     /// Tries until it succeeds, or until the task would be sent a signal.
     void touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access);
     /// Why the last access of a CPU that failed did.
@@ -98,6 +100,7 @@ private:
     void plan_private_copies();
     void plan_rewrites(const std::vector<std::string>& others);
     void plan_group();
+    void plan_drain();
     void plan_cpu_states();
     void plan_bindings();
     std::string name_of(std::uint64_t theirs) const;

@@ -2,6 +2,7 @@
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
+#include "rmap/mm/swap_readahead.hpp"
 #include "rmap/mm/vm_fault.hpp"
 
 namespace mmusim::rmap {
@@ -32,7 +33,7 @@ void count_major_fault(VmFault& vmf) {
 /// fault has to be tried again.
 Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
     SwapSpace& swap = vmf.kernel.swap;
-    Page* page = find_get_page(vmf.cpu, vmf.kernel, swap.cache, entry.offset, Part::kSwap);
+    Page* page = lookup_swap_cache(vmf, entry);
     if (!page && swap.device == SwapDevice::kZram && swap.swap_count(vmf.cpu, entry) == 1) {
         // The device is synchronous and nobody else waits for this page: leave the cache alone.
         Page& fresh = alloc_swap_page(vmf.cpu, vmf.kernel, vmf.mm.memcg);
@@ -41,7 +42,7 @@ Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
         swap_readpage(vmf.cpu, vmf.kernel, fresh);
         return &fresh;
     }
-    if (!page) page = read_swap_cache(vmf.cpu, vmf.kernel, entry, vmf.mm.memcg);
+    if (!page) page = swapin_readahead(vmf, entry);
     if (!page) return nullptr;
     if (vmf.lock_page_or_retry(*page)) {
         if (page->test(vmf.cpu, PageFlag::kSwapCache) && page->swap == entry) return page;

@@ -15,11 +15,17 @@ inline bool page_is_anon(Cpu& cpu, const Page& page) { return page.mapping(cpu).
 inline void lock_page(Cpu& cpu, Page& page) { page.lock.lock(cpu); }
 inline bool trylock_page(Cpu& cpu, Page& page) { return page.lock.try_lock(cpu); }
 inline void unlock_page(Cpu& cpu, Page& page) { page.lock.unlock(cpu); }
-inline void wait_on_page_locked(Cpu& cpu, Page& page) { page.lock.wait_unlocked(cpu); }
 
 /// PageLocked(), of somebody's page.
 inline bool page_locked(Cpu& cpu, const Page& page) {
     return cpu.memory().load(page.lock.word(), Part::kPageState).value != 0;
+}
+
+/// wait_on_page_locked(): the event is the moment at which the task runs again.
+inline void wait_on_page_locked(Cpu& cpu, Page& page) {
+    if (!page_locked(cpu, page)) return;
+    page.lock.wait_unlocked(cpu);
+    cpu.emit(Event::kWaitOnPageBitRet, {page.pfn().value});
 }
 
 inline void get_page(Cpu& cpu, Page& page) { page.add_refcount(cpu, 1); }

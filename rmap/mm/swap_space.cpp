@@ -225,6 +225,8 @@ void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page) {
     const bool disk = kernel.swap.device == SwapDevice::kDisk;
     cpu.spend(disk ? cpu.costs().file_read : cpu.costs().swap_read, Part::kFault);
     page.set(cpu, PageFlag::kUptodate);
+    // swap_slot_free_notify(): zram does not keep what the swap cache has.
+    if (!disk && page.test(cpu, PageFlag::kSwapCache)) page.set(cpu, PageFlag::kDirty);
 }
 
 Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg) {
@@ -235,7 +237,8 @@ Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg) {
     return page;
 }
 
-Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg) {
+Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg,
+                      SwapCacheRead* how) {
     SwapSpace& swap = kernel.swap;
     for (;;) {
         if (Page* page = find_get_page(cpu, kernel, swap.cache, entry.offset, Part::kSwap))
@@ -253,6 +256,7 @@ Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned m
         lru_cache_add(cpu, kernel, page);
         swap_readpage(cpu, kernel, page);
         unlock_page(cpu, page);
+        if (how) *how = SwapCacheRead::kRead;
         return &page;
     }
 }

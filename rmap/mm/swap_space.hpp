@@ -113,8 +113,11 @@ void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page);
 Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg);
 
 /// read_swap_cache_async(): the page of a slot, in the swap cache and with a reference, read unless
-/// somebody else has done so. It belongs to group `memcg`. nullptr: the slot is not used any more.
-Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg);
+/// somebody else has done so; `how` says which. It belongs to group `memcg`. nullptr: the slot is
+/// not used any more.
+enum class SwapCacheRead { kFound, kRead };
+Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg,
+                      SwapCacheRead* how = nullptr);
 
 /// The page's content is handed over for good: translations made so far may not write any more.
 /// Page locked and not mapped.

@@ -59,6 +59,8 @@ struct Vma {
     PhysAddr anon_vma{};
     /// Word: the flags for whoever walks the reverse map, and holds other locks than mmap_sem.
     PhysAddr vm_flags_word() const { return anon_vma + 8; }
+    /// Word, for mm/swap_readahead.
+    PhysAddr swap_readahead_info() const { return anon_vma + 16; }
     /// The AVCs of this VMA, newest first: an AVC is the pair of the VMA and one of these, and the
     /// VMA's membership in that one's tree. mmap_sem for writing, or for reading with the
     /// page_table_lock.

@@ -145,11 +145,14 @@ std::unique_ptr<Vma> vm_area_dup(Cpu& cpu, KernelState& kernel, const Vma& origi
     if (const AnonVma* anon_vma = vma_anon_vma(cpu, kernel, original))
         cpu.memory().store(vma->anon_vma, {anon_vma->line.value, 0}, Part::kPageState);
     set_vm_flags(cpu, *vma, original.vm_flags);
+    const Word readahead = cpu.memory().load(original.swap_readahead_info(), Part::kPageState);
+    cpu.memory().store(vma->swap_readahead_info(), readahead, Part::kPageState);
     return vma;
 }
 
 void vm_area_free(Cpu& cpu, KernelState& kernel, std::unique_ptr<Vma> vma) {
     cpu.memory().store(vma->anon_vma, {}, Part::kPageState);
+    cpu.memory().store(vma->swap_readahead_info(), {}, Part::kPageState);
     kernel.memory.free_object(cpu.id(), vma->anon_vma);
 }
 
