@@ -85,7 +85,8 @@ void do_anonymous_page(VmFault& vmf) {
         // Nothing was ever written here: all such pages are the zero page, until they are.
         vmf.lock();
         if (pte_of(read_pte(vmf.cpu, vmf.slot.ptep)).none())
-            vmf.set_pte(vmf.mk_pte(vmf.kernel.zero_page, VmFault::Mkwrite::kNo), 0);
+            vmf.set_pte(vmf.mk_pte(vmf.kernel.zero_page, VmFault::Mkwrite::kNo).with(Pte::kSpecial),
+                        0);
         vmf.unlock();
         return;
     }

@@ -126,7 +126,7 @@ Word pte_clear_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits, Part part) {
 }
 
 Page* vm_normal_page(KernelState& kernel, Pte pte) {
-    return pte.frame() == kernel.zero_page ? nullptr : &kernel.pages.pfn_to_page(pte.frame());
+    return pte.special() ? nullptr : &kernel.pages.pfn_to_page(pte.frame());
 }
 
 Page& pte_alloc_one(Cpu& cpu, KernelState& kernel) {

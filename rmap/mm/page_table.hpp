@@ -66,7 +66,8 @@ void set_present_pte(Cpu& cpu, const Mm& mm, VirtAddr address, PhysAddr ptep, Pt
 Word pte_set_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits);
 Word pte_clear_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits, Part part = Part::kPteAccess);
 
-/// vm_normal_page(): the page a present entry maps; nullptr for the zero page.
+/// vm_normal_page(): the page a present entry maps; nullptr if it is special, as that of the zero
+/// page.
 Page* vm_normal_page(KernelState& kernel, Pte pte);
 
 /// A new empty table page. Its frames hold no entries when they are freed, so they are zero.

@@ -21,6 +21,7 @@ public:
     static constexpr std::uint64_t kPageSize = 1ull << 7;  ///< in a PMD: maps 2 MiB
     static constexpr std::uint64_t kGlobal = 1ull << 8;
     static constexpr std::uint64_t kProtNone = kGlobal;  ///< _PAGE_PROTNONE, where P is clear
+    static constexpr std::uint64_t kSpecial = 1ull << 9;  ///< _PAGE_SPECIAL: software's, no page
     static constexpr std::uint64_t kNoExecute = 1ull << 63;
     static constexpr std::uint64_t kFrameMask = 0x000ffffffffff000ull;
 
@@ -55,6 +56,8 @@ public:
     constexpr bool dirty() const { return raw_ & kDirty; }
     constexpr bool huge() const { return raw_ & kPageSize; }
     constexpr bool global() const { return raw_ & kGlobal; }
+    /// pte_special(): what is mapped has no struct page.
+    constexpr bool special() const { return raw_ & kSpecial; }
     /// pte_pfn()
     constexpr FrameNumber frame() const {
         return frame_of(PhysAddr{(prot_none() ? ~raw_ : raw_) & kFrameMask});
@@ -62,10 +65,10 @@ public:
     constexpr Pte with(std::uint64_t flags) const { return Pte{raw_ | flags}; }
     constexpr Pte without(std::uint64_t flags) const { return Pte{raw_ & ~flags}; }
 
-    /// pte_modify() of a present entry: frame, accessed and dirty bits stay.
+    /// pte_modify() of a present entry: frame, accessed, dirty and special bits stay.
     constexpr Pte modified(std::uint64_t prot) const {
-        return present_entry(frame(), prot & ~(kAccessed | kDirty))
-            .with(raw_ & (kAccessed | kDirty));
+        constexpr std::uint64_t kStay = kAccessed | kDirty | kSpecial;
+        return present_entry(frame(), prot & ~kStay).with(raw_ & kStay);
     }
 
     /// Not none and not present: swap, migration or another special entry.

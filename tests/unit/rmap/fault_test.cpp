@@ -71,6 +71,27 @@ TEST_CASE("fault: reading untouched memory maps the zero page until it is writte
           "wp_page_copy mn_range_start ptep_clear_flush mn_range pte_set mn_range_end");
 }
 
+TEST_CASE("fault: an entry for the zero page is special and stays so", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = empty_mm(bench, 2);
+    REQUIRE(fault(bench, mm, 0, Access::kRead) == FaultResult::kHandled);
+    REQUIRE(fault(bench, mm, 1, Access::kWrite) == FaultResult::kHandled);
+    // Capture n_kvm_dontneed_n4_run of a 5.0.1 kernel.
+    constexpr std::uint64_t kCaptured = 0x8000000000000225;
+    CHECK((bench.pte(mm, 0).raw() & ~Pte::kFrameMask) == kCaptured);
+    CHECK_FALSE(bench.pte(mm, 1).special());
+    for (const std::uint64_t prot : {std::uint64_t{0}, VmFlags::kRead, VmFlags::kWrite}) {
+        bench.kernel.mprotect(bench.cpu(), mm, bench.range(2), prot);
+        CHECK(bench.pte(mm, 0).special());
+        CHECK(bench.pte(mm, 0).frame() == bench.kernel.state().zero_page);
+    }
+    Mm& child = bench.kernel.fork(bench.cpu(), mm, "child");
+    REQUIRE(fault(bench, mm, 1, Access::kWrite) == FaultResult::kHandled);
+    REQUIRE(fault(bench, mm, 0, Access::kWrite) == FaultResult::kHandled);
+    CHECK_FALSE(bench.pte(mm, 0).special());
+    CHECK(child.mmap.size() == 1);
+}
+
 TEST_CASE("fault: addresses and accesses that no mapping allows are refused", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
