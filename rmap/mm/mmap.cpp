@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "rmap/mm/gup.hpp"
 #include "rmap/mm/munmap.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/vma_adjust.hpp"
@@ -64,6 +65,7 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
     Vma* vma = vma_merge(cpu, kernel, mm, merge);
     if (!vma) vma = &create_vma(cpu, kernel, mm, merge);
     vm_stat_account(mm, vma->vm_flags, static_cast<std::int64_t>(request.range.pages()));
+    if (request.vm_flags & VmFlags::kLocked) mm.locked_vm += request.range.pages();
     return *vma;
 }
 
@@ -73,6 +75,7 @@ Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
     mmap_sem_lock_write(cpu, mm);
     Vma& vma = mmap_region(cpu, kernel, mm, request);
     mmap_sem_unlock_write(cpu, mm);
+    if (request.vm_flags & VmFlags::kLocked) mm_populate(cpu, kernel, mm, request.range);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMmap, Outcome::kDone, request.range.pages());
     return vma;

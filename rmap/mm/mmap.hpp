@@ -17,7 +17,7 @@ struct MmapRequest {
 };
 
 /// The system call mmap(2) with MAP_FIXED: what is mapped there already is unmapped first. Takes
-/// mmap_sem for writing. One mmap operation. Time passes. Returns the VMA that has the range: a
+/// mmap_sem for writing, and then, to fault in the pages of a VM_LOCKED mapping, for reading. One mmap operation. Time passes. Returns the VMA that has the range: a
 /// neighbour that it continues, or a new one.
 Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request);
 

@@ -33,8 +33,11 @@ struct Subject {
 };
 
 void map_anon(Subject& s, const Populate& how, std::uint64_t vm_flags = 0) {
-    s.bench.kernel.mmap_anon(s.bench.cpu(), s.mm, s.bench.range(1), vm_flags);
+    s.bench.kernel.mmap_anon(s.bench.cpu(), s.mm, s.bench.range(1));
     s.bench.kernel.populate(s.bench.cpu(), s.mm, s.bench.range(1), how);
+    // Its pages are not mlocked yet.
+    Vma& vma = *s.mm.find_vma(s.bench.page(0));
+    set_vm_flags(s.bench.cpu(), vma, vma.vm_flags | vm_flags);
 }
 
 void map_file(Subject& s, AddressSpace& file, const Populate& how,

@@ -270,7 +270,8 @@ TEST_CASE("munlock: pages are taken in lots of fifteen of one node and one table
 
     // A page of the other node ends a lot, and so does a hole.
     Mm& mixed = bench.kernel.create_mm(bench.cpu(), "mixed");
-    bench.kernel.mmap_anon(bench.cpu(), mixed, bench.range(6), VmFlags::kLocked);
+    bench.kernel.mmap_anon(bench.cpu(), mixed, bench.range(6),
+                           VmFlags::kLocked | VmFlags::kLockOnFault);
     for (const std::uint64_t i : {0, 1, 4, 5})
         REQUIRE(
             bench.kernel.touch(bench.cpu(i == 1 ? 1 : 0), mixed, bench.page(i), Access::kWrite));

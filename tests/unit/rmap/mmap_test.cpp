@@ -104,6 +104,24 @@ TEST_CASE("mmap: words of VMAs that are gone are used again", "[unit][rmap]") {
     CHECK(bench.mm.mmap.size() == 1);
 }
 
+TEST_CASE("mmap: what is mapped locked counts as such and is faulted in without the write lock",
+          "[unit][rmap]") {
+    Bench bench;
+    bench.run(0, bench.mm);
+    bench.trace().clear();
+    bench.kernel.mmap_anon(bench.cpu(), bench.mm, bench.range(3), VmFlags::kLocked);
+    CHECK(bench.order({Event::kMmapSemLock, Event::kMmapSemUnlock, Event::kHandleMmFault,
+                       Event::kMlockPage}) ==
+          "mmap_sem_lock mmap_sem_unlock mmap_sem_lock "
+          "handle_mm_fault mlock_page handle_mm_fault mlock_page handle_mm_fault mlock_page "
+          "mmap_sem_unlock");
+    CHECK(bench.values(Event::kMmapSemUnlock, "write") == std::vector<std::uint64_t>{1, 0});
+    CHECK(bench.pte(bench.mm, 2).writable());
+    CHECK(bench.kernel.status(bench.cpu(), bench.mm).vm_lck == 3);
+    bench.kernel.munmap(bench.cpu(), bench.mm, bench.range(2));
+    CHECK(bench.kernel.status(bench.cpu(), bench.mm).vm_lck == 1);
+}
+
 TEST_CASE("fork: any CPU may make processes at run time", "[unit][rmap]") {
     Bench bench;
     bench.map(0, 2);
