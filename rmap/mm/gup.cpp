@@ -128,7 +128,8 @@ FollFlags populate_flags(const Vma& vma) {
     return flags;
 }
 
-/// populate_vma_page_range(). mmap_sem held for reading.
+}  // namespace
+
 bool populate_vma_page_range(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtRange range) {
     const FollFlags flags = populate_flags(vma);
     for (VirtAddr address = range.start; address < range.end; address = address + kPageSize) {
@@ -140,8 +141,6 @@ bool populate_vma_page_range(Cpu& cpu, KernelState& kernel, const Vma& vma, Virt
     }
     return true;
 }
-
-}  // namespace
 
 bool mm_populate(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     bool populated = true;

@@ -66,4 +66,7 @@ std::optional<UserPage> get_user_page_unlocked(Cpu& cpu, KernelState& kernel, Mm
 /// not model: FOLL_FORCE.
 bool mm_populate(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
 
+/// populate_vma_page_range(): the same for a range of one VMA, with mmap_sem held by the caller.
+bool populate_vma_page_range(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtRange range);
+
 }  // namespace mmusim::rmap

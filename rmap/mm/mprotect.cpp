@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "rmap/mm/gup.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_table.hpp"
@@ -91,6 +92,10 @@ Vma& mprotect_fixup(Mprotect& in, Vma& old_vma, VirtRange range, std::uint64_t n
     Vma& vma = vma_modify(in.cpu, in.kernel, old_vma, range, newflags);
     set_vm_flags(in.cpu, vma, newflags);
     in.result.pages += change_protection(in.cpu, in.kernel, vma, range);
+    // Locked private memory is copied now rather than by faults.
+    constexpr auto kCopied = VmFlags::kWrite | VmFlags::kShared | VmFlags::kLocked;
+    if ((oldflags & kCopied) == VmFlags::kLocked && newflags & VmFlags::kWrite)
+        populate_vma_page_range(in.cpu, in.kernel, vma, range);
     const auto pages = static_cast<std::int64_t>(range.pages());
     vm_stat_account(in.mm, oldflags, -pages);
     vm_stat_account(in.mm, newflags, pages);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rmap/mm/gup.hpp"
 #include "rmap/mm/mmap.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/munmap.hpp"
@@ -159,8 +160,14 @@ Vma* vma_to_resize(const Mm& mm, VirtRange range, std::uint64_t new_pages) {
     return vma;
 }
 
+/// What mremap() has to do besides on its way out.
+struct Mremapped {
+    Unmapped shrunk;      ///< do_munmap() may have downgraded mmap_sem
+    bool locked = false;  ///< what was added is to be faulted in
+};
+
 void move_vma(Cpu& cpu, KernelState& kernel, Mm& mm, Vma& old_vma, VirtRange old_range,
-              VirtRange new_range) {
+              VirtRange new_range, Mremapped& done) {
     Vma* vma = &old_vma;
     NeedRmapLocks need_rmap_locks{};
     const VmaBounds to{new_range, vma->page_index(old_range.start)};
@@ -173,11 +180,15 @@ void move_vma(Cpu& cpu, KernelState& kernel, Mm& mm, Vma& old_vma, VirtRange old
     vm_stat_account(mm, vm_flags, static_cast<std::int64_t>(new_range.pages()));
     do_munmap(cpu, kernel, mm, old_range, Downgrade::kNo);
     mm.hiwater_vm = hiwater_vm;
-    if (vm_flags & VmFlags::kLocked) mm.locked_vm += new_range.pages();
+    if (vm_flags & VmFlags::kLocked) {
+        mm.locked_vm += new_range.pages();
+        done.locked = true;
+    }
 }
 
 /// mremap_to()
-Errno mremap_to(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request) {
+Errno mremap_to(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request,
+                Mremapped& done) {
     const std::uint64_t new_bytes = request.new_pages * kPageSize;
     const VirtRange to{*request.new_address, *request.new_address + new_bytes};
     VirtRange from = request.old_range;
@@ -189,7 +200,7 @@ Errno mremap_to(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& requ
     }
     Vma* vma = vma_to_resize(mm, from, request.new_pages);
     if (!vma) return Errno::kFault;
-    move_vma(cpu, kernel, mm, *vma, from, to);
+    move_vma(cpu, kernel, mm, *vma, from, to, done);
     return Errno::kNone;
 }
 
@@ -200,7 +211,8 @@ bool vma_expandable(const Mm& mm, const Vma& vma, VirtAddr end) {
 }
 
 /// The part of mremap() that grows a VMA where it is.
-Errno expand(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request) {
+Errno expand(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request,
+             Mremapped& done) {
     Vma* vma = vma_to_resize(mm, request.old_range, request.new_pages);
     if (!vma) return Errno::kFault;
     const VirtAddr end = request.old_range.start + request.new_pages * kPageSize;
@@ -209,19 +221,31 @@ Errno expand(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request
     const std::uint64_t pages = (end - vma->vm_end) / kPageSize;
     vma_adjust(cpu, kernel, *vma, {{vma->vm_start, end}, vma->vm_pgoff});
     vm_stat_account(mm, vma->vm_flags, static_cast<std::int64_t>(pages));
-    if (vma->has(VmFlags::kLocked)) mm.locked_vm += pages;
+    if (vma->has(VmFlags::kLocked)) {
+        mm.locked_vm += pages;
+        done.locked = true;
+    }
     return Errno::kNone;
 }
 
-/// With mmap_sem, which do_munmap() may have downgraded on return.
+/// With mmap_sem held for writing.
 Errno mremap_locked(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request,
-                    Unmapped& shrunk) {
-    if (request.new_address) return mremap_to(cpu, kernel, mm, request);
+                    Mremapped& done) {
+    if (request.new_address) return mremap_to(cpu, kernel, mm, request, done);
     const VirtRange old = request.old_range;
-    if (request.new_pages > old.pages()) return expand(cpu, kernel, mm, request);
+    if (request.new_pages > old.pages()) return expand(cpu, kernel, mm, request, done);
     const VirtRange tail{old.start + request.new_pages * kPageSize, old.end};
-    if (tail.start < tail.end) shrunk = do_munmap(cpu, kernel, mm, tail, Downgrade::kYes);
+    if (tail.start < tail.end) done.shrunk = do_munmap(cpu, kernel, mm, tail, Downgrade::kYes);
     return Errno::kNone;
+}
+
+/// What is new of a locked mapping.
+void populate_added(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request) {
+    const std::uint64_t old_pages = request.old_range.pages();
+    if (request.new_pages <= old_pages) return;
+    const VirtAddr start = request.new_address.value_or(request.old_range.start);
+    mm_populate(cpu, kernel, mm,
+                {start + old_pages * kPageSize, start + request.new_pages * kPageSize});
 }
 
 }  // namespace
@@ -233,9 +257,10 @@ Errno mremap(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request
         begin_operation(cpu, OperationKind::kMremap, request.old_range.pages());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
     mmap_sem_lock_write(cpu, mm);
-    Unmapped shrunk;
-    const Errno error = mremap_locked(cpu, kernel, mm, request, shrunk);
-    mmap_sem_unlock(cpu, mm, shrunk);
+    Mremapped done;
+    const Errno error = mremap_locked(cpu, kernel, mm, request, done);
+    mmap_sem_unlock(cpu, mm, done.shrunk);
+    if (done.locked) populate_added(cpu, kernel, mm, request);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMremap, Outcome::kDone,
                   error == Errno::kNone ? request.new_pages : 0);

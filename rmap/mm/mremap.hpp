@@ -19,7 +19,7 @@ struct MremapRequest {
 };
 
 /// The system call mremap(2): moves, grows or shrinks a part of one VMA. Takes mmap_sem for
-/// writing. One mremap operation. Time passes. kFault: the range is not within one VMA; kInvalid:
+/// writing, and then, to fault in what a locked mapping has gained, for reading. One mremap operation. Time passes. kFault: the range is not within one VMA; kInvalid:
 /// the places overlap; kNoMemory: there is no room to grow where it is.
 /// Does not model: MREMAP_MAYMOVE alone, where the kernel chooses the place; an old length of 0.
 Errno mremap(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request);

@@ -270,3 +270,24 @@ TEST_CASE("mprotect: what reclaim deferred is flushed before entries are trusted
         "flush_tlb_batched_pending flush_tlb_mm_range "
         "pte_clear pte_clear flush_tlb_mm_range");
 }
+
+TEST_CASE("mprotect: locked private memory that becomes writable is copied at once",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(2));
+    bench.kernel.mprotect(bench.cpu(), mm, bench.range(2), VmFlags::kRead);
+    const bool locked = GENERATE(true, false);
+    if (locked) bench.kernel.mlock(bench.cpu(), mm, bench.range(2));
+    bench.trace().clear();
+    const RangeResult result = bench.kernel.mprotect(bench.cpu(), mm, bench.range(2),
+                                                     VmFlags::kRead | VmFlags::kWrite);
+    CHECK(result.error == Errno::kNone);
+    CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == (locked ? 2 : 0));
+    if (!locked) return;
+    CHECK(bench.pte(mm, 1).writable());
+    CHECK(bench.order({Event::kMmapSemLock, Event::kMmapSemUnlock, Event::kFlushTlbMmRange,
+                       Event::kPtepClearFlush}) ==
+          "mmap_sem_lock flush_tlb_mm_range ptep_clear_flush flush_tlb_mm_range ptep_clear_flush "
+          "flush_tlb_mm_range mmap_sem_unlock");
+}

@@ -174,6 +174,26 @@ TEST_CASE("mremap: growing and shrinking where it is", "[unit][rmap]") {
     CHECK(bench.kernel.mremap(bench.cpu(), mm, move(3, 1)) == Errno::kInvalid);
 }
 
+TEST_CASE("mremap: what a locked mapping gains is faulted in without the write lock",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(2, {0});
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == MlockResult::kDone);
+    const bool moves = GENERATE(false, true);
+    const std::uint64_t first = moves ? kFar : 0;
+    MremapRequest request{bench.range(2), 4, {}};
+    if (moves) request.new_address = bench.page(kFar);
+    bench.trace().clear();
+    CHECK(bench.kernel.mremap(bench.cpu(), mm, request) == Errno::kNone);
+    CHECK(bench.values(Event::kMmapSemUnlock, "write") == std::vector<std::uint64_t>{1, 0});
+    CHECK(bench.values(Event::kHandleMmFault, "addr") ==
+          std::vector<std::uint64_t>{bench.page(first + 2).value, bench.page(first + 3).value});
+    CHECK(bench.pte(mm, first + 3).writable());
+    CHECK(bench.kernel.status(bench.cpu(), mm).vm_lck == 4);
+    bench.kernel.munmap(bench.cpu(), mm, bench.range(4, first));
+    CHECK(bench.kernel.status(bench.cpu(), mm).vm_lck == 0);
+}
+
 TEST_CASE("mremap: a file's pages keep their places in the file", "[unit][rmap]") {
     KernelBench bench;
     auto& file = bench.kernel.create_file("file", 4);
