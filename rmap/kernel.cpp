@@ -190,11 +190,11 @@ void Kernel::clear_refs(Cpu& cpu, Mm& mm, ClearRefs type) {
 
 OomReapResult Kernel::oom_reap(Cpu& cpu, Mm& mm) { return oom_reap_task_mm(cpu, state_, mm); }
 
-MlockResult Kernel::mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags) {
+Errno Kernel::mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags) {
     return rmap::mlock(cpu, state_, mm, range, flags);
 }
 
-MlockResult Kernel::munlock(Cpu& cpu, Mm& mm, VirtRange range) {
+Errno Kernel::munlock(Cpu& cpu, Mm& mm, VirtRange range) {
     return rmap::munlock(cpu, state_, mm, range);
 }
 
@@ -208,7 +208,7 @@ std::uint64_t Kernel::page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::u
 
 void Kernel::fsync(Cpu& cpu, AddressSpace& file) { rmap::fsync(cpu, state_, file); }
 
-bool Kernel::msync(Cpu& cpu, Mm& mm, VirtRange range) {
+Errno Kernel::msync(Cpu& cpu, Mm& mm, VirtRange range) {
     return rmap::msync(cpu, state_, mm, range);
 }
 
@@ -218,10 +218,6 @@ void Kernel::truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages) {
 
 void Kernel::fallocate_punch_hole(Cpu& cpu, AddressSpace& file, PageRange range) {
     rmap::fallocate_punch_hole(cpu, state_, file, range);
-}
-
-MadviseRemove Kernel::madvise_remove(Cpu& cpu, Mm& mm, VirtRange range) {
-    return rmap::madvise_remove(cpu, state_, mm, range);
 }
 
 bool Kernel::touch(Cpu& cpu, Mm& mm, VirtAddr address, Access access) {

@@ -96,15 +96,14 @@ public:
     RangeResult mbind(Cpu& cpu, Mm& mm, VirtRange range, NodeId nid, MoveShared shared);
     std::uint64_t munmap(Cpu& cpu, Mm& mm, VirtRange range);
     OomReapResult oom_reap(Cpu& cpu, Mm& mm);
-    MlockResult mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags = MlockFlags::kNone);
-    MlockResult munlock(Cpu& cpu, Mm& mm, VirtRange range);
+    Errno mlock(Cpu& cpu, Mm& mm, VirtRange range, MlockFlags flags = MlockFlags::kNone);
+    Errno munlock(Cpu& cpu, Mm& mm, VirtRange range);
     std::uint64_t page_idle_bitmap_read(Cpu& cpu, FrameNumber first);
     std::uint64_t page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::uint64_t bits);
     void fsync(Cpu& cpu, AddressSpace& file);
-    bool msync(Cpu& cpu, Mm& mm, VirtRange range);
+    Errno msync(Cpu& cpu, Mm& mm, VirtRange range);
     void truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages);
     void fallocate_punch_hole(Cpu& cpu, AddressSpace& file, PageRange range);
-    MadviseRemove madvise_remove(Cpu& cpu, Mm& mm, VirtRange range);
 
     /// One access as a core without a TLB would make it: sets the accessed and dirty bits, faults
     /// as often as necessary. False: the process would have been killed.

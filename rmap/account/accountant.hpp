@@ -25,7 +25,7 @@ enum class OperationKind : unsigned char {
     kPageIdle,        ///< call: reading or writing the bitmap of idle pages
     kFsync,           ///< call: fsync or msync
     kTruncate,        ///< call
-    kFallocate,       ///< call: punching a hole, also by MADV_REMOVE
+    kFallocate,       ///< call: punching a hole
     kMmap,            ///< call
     kMprotect,        ///< call
     kMremap,          ///< call

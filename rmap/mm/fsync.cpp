@@ -10,30 +10,29 @@ namespace mmusim::rmap {
 
 namespace {
 
-/// The loop of msync(2) over the VMAs; mmap_sem held.
-bool sync_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    bool all_mapped = true;
-    VirtAddr start = range.start;
-    while (start < range.end) {
-        const Vma* vma = mm.find_vma(start);
-        if (!vma) {
-            all_mapped = false;
-            const auto next = mm.mmap.lower_bound(start);
-            if (next == mm.mmap.end()) break;
-            start = next->first;
-            continue;
-        }
+/// The loop of msync(2) over the VMAs: like that of madvise(2), but mmap_sem is not taken again
+/// behind the last file.
+Errno sync_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+    Errno unmapped_error = Errno::kNone;
+    mmap_sem_lock_read(cpu, mm);
+    for (VirtAddr start = range.start; start < range.end;) {
+        const Vma* vma = mm.find_vma_ending_after(start);
+        if (!vma || vma->vm_start > start) unmapped_error = Errno::kNoMemory;
+        if (!vma || vma->vm_start >= range.end) break;
+        start = std::max(start, vma->vm_start);
         const VirtAddr end = std::min(range.end, vma->vm_end);
         if (vma->vm_file && vma->has(VmFlags::kShared)) {
             AddressSpace& file = *vma->vm_file;
             const PageRange pages{vma->page_index(start), vma->page_index(end) - 1};
             mmap_sem_unlock_read(cpu, mm);
             filemap_write_and_wait_range(cpu, kernel, file, pages);
+            if (end >= range.end) return unmapped_error;
             mmap_sem_lock_read(cpu, mm);
         }
         start = end;
     }
-    return all_mapped;
+    mmap_sem_unlock_read(cpu, mm);
+    return unmapped_error;
 }
 
 }  // namespace
@@ -46,15 +45,13 @@ void fsync(Cpu& cpu, KernelState& kernel, AddressSpace& file) {
     end_operation(cpu, call, OperationKind::kFsync, Outcome::kDone, file.pages);
 }
 
-bool msync(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+Errno msync(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     const OperationId call = begin_operation(cpu, OperationKind::kFsync, range.pages());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    mmap_sem_lock_read(cpu, mm);
-    const bool all_mapped = sync_vmas(cpu, kernel, mm, range);
-    mmap_sem_unlock_read(cpu, mm);
+    const Errno error = sync_vmas(cpu, kernel, mm, range);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kFsync, Outcome::kDone, range.pages());
-    return all_mapped;
+    return error;
 }
 
 }  // namespace mmusim::rmap

@@ -3,6 +3,7 @@
 
 #include "rmap/mm/address_space.hpp"
 #include "rmap/mm/mm.hpp"
+#include "rmap/types/errno.hpp"
 
 namespace mmusim::rmap {
 
@@ -15,8 +16,8 @@ struct KernelState;
 void fsync(Cpu& cpu, KernelState& kernel, AddressSpace& file);
 
 /// msync(2) with MS_SYNC: the same for what a range maps of files, shared; mmap_sem, taken for
-/// reading, is dropped meanwhile. False: part of the range is not mapped (ENOMEM); the rest is
+/// reading, is dropped meanwhile. kNoMemory: a part of the range is not mapped; the rest is
 /// written. One call operation. Time passes.
-bool msync(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
+Errno msync(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
 
 }  // namespace mmusim::rmap

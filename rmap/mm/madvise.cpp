@@ -10,6 +10,7 @@
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
 #include "rmap/mm/page_table.hpp"
+#include "rmap/mm/truncate.hpp"
 #include "rmap/mm/unmap_vmas.hpp"
 #include "rmap/unmap/unmap_flush.hpp"
 
@@ -109,13 +110,36 @@ std::uint64_t madvise_free_single_vma(Cpu& cpu, KernelState& kernel, Vma& vma, V
 }
 
 /// madvise_dontneed_free(): what can_madv_dontneed_vma() allows.
-bool madvise_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range, Madvise behavior,
-                 std::uint64_t& pages) {
-    if (vma.has(VmFlags::kLocked)) return false;
-    if (behavior == Madvise::kFree && !vma.is_anonymous()) return false;
+Errno madvise_dontneed_free(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range,
+                            Madvise behavior, std::uint64_t& pages) {
+    if (vma.has(VmFlags::kLocked)) return Errno::kInvalid;
+    if (behavior == Madvise::kFree && !vma.is_anonymous()) return Errno::kInvalid;
     pages += behavior == Madvise::kFree ? madvise_free_single_vma(cpu, kernel, vma, range)
                                         : zap_page_range(cpu, kernel, vma, range);
-    return true;
+    return Errno::kNone;
+}
+
+/// madvise_remove(): mmap_sem is dropped meanwhile, because file systems take it inside locks of
+/// their own; the VMA may be gone on return.
+Errno madvise_remove(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtRange range,
+                     std::uint64_t& pages) {
+    Mm& mm = *vma.vm_mm;
+    if (vma.has(VmFlags::kLocked) || !vma.vm_file) return Errno::kInvalid;
+    if (!vma.has(VmFlags::kShared | VmFlags::kWrite)) return Errno::kAccess;
+    AddressSpace& file = *vma.vm_file;
+    const PageRange hole{vma.page_index(range.start), vma.page_index(range.end) - 1};
+    mmap_sem_unlock_read(cpu, mm);
+    vfs_fallocate(cpu, kernel, file, hole);
+    mmap_sem_lock_read(cpu, mm);
+    pages += range.pages();
+    return Errno::kNone;
+}
+
+/// madvise_vma()
+Errno madvise_vma(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange range, Madvise behavior,
+                  std::uint64_t& pages) {
+    if (behavior == Madvise::kRemove) return madvise_remove(cpu, kernel, vma, range, pages);
+    return madvise_dontneed_free(cpu, kernel, vma, range, behavior, pages);
 }
 
 /// The loop of madvise(2).
@@ -129,8 +153,10 @@ RangeResult madvise_range(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range
         if (!vma || vma->vm_start >= range.end) break;
         start = std::max(start, vma->vm_start);
         const VirtAddr end = std::min(vma->vm_end, range.end);
-        if (!madvise_vma(cpu, kernel, *vma, {start, end}, behavior, result.pages)) {
-            result.error = Errno::kInvalid;
+        const Errno error =
+            madvise_vma(cpu, kernel, *vma, {start, end}, behavior, result.pages);
+        if (error != Errno::kNone) {
+            result.error = error;
             break;
         }
         start = end;

@@ -113,18 +113,18 @@ Vma& mlock_fixup(Cpu& cpu, KernelState& kernel, Vma& old_vma, VirtRange range,
 
 /// apply_vma_lock_flags(): `flags` are those of VM_LOCKED_MASK that the VMAs of the range shall
 /// have. mmap_sem held for writing.
-MlockResult apply_vma_lock_flags(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range,
+Errno apply_vma_lock_flags(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range,
                                  std::uint64_t flags) {
     Vma* vma = mm.find_vma(range.start);
     for (VirtAddr start = range.start; start < range.end;) {
-        if (!vma || vma->vm_start > start) return MlockResult::kNoMemory;
+        if (!vma || vma->vm_start > start) return Errno::kNoMemory;
         const VirtAddr end = std::min(vma->vm_end, range.end);
         const std::uint64_t newflags = (vma->vm_flags & ~kLockedMask) | flags;
         const Vma& changed = mlock_fixup(cpu, kernel, *vma, {start, end}, newflags);
         start = std::max(end, changed.vm_end);
         vma = mm.next(changed);
     }
-    return MlockResult::kDone;
+    return Errno::kNone;
 }
 
 }  // namespace
@@ -145,25 +145,25 @@ void munlock_vma_pages_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange 
     }
 }
 
-MlockResult mlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, MlockFlags flags) {
+Errno mlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, MlockFlags flags) {
     const std::uint64_t on_fault = flags == MlockFlags::kOnFault ? VmFlags::kLockOnFault : 0;
     const OperationId call = begin_operation(cpu, OperationKind::kMlock, range.pages());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
     mmap_sem_lock_write(cpu, mm);
-    MlockResult result = apply_vma_lock_flags(cpu, kernel, mm, range, VmFlags::kLocked | on_fault);
+    Errno result = apply_vma_lock_flags(cpu, kernel, mm, range, VmFlags::kLocked | on_fault);
     mmap_sem_unlock_write(cpu, mm);
-    if (result == MlockResult::kDone && !mm_populate(cpu, kernel, mm, range))
-        result = MlockResult::kNoMemory;
+    if (result == Errno::kNone && !mm_populate(cpu, kernel, mm, range))
+        result = Errno::kNoMemory;
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMlock, Outcome::kDone, range.pages());
     return result;
 }
 
-MlockResult munlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
+Errno munlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
     const OperationId call = begin_operation(cpu, OperationKind::kMunlock, range.pages());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
     mmap_sem_lock_write(cpu, mm);
-    const MlockResult result = apply_vma_lock_flags(cpu, kernel, mm, range, 0);
+    const Errno result = apply_vma_lock_flags(cpu, kernel, mm, range, 0);
     mmap_sem_unlock_write(cpu, mm);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMunlock, Outcome::kDone, range.pages());

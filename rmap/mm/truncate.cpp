@@ -91,49 +91,6 @@ void free_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange 
         truncate_inode_pages_range(cpu, kernel, mapping, range);
 }
 
-/// vfs_fallocate() with FALLOC_FL_PUNCH_HOLE: ext4_punch_hole() or shmem_fallocate().
-void punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
-    filemap_write_and_wait_range(cpu, kernel, mapping, range);
-    unmap_mapping_pages(cpu, kernel, mapping, range, EvenCows::kNo);
-    free_range(cpu, kernel, mapping, range);
-}
-
-/// madvise_remove() of v5.0: one VMA's part of the range. mmap_sem is dropped meanwhile, because
-/// file systems take it inside locks of their own.
-MadviseRemove remove_in_vma(Cpu& cpu, KernelState& kernel, const Vma& vma, VirtRange range) {
-    Mm& mm = *vma.vm_mm;
-    if (vma.has(VmFlags::kLocked)) return MadviseRemove::kLocked;
-    if (!vma.vm_file) return MadviseRemove::kNoFile;
-    if (!vma.has(VmFlags::kShared | VmFlags::kWrite)) return MadviseRemove::kNotAllowed;
-    AddressSpace& file = *vma.vm_file;
-    const PageRange hole{vma.page_index(range.start), vma.page_index(range.end) - 1};
-    mmap_sem_unlock_read(cpu, mm);
-    punch_hole(cpu, kernel, file, hole);
-    mmap_sem_lock_read(cpu, mm);
-    return MadviseRemove::kDone;
-}
-
-/// The loop of madvise(2) over the VMAs: holes between them are an error that it reports last.
-MadviseRemove remove_in_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    MadviseRemove result = MadviseRemove::kDone;
-    VirtAddr start = range.start;
-    while (start < range.end) {
-        const Vma* vma = mm.find_vma(start);
-        if (!vma) {
-            result = MadviseRemove::kNotMapped;
-            const auto next = mm.mmap.lower_bound(start);
-            if (next == mm.mmap.end()) break;
-            start = next->first;
-            continue;
-        }
-        const VirtAddr end = std::min(range.end, vma->vm_end);
-        const MadviseRemove done = remove_in_vma(cpu, kernel, *vma, {start, end});
-        if (done != MadviseRemove::kDone) return done;
-        start = end;
-    }
-    return result;
-}
-
 }  // namespace
 
 void unmap_mapping_pages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
@@ -183,24 +140,19 @@ void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_
     end_operation(cpu, call, OperationKind::kTruncate, Outcome::kDone, cut);
 }
 
+void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    filemap_write_and_wait_range(cpu, kernel, mapping, range);
+    unmap_mapping_pages(cpu, kernel, mapping, range, EvenCows::kNo);
+    free_range(cpu, kernel, mapping, range);
+}
+
 void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
     const std::uint64_t pages = range.last - range.first + 1;
     const OperationId call = begin_operation(cpu, OperationKind::kFallocate, pages);
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    punch_hole(cpu, kernel, mapping, range);
+    vfs_fallocate(cpu, kernel, mapping, range);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kFallocate, Outcome::kDone, pages);
-}
-
-MadviseRemove madvise_remove(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    const OperationId call = begin_operation(cpu, OperationKind::kFallocate, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    mmap_sem_lock_read(cpu, mm);
-    const MadviseRemove result = remove_in_vmas(cpu, kernel, mm, range);
-    mmap_sem_unlock_read(cpu, mm);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kFallocate, Outcome::kDone, range.pages());
-    return result;
 }
 
 }  // namespace mmusim::rmap

@@ -31,21 +31,12 @@ void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& map
 /// call operation. Time passes.
 void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages);
 
-/// fallocate(2) with FALLOC_FL_PUNCH_HOLE: the pages of a range are gone; who touches them finds
-/// zeroes. A file on a disk is written back first. One call operation. Time passes.
+/// vfs_fallocate() with FALLOC_FL_PUNCH_HOLE, that is ext4_punch_hole() or shmem_fallocate(): the
+/// pages of a range are gone; who touches them finds zeroes. A file on a disk is written back
+/// first. No lock held. Time passes.
+void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range);
+
+/// fallocate(2) for it. One call operation. Time passes.
 void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range);
-
-/// What madvise(MADV_REMOVE) says.
-enum class MadviseRemove {
-    kDone,
-    kNotMapped,   ///< ENOMEM: a part of the range; the rest of it is done
-    kLocked,      ///< EINVAL: it is mlocked
-    kNoFile,      ///< EINVAL: private anonymous memory
-    kNotAllowed,  ///< EACCES: not a shared, writable mapping
-};
-
-/// madvise(MADV_REMOVE): punches a hole where the range maps a file; mmap_sem, taken for reading,
-/// is dropped meanwhile. One call operation. Time passes.
-MadviseRemove madvise_remove(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);
 
 }  // namespace mmusim::rmap

@@ -357,7 +357,7 @@ private:
                 bench_.kernel.truncate(on, file, below(3) ? kFilePages : index);
                 break;
             default:
-                bench_.kernel.madvise_remove(on, *process.mm, some_pages(first));
+                bench_.kernel.madvise(on, *process.mm, some_pages(first), Madvise::kRemove);
         }
     }
 

@@ -100,7 +100,7 @@ TEST_CASE("lru: pages that are isolated or cached or mlocked do not become lazyf
     Page& cached = bench.mapped_page(mm, 1);
     REQUIRE(add_to_swap(bench.cpu(), bench.kernel.state(), cached));
     Page& mlocked = bench.mapped_page(mm, 2);
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1, 2)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1, 2)) == Errno::kNone);
     for (Page* page : {&isolated, &cached, &mlocked}) {
         mark_page_lazyfree(bench.cpu(), bench.kernel.state(), *page);
         bench.drain();
@@ -112,7 +112,7 @@ TEST_CASE("lru: pages that are isolated or cached or mlocked do not become lazyf
 TEST_CASE("lru: accesses do not take a page off the unevictable list", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == Errno::kNone);
     Page& page = bench.mapped_page(mm, 0);
     bench.drain();
     for (int i = 0; i < 3; ++i) mark_page_accessed(bench.cpu(), bench.kernel.state(), page);

@@ -65,7 +65,7 @@ TEST_CASE("mlock: pages come to the unevictable list in the captured order", "[u
     for (std::uint64_t i = 0; i < 4; ++i)  // still on their way to the list
         REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(i), Access::kWrite));
     bench.trace().clear();
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == Errno::kNone);
     // g_mlock_anon_n4_thr3
     CHECK(captured(bench) ==
           "free_unref_page_list mlock_page free_unref_page_list mlock_page free_unref_page_list "
@@ -88,7 +88,7 @@ TEST_CASE("mlock: pages that are not there are faulted in and private ones copie
     REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));  // the zero page
     bench.run(0, mm);
     bench.trace().clear();
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == Errno::kNone);
     CHECK(bench.pte(mm, 0).writable());
     CHECK(bench.pte(mm, 1).writable());
     CHECK(on_list(bench, LruList::kUnevictable) == 2);
@@ -100,7 +100,7 @@ TEST_CASE("mlock: a page that somebody has locked is left to reclaim", "[unit][r
     Mm& mm = bench.anon_mm(2, {1});
     Page& busy = bench.mapped_page(mm, 0);
     lock_page(bench.cpu(1), busy);
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == Errno::kNone);
     unlock_page(bench.cpu(1), busy);
     CHECK_FALSE(mlocked(bench, busy));
     CHECK(on_list(bench, LruList::kUnevictable) == 1);
@@ -129,7 +129,7 @@ TEST_CASE("mlock: a page that somebody has locked is left to reclaim", "[unit][r
 TEST_CASE("mlock: reclaim does not even scan mlocked pages", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(4, {1});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == Errno::kNone);
     const ReclaimResult result = bench.kernel.reclaim_pages(bench.cpu(), on_node_0());
     CHECK(result.scanned == 0);
     CHECK(on_list(bench, LruList::kUnevictable) == 4);
@@ -141,7 +141,7 @@ TEST_CASE("mlock: a page that is mlocked while it is isolated goes to the unevic
     Mm& mm = bench.anon_mm(1, {1}, {});
     Page& page = bench.mapped_page(mm, 0);
     REQUIRE(bench.kernel.state().lru.isolate_lru_page(bench.cpu(), page));
-    REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(1)) == Errno::kNone);
     CHECK(mlocked(bench, page));
     CHECK(on_list(bench, LruList::kUnevictable) == 0);
     putback_lru_page(bench.cpu(), bench.kernel.state(), page);
@@ -154,7 +154,7 @@ TEST_CASE("mlock: reclaim puts pages that were mlocked meanwhile on the unevicta
     KernelBench bench;
     Mm& mm = bench.anon_mm(2, {1});
     const auto mlock_all = [&] {
-        REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(2)) == MlockResult::kDone);
+        REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(2)) == Errno::kNone);
     };
     SECTION("before it looks at them") {
         bench.trace().at_next(Event::kShrinkPageList, 0, mlock_all);
@@ -186,7 +186,7 @@ TEST_CASE("mlock: one locked VMA outweighs that others have used the page", "[un
     Page& page = bench.mapped_page(parent, 0);
     lock_page(bench.cpu(), page);  // so that mlock() has to leave it
     REQUIRE(bench.kernel.mlock(bench.cpu(1), child, bench.range(1), MlockFlags::kOnFault) ==
-            MlockResult::kDone);
+            Errno::kNone);
     unlock_page(bench.cpu(), page);
     REQUIRE(bench.kernel.touch(bench.cpu(1), parent, bench.page(0), Access::kRead));
     REQUIRE_FALSE(mlocked(bench, page));
@@ -206,7 +206,7 @@ TEST_CASE("mlock2: MLOCK_ONFAULT locks what is there and leaves the rest to its 
     bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(2));
     REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kWrite));
     REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2), MlockFlags::kOnFault) ==
-            MlockResult::kDone);
+            Errno::kNone);
     CHECK(mlocked(bench, bench.mapped_page(mm, 0)));
     CHECK(bench.pte(mm, 1).none());
     REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(1), Access::kWrite));
@@ -218,7 +218,7 @@ TEST_CASE("mlock2: MLOCK_ONFAULT locks what is there and leaves the rest to its 
 TEST_CASE("mlock: part of a VMA is split off and a hole is an error", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(8, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(3, 2)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(3, 2)) == Errno::kNone);
     CHECK(mm.mmap.size() == 3);
     CHECK_FALSE(mm.find_vma(bench.page(1))->has(VmFlags::kLocked));
     const Vma& locked = *mm.find_vma(bench.page(2));
@@ -228,24 +228,24 @@ TEST_CASE("mlock: part of a VMA is split off and a hole is an error", "[unit][rm
     CHECK(mm.locked_vm == 3);
 
     // What is locked already is not counted twice.
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4, 1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4, 1)) == Errno::kNone);
     CHECK(mm.locked_vm == 4);
     CHECK(on_list(bench, LruList::kUnevictable) == 4);
 
     bench.kernel.munmap(bench.cpu(), mm, bench.range(1, 6));
-    CHECK(bench.kernel.mlock(bench.cpu(), mm, bench.range(3, 5)) == MlockResult::kNoMemory);
+    CHECK(bench.kernel.mlock(bench.cpu(), mm, bench.range(3, 5)) == Errno::kNoMemory);
     CHECK(mm.locked_vm == 5);  // up to the hole
-    CHECK(bench.kernel.munlock(bench.cpu(), mm, bench.range(8)) == MlockResult::kNoMemory);
+    CHECK(bench.kernel.munlock(bench.cpu(), mm, bench.range(8)) == Errno::kNoMemory);
     CHECK(mm.locked_vm == 0);
 }
 
 TEST_CASE("munlock: pages that nobody else maps come back without a walk", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(4, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == Errno::kNone);
     bench.drain();
     bench.trace().clear();
-    REQUIRE(bench.kernel.munlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.munlock(bench.cpu(), mm, bench.range(4)) == Errno::kNone);
     CHECK(captured(bench) == "free_unref_page_list");  // g_munlock_anon_n4_thr3
     CHECK(on_list(bench, LruList::kUnevictable) == 0);
     CHECK(on_list(bench, LruList::kInactiveAnon) == 4);
@@ -262,10 +262,10 @@ TEST_CASE("munlock: pages that nobody else maps come back without a walk", "[uni
 TEST_CASE("munlock: pages are taken in lots of fifteen of one node and one table", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(20, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(20)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(20)) == Errno::kNone);
     bench.drain();
     bench.trace().clear();
-    REQUIRE(bench.kernel.munlock(bench.cpu(), mm, bench.range(20)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.munlock(bench.cpu(), mm, bench.range(20)) == Errno::kNone);
     CHECK(captured(bench) == "free_unref_page_list free_unref_page_list");
 
     // A page of the other node ends a lot, and so does a hole.
@@ -277,7 +277,7 @@ TEST_CASE("munlock: pages are taken in lots of fifteen of one node and one table
             bench.kernel.touch(bench.cpu(i == 1 ? 1 : 0), mixed, bench.page(i), Access::kWrite));
     bench.drain();
     bench.trace().clear();
-    REQUIRE(bench.kernel.munlock(bench.cpu(), mixed, bench.range(6)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.munlock(bench.cpu(), mixed, bench.range(6)) == Errno::kNone);
     CHECK(captured(bench) == "free_unref_page_list free_unref_page_list free_unref_page_list");
     CHECK(on_list(bench, LruList::kUnevictable) == 0);
 }
@@ -286,12 +286,12 @@ TEST_CASE("X12: munlock by the only one who locked clears PG_mlocked in the capt
           "[unit][rmap]") {
     KernelBench bench;
     SharedFile shared(bench);
-    REQUIRE(bench.kernel.mlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), shared.parent, bench.range(1)) == Errno::kNone);
     Page& page = shared.page(0);
     REQUIRE(mlocked(bench, page));
     bench.drain();
     bench.trace().clear();
-    REQUIRE(bench.kernel.munlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.munlock(bench.cpu(), shared.parent, bench.range(1)) == Errno::kNone);
     // g_munlock_file_onlylocker_p3_n4, for one page and two processes: no VMA is looked into.
     CHECK(captured(bench) ==
           "try_to_munlock rmap_walk_file try_to_unmap_one try_to_unmap_one_ret try_to_unmap_one "
@@ -312,11 +312,11 @@ TEST_CASE("X12: munlock finds the other VMA that has the page locked and stops t
     Mm& third = bench.kernel.fork(bench.cpu(), shared.parent, "third");
     bench.kernel.populate(bench.cpu(), third, bench.range(1), KernelBench::kColdRead);
     for (Mm* mm : {&shared.parent, &third})
-        REQUIRE(bench.kernel.mlock(bench.cpu(), *mm, bench.range(1)) == MlockResult::kDone);
+        REQUIRE(bench.kernel.mlock(bench.cpu(), *mm, bench.range(1)) == Errno::kNone);
     Page& page = shared.page(0);
     bench.drain();
     bench.trace().clear();
-    REQUIRE(bench.kernel.munlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.munlock(bench.cpu(), shared.parent, bench.range(1)) == Errno::kNone);
     // A VMA moves behind the others of the tree when it is split and when it is merged again.
     CHECK(bench.values(Event::kTryToUnmapOne, "mm") ==
           std::vector<std::uint64_t>{shared.child->context.id, third.context.id});
@@ -346,7 +346,7 @@ TEST_CASE("mlock: the last mapping that goes takes PG_mlocked along", "[unit][rm
     KernelBench bench;
     SharedFile shared(bench);
     bench.kernel.munmap(bench.cpu(), *shared.child, bench.range(4));
-    REQUIRE(bench.kernel.mlock(bench.cpu(), shared.parent, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), shared.parent, bench.range(1)) == Errno::kNone);
     Page& page = shared.page(0);
     bench.drain();
     bench.trace().clear();
@@ -365,7 +365,7 @@ TEST_CASE("mlock: unmapping munlocks first and so frees the pages from the evict
           "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(4, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(4)) == Errno::kNone);
     bench.trace().clear();
     bench.kernel.munmap(bench.cpu(), mm, bench.range(2));
     CHECK(bench.trace().count(Event::kClearPageMlock) == 0);
@@ -380,7 +380,7 @@ TEST_CASE("mlock: a child inherits no memory locks", "[unit][rmap]") {
     KernelBench bench;
     Mm& parent = bench.anon_mm(1, {0});
     REQUIRE(bench.kernel.mlock(bench.cpu(), parent, bench.range(1), MlockFlags::kOnFault) ==
-            MlockResult::kDone);
+            Errno::kNone);
     Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
     CHECK(child.locked_vm == 0);
     const Vma& vma = *child.find_vma(bench.page(0));
@@ -393,7 +393,7 @@ TEST_CASE("mlock: who breaks sharing in a locked VMA leaves the old page munlock
           "[unit][rmap]") {
     KernelBench bench;
     Mm& parent = bench.anon_mm(1, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), parent, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), parent, bench.range(1)) == Errno::kNone);
     Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
     Page& old_page = bench.mapped_page(child, 0);
     REQUIRE(mlocked(bench, old_page));
@@ -416,7 +416,7 @@ TEST_CASE("mlock: what a locked VMA maps from the swap cache keeps no slot", "[u
     unlock_page(bench.cpu(), page);
     putback_lru_page(bench.cpu(), bench.kernel.state(), page);
     REQUIRE(bench.kernel.mlock(bench.cpu(1), mm, bench.range(1), MlockFlags::kOnFault) ==
-            MlockResult::kDone);
+            Errno::kNone);
     bench.trace().clear();
     REQUIRE(bench.kernel.touch(bench.cpu(1), mm, bench.page(0), Access::kRead));
     CHECK(&bench.mapped_page(mm, 0) == &page);
@@ -428,7 +428,7 @@ TEST_CASE("mlock: what a locked VMA maps from the swap cache keeps no slot", "[u
 TEST_CASE("mlock: migration keeps pages mlocked", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == Errno::kNone);
     bench.trace().clear();
     const MoveResult moved = bench.kernel.move_pages(bench.cpu(), mm, {bench.page(0)}, 1);
     REQUIRE(moved.succeeded == 1);
@@ -451,7 +451,7 @@ TEST_CASE("mlock: migration keeps pages mlocked", "[unit][rmap]") {
 TEST_CASE("mlock: locked memory is not reaped", "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(4, {1});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(1)) == Errno::kNone);
     CHECK(bench.kernel.oom_reap(bench.cpu(), mm).pages == 3);
     CHECK(bench.pte(mm, 0).present());
 }

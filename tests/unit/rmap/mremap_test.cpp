@@ -178,7 +178,7 @@ TEST_CASE("mremap: what a locked mapping gains is faulted in without the write l
           "[unit][rmap]") {
     KernelBench bench;
     Mm& mm = bench.anon_mm(2, {0});
-    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == MlockResult::kDone);
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == Errno::kNone);
     const bool moves = GENERATE(false, true);
     const std::uint64_t first = moves ? kFar : 0;
     MremapRequest request{bench.range(2), 4, {}};

@@ -155,15 +155,31 @@ TEST_CASE("MADV_REMOVE: a hole is punched where shared mappings may be written",
     FileBench bench(FileKind::kShmem, 4, {0});
     Mm& mm = *bench.mms[0];
     bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(1, 4));
-    CHECK(bench.kernel.madvise_remove(bench.cpu(), mm, bench.range(2, 1)) == MadviseRemove::kDone);
+    const auto remove = [&](std::uint64_t pages, std::uint64_t first) {
+        return bench.kernel.madvise(bench.cpu(), mm, bench.range(pages, first), Madvise::kRemove);
+    };
+    RangeResult result = remove(2, 1);
+    CHECK(result.error == Errno::kNone);
+    CHECK(result.pages == 2);
     CHECK(cached_pages(bench) == 2);
     CHECK(bench.pte(mm, 0).present());
     CHECK(bench.pte(mm, 1).none());
-    CHECK(bench.kernel.madvise_remove(bench.cpu(), mm, bench.range(2, 3)) ==
-          MadviseRemove::kNoFile);
+    result = remove(2, 3);
+    CHECK(result.error == Errno::kInvalid);
+    CHECK(result.pages == 1);
     CHECK(cached_pages(bench) == 1);  // what comes before is done
-    CHECK(bench.kernel.madvise_remove(bench.cpu(), mm, bench.range(1, 9)) ==
-          MadviseRemove::kNotMapped);
+    CHECK(remove(1, 9).error == Errno::kNoMemory);
+    bench.kernel.mprotect(bench.cpu(), mm, bench.range(1), VmFlags::kRead);
+    CHECK(remove(1, 0).error == Errno::kAccess);
+}
+
+TEST_CASE("MADV_REMOVE: it leaves locked mappings alone", "[unit][rmap]") {
+    FileBench bench(FileKind::kShmem, 2, {0});
+    Mm& mm = *bench.mms[0];
+    REQUIRE(bench.kernel.mlock(bench.cpu(), mm, bench.range(2)) == Errno::kNone);
+    CHECK(bench.kernel.madvise(bench.cpu(), mm, bench.range(2), Madvise::kRemove).error ==
+          Errno::kInvalid);
+    CHECK(cached_pages(bench) == 2);
 }
 
 TEST_CASE("MADV_REMOVE: mlocked memory stays", "[unit][rmap]") {
