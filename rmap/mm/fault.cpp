@@ -109,10 +109,10 @@ void do_anonymous_page(VmFault& vmf) {
 FaultResult handle_mm_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Access access,
                             FaultFlags flags) {
     cpu.spend(cpu.costs().fault_handle, Part::kFault);
-    kernel.vm_events.count(cpu, mm.memcg, VmEvent::kPgFault);
     Vma* vma = mm.find_vma(address);
     if (!vma) return FaultResult::kBadArea;
     if (access_error(*vma, access)) return FaultResult::kBadAccess;
+    kernel.vm_events.count(cpu, mm.memcg, VmEvent::kPgFault);
     if (access == Access::kWrite) flags = flags | FaultFlags::kWrite;
     cpu.emit(Event::kHandleMmFault,
              {mm.context.id, address.value, static_cast<std::uint64_t>(flags)});

@@ -14,7 +14,6 @@ void page_cache_read(VmFault& vmf, AddressSpace& mapping, std::uint64_t index) {
     Page& page = vmf.alloc_page();
     lock_page(vmf.cpu, page);
     if (add_to_page_cache_lru(vmf.cpu, vmf.kernel, mapping, page, index)) {
-        vmf.kernel.vm_events.count(vmf.cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
         vmf.cpu.spend(vmf.cpu.costs().file_read, Part::kFault);
         page.set(vmf.cpu, PageFlag::kUptodate);
     }
@@ -26,9 +25,12 @@ void page_cache_read(VmFault& vmf, AddressSpace& mapping, std::uint64_t index) {
 Page* filemap_fault(VmFault& vmf) {
     AddressSpace& mapping = *vmf.vma.vm_file;
     const std::uint64_t index = vmf.vma.page_index(vmf.address);
+    bool major = false;
     while (index < mapping.i_size(vmf.cpu, Part::kFault)) {
         Page* page = find_get_page(vmf.cpu, vmf.kernel, mapping, index, Part::kFault);
         if (!page) {
+            if (!major) vmf.kernel.vm_events.count(vmf.cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
+            major = true;
             page_cache_read(vmf, mapping, index);
             continue;
         }

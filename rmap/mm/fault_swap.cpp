@@ -24,7 +24,7 @@ void migration_entry_wait(VmFault& vmf) {
     wait_on_page_locked(vmf.cpu, page);
 }
 
-/// swap_readpage() of a fault makes it a major one.
+/// The page was not in the swap cache: a major fault, whoever has read it.
 void count_major_fault(VmFault& vmf) {
     vmf.kernel.vm_events.count(vmf.cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
 }
@@ -38,12 +38,15 @@ Page* get_swap_page_locked(VmFault& vmf, SwapEntry entry) {
         // The device is synchronous and nobody else waits for this page: leave the cache alone.
         Page& fresh = alloc_swap_page(vmf.cpu, vmf.kernel, vmf.mm.memcg);
         lru_cache_add(vmf.cpu, vmf.kernel, fresh);
-        count_major_fault(vmf);
         swap_readpage(vmf.cpu, vmf.kernel, fresh);
+        count_major_fault(vmf);
         return &fresh;
     }
-    if (!page) page = swapin_readahead(vmf, entry);
-    if (!page) return nullptr;
+    if (!page) {
+        page = swapin_readahead(vmf, entry);
+        if (!page) return nullptr;
+        count_major_fault(vmf);
+    }
     if (vmf.lock_page_or_retry(*page)) {
         if (page->test(vmf.cpu, PageFlag::kSwapCache) && page->swap == entry) return page;
         unlock_page(vmf.cpu, *page);

@@ -27,7 +27,11 @@ PageCacheEntry find_lock_entry(Cpu& cpu, KernelState& kernel, const AddressSpace
 Page* swapin_page(VmFault& vmf, AddressSpace& mapping, std::uint64_t index, SwapEntry swap) {
     Cpu& cpu = vmf.cpu;
     KernelState& kernel = vmf.kernel;
-    Page* page = read_swap_cache(cpu, kernel, swap, vmf.mm.memcg);
+    Page* page = find_get_page(cpu, kernel, kernel.swap.cache, swap.offset, Part::kSwap);
+    if (!page) {
+        kernel.vm_events.count(cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
+        page = read_swap_cache(cpu, kernel, swap, vmf.mm.memcg);  // shmem_swapin()
+    }
     if (!page) return nullptr;
     // Locked, because it may be moved back or freed by others until then.
     lock_page(cpu, *page);

@@ -4,9 +4,10 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
-#include "tests/unit/rmap/kernel_bench.hpp"
+#include "tests/unit/rmap/file_bench.hpp"
 
 using namespace mmusim::rmap;
+using mmusim::test::FileBench;
 using mmusim::test::KernelBench;
 
 namespace {
@@ -192,4 +193,49 @@ TEST_CASE("status: faults are counted for the group of their process", "[unit][r
     constexpr auto kFaults = static_cast<std::size_t>(VmEvent::kPgFault);
     CHECK(bench.kernel.vm_events(1)[kFaults] == 2);
     CHECK(bench.kernel.vm_events(0)[kFaults] == 0);
+}
+
+namespace {
+
+std::uint64_t counted(KernelBench& bench, VmEvent event) {
+    return bench.kernel.vm_events(0)[static_cast<std::size_t>(event)];
+}
+
+}  // namespace
+
+TEST_CASE("vm events: a fault is a major one if the swap cache does not have its page",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& parent = bench.anon_mm(1, {1});
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    bench.kernel.arrange(bench.cpu(), parent, bench.range(1), KernelBench::kColdDirty);
+    bench.kernel.reclaim_pages(bench.cpu(), {});
+    REQUIRE(bench.pte(parent, 0).swap_type());
+    bench.kernel.state().vm_events.reset();
+    for (Mm* mm : {&parent, &child}) {
+        CHECK(bench.kernel.touch(bench.cpu(), *mm, bench.page(0), Access::kRead));
+        CHECK(counted(bench, VmEvent::kPgMajFault) == 1);
+    }
+    CHECK(counted(bench, VmEvent::kPgFault) == 2);
+
+    FileBench shmem(FileKind::kShmem, 1, {1});
+    ReclaimControl control;
+    control.aging = Aging::kForbidden;
+    shmem.kernel.reclaim_pages(shmem.cpu(), control);
+    shmem.kernel.state().vm_events.reset();
+    CHECK(shmem.kernel.touch(shmem.cpu(), *shmem.mms[0], shmem.page(0), Access::kRead));
+    CHECK(counted(shmem, VmEvent::kPswpIn) == 1);
+    CHECK(counted(shmem, VmEvent::kPgMajFault) == 1);
+}
+
+TEST_CASE("vm events: an access that no mapping allows is no fault that counts", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+    map(bench, mm, bench.range(1), VmFlags::kRead);
+    bench.kernel.state().vm_events.reset();
+    for (const std::uint64_t index : {0, 1})
+        CHECK_FALSE(bench.kernel.touch(bench.cpu(), mm, bench.page(index), Access::kWrite));
+    CHECK(counted(bench, VmEvent::kPgFault) == 0);
+    CHECK(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    CHECK(counted(bench, VmEvent::kPgFault) == 1);
 }
