@@ -122,12 +122,12 @@ bool do_page_mkwrite(VmFault& vmf, Page& page) {
         unlock_page(vmf.cpu, page);
         return false;
     }
-    set_page_dirty(vmf.cpu, page);
+    set_page_dirty(vmf.cpu, vmf.kernel, page);
     return true;
 }
 
 void fault_dirty_shared_page(VmFault& vmf, Page& page) {
-    set_page_dirty(vmf.cpu, page);
+    set_page_dirty(vmf.cpu, vmf.kernel, page);
     unlock_page(vmf.cpu, page);
 }
 

@@ -39,8 +39,10 @@ void release_pages(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& page
     kernel.pages.free_unref_page_list(cpu, pages_to_free);
 }
 
-void set_page_dirty(Cpu& cpu, Page& page) {
+void set_page_dirty(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kSetPageDirty, {page.pfn().value});
+    if (page_mapping(cpu, kernel, page) && page.test(cpu, PageFlag::kReclaim))
+        page.clear(cpu, PageFlag::kReclaim);
     if (!page.test(cpu, PageFlag::kDirty)) page.set(cpu, PageFlag::kDirty);
 }
 

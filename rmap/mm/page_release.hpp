@@ -41,7 +41,8 @@ void free_page(Cpu& cpu, KernelState& kernel, Page& page);
 /// together, in reverse order.
 void release_pages(Cpu& cpu, KernelState& kernel, const std::vector<Page*>& pages);
 
-/// set_page_dirty().
-void set_page_dirty(Cpu& cpu, Page& page);
+/// set_page_dirty(): reclaim no longer waits for the page if it is one of a file or of the swap
+/// cache.
+void set_page_dirty(Cpu& cpu, KernelState& kernel, Page& page);
 
 }  // namespace mmusim::rmap

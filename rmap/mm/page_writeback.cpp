@@ -61,7 +61,7 @@ bool clear_page_dirty_for_io(Cpu& cpu, KernelState& kernel, Page& page) {
     // Whatever a mapping still can write, and was told to nobody, is written with the page; what is
     // stored from here on makes it dirty again.
     if (mapping && mapping->account_dirty() && page_mkclean(cpu, kernel, page) > 0)
-        set_page_dirty(cpu, page);
+        set_page_dirty(cpu, kernel, page);
     return page.test_and_clear(cpu, PageFlag::kDirty);
 }
 

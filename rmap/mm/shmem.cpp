@@ -44,7 +44,7 @@ Page* swapin_page(VmFault& vmf, AddressSpace& mapping, std::uint64_t index, Swap
         return nullptr;
     }
     delete_from_swap_cache(cpu, kernel, *page);
-    set_page_dirty(cpu, *page);
+    set_page_dirty(cpu, kernel, *page);
     kernel.swap.swap_free(cpu, swap);
     return page;
 }
@@ -136,7 +136,7 @@ WritepageResult shmem_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kShmemWritepage, {page.pfn().value});
     const auto swap = kernel.swap.get_swap_page(cpu);
     if (!swap) {
-        set_page_dirty(cpu, page);
+        set_page_dirty(cpu, kernel, page);
         return WritepageResult::kActivate;
     }
     cpu.spend(cpu.costs().swap_allocate, Part::kSwap);

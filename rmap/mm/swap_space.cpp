@@ -124,7 +124,7 @@ bool add_to_swap(Cpu& cpu, KernelState& kernel, Page& page) {
         cpu.spend(cpu.costs().swap_allocate, Part::kSwap);
         add_to_swap_cache(cpu, kernel, page, *entry);
         // Whether a clean page-table entry tells the truth is not known without a flush.
-        set_page_dirty(cpu, page);
+        set_page_dirty(cpu, kernel, page);
     }
     cpu.emit(Event::kAddToSwapRet, {entry ? 1u : 0u});
     return entry.has_value();

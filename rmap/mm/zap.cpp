@@ -86,7 +86,7 @@ private:
         if (!page_is_anon(cpu_, *page)) {
             if (pte.dirty()) {
                 force_flush_ = true;
-                set_page_dirty(cpu_, *page);
+                set_page_dirty(cpu_, kernel_, *page);
             }
             if (pte.young() && !vma_.has(VmFlags::kSeqRead))
                 mark_page_accessed(cpu_, kernel_, *page);

@@ -118,7 +118,7 @@ Then unmap_hit(Cpu& cpu, KernelState& kernel, const Hit& at, TtuFlags flags,
         old = ptep_clear_flush(cpu, kernel, at.vma, at.address, at.ptep);
     }
     // H11: what the entry knew of the page.
-    if (pte_of(old).dirty()) set_page_dirty(cpu, at.page);
+    if (pte_of(old).dirty()) set_page_dirty(cpu, kernel, at.page);
     // H12: before the counters fall.
     update_hiwater_rss(cpu, at.mm);
 

@@ -140,6 +140,22 @@ TEST_CASE("fault: the first write to a page of a file tells the file before and 
           "set_page_dirty page_add_file_rmap pte_set set_page_dirty");
 }
 
+TEST_CASE("set_page_dirty: reclaim no longer waits for a page that was dirtied again",
+          "[unit][rmap]") {
+    FileBench bench(FileKind::kExt4, 1, {1});
+    Mm& other = bench.kernel.create_mm(bench.cpu(), "other");
+    bench.kernel.mmap_anon(bench.cpu(), other, bench.range(1));
+    bench.kernel.populate(bench.cpu(), other, bench.range(1));
+    Page& of_file = bench.mapped_page(*bench.mms[0], 0);
+    Page& anon = bench.mapped_page(other, 0);
+    for (Page* page : {&of_file, &anon}) {
+        page->set(bench.cpu(), PageFlag::kReclaim);
+        set_page_dirty(bench.cpu(), bench.kernel.state(), *page);
+    }
+    CHECK_FALSE(of_file.test(bench.cpu(), PageFlag::kReclaim));
+    CHECK(anon.test(bench.cpu(), PageFlag::kReclaim));  // it has no mapping
+}
+
 TEST_CASE("msync: it writes what shared mappings of files cover and nothing else", "[unit][rmap]") {
     FileBench bench(FileKind::kExt4, 4, {0});
     Mm& mm = *bench.mms[0];
