@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/mm/address_space.hpp"
 
+#include <algorithm>
+
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/mm/page_release.hpp"
 
@@ -46,6 +48,7 @@ Word swap_value_entry(SwapEntry entry) { return {kValueEntry | entry.value(), 0}
 
 PageCacheEntry find_get_entry(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping,
                               std::uint64_t index, Part part) {
+    if (index >= mapping.pages) return {index, nullptr, {}};
     const PhysAddr slot = mapping.slot(index);
     while (const std::uint64_t entry = cpu.memory().load(slot, part).value) {
         if (entry & kValueEntry) return {index, nullptr, radix_to_swp_entry(entry)};
@@ -67,6 +70,7 @@ std::vector<PageCacheEntry> pagevec_lookup_entries(Cpu& cpu, KernelState& kernel
                                                    const AddressSpace& mapping, PageRange range,
                                                    Part part) {
     std::vector<PageCacheEntry> found;
+    range.last = std::min(range.last, mapping.pages);
     for (; range.first <= range.last && found.size() < kPagevecSize; ++range.first) {
         const PageCacheEntry entry = find_get_entry(cpu, kernel, mapping, range.first, part);
         if (entry.page || entry.swap) found.push_back(entry);
@@ -78,6 +82,7 @@ std::vector<Page*> pagevec_lookup_range_tag(Cpu& cpu, KernelState& kernel,
                                             const AddressSpace& mapping, PageRange& range,
                                             PageFlag flag, Part part) {
     std::vector<Page*> found;
+    range.last = std::min(range.last, mapping.pages);
     for (; range.first <= range.last && found.size() < kPagevecSize; ++range.first) {
         Page* page = find_get_page(cpu, kernel, mapping, range.first, part);
         if (!page) continue;
@@ -87,6 +92,16 @@ std::vector<Page*> pagevec_lookup_range_tag(Cpu& cpu, KernelState& kernel,
             put_page(cpu, kernel, *page);
     }
     return found;
+}
+
+bool mapping_tagged(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, PageFlag flag,
+                    Part part) {
+    for (std::uint64_t index = 0; index < mapping.pages; ++index) {
+        const std::uint64_t entry = cpu.memory().load(mapping.slot(index), part).value;
+        if (!entry || entry & kValueEntry) continue;
+        if (kernel.pages.pfn_to_page({entry}).test(cpu, flag, part)) return true;
+    }
+    return false;
 }
 
 bool add_to_page_cache(Cpu& cpu, AddressSpace& mapping, Page& page, std::uint64_t index,

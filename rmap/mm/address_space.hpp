@@ -28,6 +28,9 @@ struct PageRange {
     std::uint64_t last = 0;
 };
 
+/// The last page of a range that has no end.
+inline constexpr std::uint64_t kToTheEnd = ~std::uint64_t{0};
+
 /// struct address_space: the pages of a file, or of the swap device, and who maps them. The slots
 /// of the page cache are words, because they are looked up without a lock.
 struct AddressSpace {
@@ -37,6 +40,7 @@ struct AddressSpace {
           kind(file_kind),
           pages(size),
           i_mmap_rwsem(memory.allocate_line()),
+          i_mmap_sem(memory.allocate_line()),
           xa_lock(memory.allocate_line()),
           truncated(memory.allocate_line()),
           i_pages(memory.allocate_words(size)) {}
@@ -47,6 +51,10 @@ struct AddressSpace {
 
     RwLock i_mmap_rwsem;
     IntervalTree<Vma> i_mmap;  ///< i_mmap_rwsem
+
+    /// EXT4_I(inode)->i_mmap_sem: no fault brings back what is being taken out. Outside all page
+    /// locks, inside mmap_sem.
+    RwLock i_mmap_sem;
 
     Lock xa_lock;              ///< of i_pages; taken with interrupts off
     const PhysAddr truncated;  ///< word: pages that were cut off the end
@@ -87,7 +95,7 @@ struct PageCacheEntry {
 Word swap_value_entry(SwapEntry entry);
 
 /// find_get_entry(): takes a reference, not the page lock. The caller locks the page and looks
-/// again whether it is still the right one.
+/// again whether it is still the right one. Behind the end of the file there is nothing.
 PageCacheEntry find_get_entry(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping,
                               std::uint64_t index, Part part);
 
@@ -99,6 +107,11 @@ Page* find_get_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, 
 std::vector<PageCacheEntry> pagevec_lookup_entries(Cpu& cpu, KernelState& kernel,
                                                    const AddressSpace& mapping, PageRange range,
                                                    Part part);
+
+/// mapping_tagged(): whether a page of the file has `flag`. There are no tags: it looks at every
+/// slot.
+bool mapping_tagged(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, PageFlag flag,
+                    Part part);
 
 /// pagevec_lookup_range_tag(): the first PAGEVEC_SIZE pages of a range that have `flag`. The range
 /// then begins behind the last of them.

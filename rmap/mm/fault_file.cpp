@@ -48,9 +48,19 @@ Page* filemap_fault(VmFault& vmf) {
     return nullptr;
 }
 
+/// ext4_filemap_fault()
+Page* ext4_filemap_fault(VmFault& vmf) {
+    RwLock& i_mmap_sem = vmf.vma.vm_file->i_mmap_sem;
+    i_mmap_sem.lock_read(vmf.cpu);
+    Page* page = filemap_fault(vmf);
+    i_mmap_sem.unlock_read(vmf.cpu);
+    return page;
+}
+
 /// __do_fault(): vma->vm_ops->fault(). nullptr: the process gets a signal.
 Page* do_vm_ops_fault(VmFault& vmf) {
-    Page* page = vmf.vma.vm_file->kind == FileKind::kShmem ? shmem_fault(vmf) : filemap_fault(vmf);
+    const bool shmem = vmf.vma.vm_file->kind == FileKind::kShmem;
+    Page* page = shmem ? shmem_fault(vmf) : ext4_filemap_fault(vmf);
     if (!page && vmf.result == FaultResult::kHandled) vmf.result = FaultResult::kSigbus;
     return page;
 }
@@ -114,9 +124,8 @@ void do_cow_fault(VmFault& vmf) {
     if (!none) put_page(cpu, vmf.kernel, copy);
 }
 
-}  // namespace
-
-bool do_page_mkwrite(VmFault& vmf, Page& page) {
+/// ext4_page_mkwrite() with i_mmap_sem held.
+bool page_mkwrite(VmFault& vmf, Page& page) {
     lock_page(vmf.cpu, page);
     if (page.mapping(vmf.cpu).raw != vmf.vma.vm_file->mapping().raw) {
         unlock_page(vmf.cpu, page);
@@ -124,6 +133,16 @@ bool do_page_mkwrite(VmFault& vmf, Page& page) {
     }
     set_page_dirty(vmf.cpu, vmf.kernel, page);
     return true;
+}
+
+}  // namespace
+
+bool do_page_mkwrite(VmFault& vmf, Page& page) {
+    RwLock& i_mmap_sem = vmf.vma.vm_file->i_mmap_sem;
+    i_mmap_sem.lock_read(vmf.cpu);
+    const bool ours = page_mkwrite(vmf, page);
+    i_mmap_sem.unlock_read(vmf.cpu);
+    return ours;
 }
 
 void fault_dirty_shared_page(VmFault& vmf, Page& page) {

@@ -93,13 +93,13 @@ bool undo_slot(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, const PageC
     return ours;
 }
 
-/// One pass of shmem_undo_range().
-void undo_pass(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range, Pagevec& pvec,
+/// One pass of shmem_undo_range(). Returns whether there was anything.
+bool undo_pass(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range, Pagevec& pvec,
                Busy busy) {
-    for (;;) {
+    for (bool found = false;; found = true) {
         const auto entries =
             pagevec_lookup_entries(cpu, kernel, mapping, range, Part::kRemoveMapping);
-        if (entries.empty()) return;
+        if (entries.empty()) return found;
         for (const PageCacheEntry& entry : entries)
             if (entry.page) pvec.pages.push_back(entry.page);
         for (const PageCacheEntry& entry : entries) {
@@ -151,7 +151,9 @@ WritepageResult shmem_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
 void shmem_truncate_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
     Pagevec pvec;
     undo_pass(cpu, kernel, mapping, range, pvec, Busy::kSkip);
-    undo_pass(cpu, kernel, mapping, range, pvec, Busy::kWaitFor);
+    // A truncated file is empty when a pass finds nothing; a hole may be filled again.
+    while (undo_pass(cpu, kernel, mapping, range, pvec, Busy::kWaitFor) && range.last == kToTheEnd) {
+    }
 }
 
 }  // namespace mmusim::rmap

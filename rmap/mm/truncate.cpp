@@ -69,26 +69,57 @@ void truncate_pagevec_wait(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
     }
 }
 
+/// Returns whether there was any.
 template <class Truncate>
-void for_each_pagevec(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+bool for_each_pagevec(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
                       Pagevec& pvec, Truncate&& truncate) {
-    for (;;) {
+    for (bool found = false;; found = true) {
         for (const auto& entry :
              pagevec_lookup_entries(cpu, kernel, mapping, range, Part::kRemoveMapping))
             pvec.pages.push_back(entry.page);
-        if (pvec.pages.empty()) return;
+        if (pvec.pages.empty()) return found;
         range.first = pvec.pages.back()->index + 1;
         truncate(cpu, kernel, mapping, pvec.pages);
         pagevec_release(cpu, kernel, pvec);
     }
 }
 
-/// truncate_pagecache_range() and shmem_truncate_range()
-void free_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+/// ext4_punch_hole()
+void ext4_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    if (mapping_tagged(cpu, kernel, mapping, PageFlag::kDirty, Part::kWriteback))
+        filemap_write_and_wait_range(cpu, kernel, mapping, range);
+    mapping.i_mmap_sem.lock_write(cpu);
+    // truncate_pagecache_range()
+    unmap_mapping_pages(cpu, kernel, mapping, range, EvenCows::kNo);
+    truncate_inode_pages_range(cpu, kernel, mapping, range);
+    mapping.i_mmap_sem.unlock_write(cpu);
+}
+
+/// shmem_fallocate()
+void shmem_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+    unmap_mapping_pages(cpu, kernel, mapping, range, EvenCows::kNo);
+    shmem_truncate_range(cpu, kernel, mapping, range);
+}
+
+/// truncate_pagecache(), and what shmem_setattr() does instead.
+void truncate_pagecache(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
+                        std::uint64_t new_size) {
+    const PageRange hole{new_size, kToTheEnd};
+    unmap_mapping_pages(cpu, kernel, mapping, hole, EvenCows::kYes);
     if (mapping.kind == FileKind::kShmem)
-        shmem_truncate_range(cpu, kernel, mapping, range);
+        shmem_truncate_range(cpu, kernel, mapping, hole);
     else
-        truncate_inode_pages_range(cpu, kernel, mapping, range);
+        truncate_inode_pages_range(cpu, kernel, mapping, hole);
+    // Private copies that faults made meanwhile of pages that are gone now.
+    unmap_mapping_pages(cpu, kernel, mapping, hole, EvenCows::kYes);
+}
+
+/// The part of ext4_setattr() and shmem_setattr() that makes a file shorter.
+void shrink(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t new_size) {
+    const bool ext4 = mapping.kind == FileKind::kExt4;
+    if (ext4) mapping.i_mmap_sem.lock_write(cpu);
+    truncate_pagecache(cpu, kernel, mapping, new_size);
+    if (ext4) mapping.i_mmap_sem.unlock_write(cpu);
 }
 
 }  // namespace
@@ -119,7 +150,9 @@ void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& map
                                 PageRange range) {
     Pagevec pvec;
     for_each_pagevec(cpu, kernel, mapping, range, pvec, truncate_pagevec);
-    for_each_pagevec(cpu, kernel, mapping, range, pvec, truncate_pagevec_wait);
+    // Faults may bring back what is behind the pass, so all is gone when a pass finds nothing.
+    while (for_each_pagevec(cpu, kernel, mapping, range, pvec, truncate_pagevec_wait)) {
+    }
 }
 
 void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages) {
@@ -129,21 +162,18 @@ void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_
     cpu.memory().store(mapping.truncated, {mapping.pages - pages, 0}, Part::kRemoveMapping);
     std::uint64_t cut = 0;
     if (pages < old_size) {
-        const PageRange hole{pages, mapping.pages - 1};
         cut = old_size - pages;
-        unmap_mapping_pages(cpu, kernel, mapping, hole, EvenCows::kYes);
-        free_range(cpu, kernel, mapping, hole);
-        // Private copies that faults made meanwhile of pages that are gone now.
-        unmap_mapping_pages(cpu, kernel, mapping, hole, EvenCows::kYes);
+        shrink(cpu, kernel, mapping, pages);
     }
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kTruncate, Outcome::kDone, cut);
 }
 
 void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
-    filemap_write_and_wait_range(cpu, kernel, mapping, range);
-    unmap_mapping_pages(cpu, kernel, mapping, range, EvenCows::kNo);
-    free_range(cpu, kernel, mapping, range);
+    if (mapping.kind == FileKind::kShmem)
+        shmem_fallocate(cpu, kernel, mapping, range);
+    else
+        ext4_punch_hole(cpu, kernel, mapping, range);
 }
 
 void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {

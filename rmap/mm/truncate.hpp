@@ -32,8 +32,8 @@ void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& map
 void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages);
 
 /// vfs_fallocate() with FALLOC_FL_PUNCH_HOLE, that is ext4_punch_hole() or shmem_fallocate(): the
-/// pages of a range are gone; who touches them finds zeroes. A file on a disk is written back
-/// first. No lock held. Time passes.
+/// pages of a range are gone; who touches them finds zeroes. A dirty file on a disk is written
+/// back first. No lock held. Time passes.
 void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range);
 
 /// fallocate(2) for it. One call operation. Time passes.

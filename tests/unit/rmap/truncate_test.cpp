@@ -2,6 +2,7 @@
 #include "rmap/mm/truncate.hpp"
 
 #include <catch2/catch.hpp>
+#include <functional>
 
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_writeback.hpp"
@@ -138,9 +139,65 @@ TEST_CASE("truncate: it waits for a page that is being written", "[unit][rmap]")
     CHECK(cached_pages(bench) == 0);
 }
 
-TEST_CASE("truncate: a page that a fault maps meanwhile is unmapped again", "[unit][rmap]") {
-    FileBench bench(FileKind::kExt4, 1, {1});
+TEST_CASE("punch hole: a clean file is not written", "[unit][rmap]") {
+    FileBench bench(FileKind::kExt4, 2, {1});
     bench.kernel.fsync(bench.cpu(), bench.file);
+    bench.trace().clear();
+    bench.kernel.fallocate_punch_hole(bench.cpu(), bench.file, {0, 0});
+    CHECK(bench.trace().count(Event::kFileWritepages) == 0);
+    CHECK(cached_pages(bench) == 1);
+    // A dirty page anywhere in the file is enough.
+    REQUIRE(bench.kernel.touch(bench.cpu(), *bench.mms[0], bench.page(0), Access::kWrite));
+    bench.kernel.fallocate_punch_hole(bench.cpu(), bench.file, {1, 1});
+    CHECK(bench.trace().count(Event::kFileWritepages) == 1);
+}
+
+TEST_CASE("punch hole, truncate: faults on the file wait until its pages are gone",
+          "[unit][rmap]") {
+    FileBench bench(FileKind::kExt4, 2, {1});
+    const bool hole = GENERATE(true, false);
+    std::vector<bool> free;
+    const auto look = [&] {
+        free.push_back(bench.file.i_mmap_sem.try_lock_read(bench.cpu(1)));
+        if (free.back()) bench.file.i_mmap_sem.unlock_read(bench.cpu(1));
+    };
+    for (const Event event : {Event::kUnmapPageRange, Event::kPageFree}) {
+        bench.trace().at_next(event, 0, look);
+        if (hole)
+            bench.kernel.fallocate_punch_hole(bench.cpu(), bench.file, {0, 0});
+        else
+            bench.kernel.truncate(bench.cpu(), bench.file, 0);
+        look();
+        bench.kernel.truncate(bench.cpu(), bench.file, 2);
+        bench.kernel.touch(bench.cpu(1), *bench.mms[0], bench.page(0), Access::kWrite);
+    }
+    CHECK(free == std::vector<bool>{false, true, false, true});
+}
+
+TEST_CASE("truncate: a pass is repeated until it finds nothing", "[unit][rmap]") {
+    const FileKind kind = GENERATE(FileKind::kExt4, FileKind::kShmem);
+    FileBench bench(kind, 3, {1});
+    // A fault that has seen the old size brings a page back, behind the first and the second pass.
+    const auto bring_back = [&] {
+        Page& page = alloc_swap_page(bench.cpu(1), bench.kernel.state(), 0);
+        REQUIRE(add_to_page_cache_lru(bench.cpu(1), bench.kernel.state(), bench.file, page, 0));
+        unlock_page(bench.cpu(1), page);
+        put_page(bench.cpu(1), bench.kernel.state(), page);
+    };
+    unsigned freed = 0;
+    std::function<void()> at_free = [&] {
+        ++freed;
+        bench.trace().at_next(Event::kPageFree, 0, at_free);
+        if (freed == 3 || freed == 4) bring_back();
+    };
+    bench.trace().at_next(Event::kPageFree, 0, at_free);
+    bench.kernel.truncate(bench.cpu(), bench.file, 0);
+    CHECK(freed == 5);
+    CHECK(cached_pages(bench) == 0);
+}
+
+TEST_CASE("truncate: a page that a fault maps meanwhile is unmapped again", "[unit][rmap]") {
+    FileBench bench(FileKind::kShmem, 1, {1});
     bench.trace().clear();
     bench.trace().at_next(Event::kTlbFinishMmuRet, 0, [&] {
         bench.kernel.touch(bench.cpu(1), *bench.mms[0], bench.page(0), Access::kRead);
