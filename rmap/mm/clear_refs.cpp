@@ -82,16 +82,14 @@ void reset_mm_hiwater_rss(Cpu& cpu, Mm& mm) {
 }  // namespace
 
 void clear_refs_write(Cpu& cpu, KernelState& kernel, Mm& mm, ClearRefs type) {
-    const OperationId call = begin_operation(cpu, OperationKind::kClearRefs, 0);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kClearRefs, 0);
     cpu.emit(Event::kClearRefsWrite, {mm.context.id, static_cast<std::uint64_t>(type)});
     std::uint64_t pages = 0;
     if (type == ClearRefs::kMmHiwaterRss)
         reset_mm_hiwater_rss(cpu, mm);
     else
         pages = clear_refs(cpu, kernel, mm, type);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kClearRefs, Outcome::kDone, pages);
+    call.exit(pages);
 }
 
 }  // namespace mmusim::rmap

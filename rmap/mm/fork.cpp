@@ -43,13 +43,11 @@ void dup_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
 }  // namespace
 
 void dup_mm(Cpu& cpu, KernelState& kernel, Mm& mm, Mm& oldmm) {
-    const OperationId call = begin_operation(cpu, OperationKind::kFork, 0);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kFork, 0);
     dup_mmap(cpu, kernel, mm, oldmm);
     cpu.memory().store(mm.hiwater_rss, {get_mm_rss(cpu, mm), 0}, Part::kPageState);
     mm.hiwater_vm = mm.total_vm;
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kFork, Outcome::kDone, mm.total_vm);
+    call.exit(mm.total_vm);
 }
 
 }  // namespace mmusim::rmap

@@ -38,19 +38,15 @@ Errno sync_vmas(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
 }  // namespace
 
 void fsync(Cpu& cpu, KernelState& kernel, AddressSpace& file) {
-    const OperationId call = begin_operation(cpu, OperationKind::kFsync, file.pages);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kFsync, file.pages);
     filemap_write_and_wait_range(cpu, kernel, file, file.all());
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kFsync, Outcome::kDone, file.pages);
+    call.exit(file.pages);
 }
 
 Errno msync(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    const OperationId call = begin_operation(cpu, OperationKind::kFsync, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kFsync, range.pages());
     const Errno error = sync_vmas(cpu, kernel, mm, range);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kFsync, Outcome::kDone, range.pages());
+    call.exit(range.pages());
     return error;
 }
 

@@ -167,13 +167,11 @@ RangeResult madvise_range(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range
 }  // namespace
 
 RangeResult madvise(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, Madvise behavior) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMadvise, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMadvise, range.pages());
     mmap_sem_lock_read(cpu, mm);
     const RangeResult result = madvise_range(cpu, kernel, mm, range, behavior);
     mmap_sem_unlock_read(cpu, mm);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMadvise, Outcome::kDone, result.pages);
+    call.exit(result.pages);
     return result;
 }
 

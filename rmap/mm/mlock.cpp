@@ -147,26 +147,22 @@ void munlock_vma_pages_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange 
 
 Errno mlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, MlockFlags flags) {
     const std::uint64_t on_fault = flags == MlockFlags::kOnFault ? VmFlags::kLockOnFault : 0;
-    const OperationId call = begin_operation(cpu, OperationKind::kMlock, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMlock, range.pages());
     mmap_sem_lock_write(cpu, mm);
     Errno result = apply_vma_lock_flags(cpu, kernel, mm, range, VmFlags::kLocked | on_fault);
     mmap_sem_unlock_write(cpu, mm);
     if (result == Errno::kNone && !mm_populate(cpu, kernel, mm, range))
         result = Errno::kNoMemory;
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMlock, Outcome::kDone, range.pages());
+    call.exit(range.pages());
     return result;
 }
 
 Errno munlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMunlock, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMunlock, range.pages());
     mmap_sem_lock_write(cpu, mm);
     const Errno result = apply_vma_lock_flags(cpu, kernel, mm, range, 0);
     mmap_sem_unlock_write(cpu, mm);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMunlock, Outcome::kDone, range.pages());
+    call.exit(range.pages());
     return result;
 }
 

@@ -70,14 +70,12 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
 }
 
 Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMmap, request.range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMmap, request.range.pages());
     mmap_sem_lock_write(cpu, mm);
     Vma& vma = mmap_region(cpu, kernel, mm, request);
     mmap_sem_unlock_write(cpu, mm);
     if (request.vm_flags & VmFlags::kLocked) mm_populate(cpu, kernel, mm, request.range);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMmap, Outcome::kDone, request.range.pages());
+    call.exit(request.range.pages());
     return vma;
 }
 

@@ -137,14 +137,12 @@ std::uint64_t change_protection(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRan
 }
 
 RangeResult mprotect(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, std::uint64_t prot) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMprotect, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMprotect, range.pages());
     Mprotect in{cpu, kernel, mm, prot, {}};
     mmap_sem_lock_write(cpu, mm);
     in.result.error = mprotect_range(in, range);
     mmap_sem_unlock_write(cpu, mm);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMprotect, Outcome::kDone, in.result.pages);
+    call.exit(in.result.pages);
     return in.result;
 }
 

@@ -253,17 +253,13 @@ void populate_added(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& 
 Errno mremap(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request) {
     MMUSIM_CHECK(request.new_pages > 0 && request.old_range.pages() > 0,
                  "there is something to map");
-    const OperationId call =
-        begin_operation(cpu, OperationKind::kMremap, request.old_range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMremap, request.old_range.pages());
     mmap_sem_lock_write(cpu, mm);
     Mremapped done;
     const Errno error = mremap_locked(cpu, kernel, mm, request, done);
     mmap_sem_unlock(cpu, mm, done.shrunk);
     if (done.locked) populate_added(cpu, kernel, mm, request);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMremap, Outcome::kDone,
-                  error == Errno::kNone ? request.new_pages : 0);
+    call.exit(error == Errno::kNone ? request.new_pages : 0);
     return error;
 }
 

@@ -125,13 +125,11 @@ void mmap_sem_unlock(Cpu& cpu, Mm& mm, const Unmapped& unmapped) {
 }
 
 std::uint64_t munmap(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMunmap, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMunmap, range.pages());
     mmap_sem_lock_write(cpu, mm);
     const Unmapped unmapped = do_munmap(cpu, kernel, mm, range, Downgrade::kYes);
     mmap_sem_unlock(cpu, mm, unmapped);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMunmap, Outcome::kDone, unmapped.entries);
+    call.exit(unmapped.entries);
     return unmapped.entries;
 }
 

@@ -19,4 +19,26 @@ inline void end_operation(Cpu& cpu, OperationId id, OperationKind kind, Outcome 
     cpu.account().end(id, cpu.now(), outcome, pages);
 }
 
+/// A system call as an operation of its own, from its entry to exit().
+class Syscall {
+public:
+    Syscall(Cpu& cpu, OperationKind kind, std::uint64_t pages)
+        : cpu_(cpu), kind_(kind), operation_(begin_operation(cpu, kind, pages)) {
+        cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    }
+    Syscall(const Syscall&) = delete;
+    Syscall& operator=(const Syscall&) = delete;
+
+    /// Back to user mode. `pages` is what it did.
+    void exit(std::uint64_t pages) {
+        cpu_.spend(cpu_.costs().syscall_exit, Part::kSyscall);
+        end_operation(cpu_, operation_, kind_, Outcome::kDone, pages);
+    }
+
+private:
+    Cpu& cpu_;
+    const OperationKind kind_;
+    const OperationId operation_;
+};
+
 }  // namespace mmusim::rmap

@@ -156,8 +156,7 @@ void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& map
 }
 
 void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages) {
-    const OperationId call = begin_operation(cpu, OperationKind::kTruncate, pages);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kTruncate, pages);
     const std::uint64_t old_size = mapping.i_size(cpu, Part::kRemoveMapping);
     cpu.memory().store(mapping.truncated, {mapping.pages - pages, 0}, Part::kRemoveMapping);
     std::uint64_t cut = 0;
@@ -165,8 +164,7 @@ void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_
         cut = old_size - pages;
         shrink(cpu, kernel, mapping, pages);
     }
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kTruncate, Outcome::kDone, cut);
+    call.exit(cut);
 }
 
 void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
@@ -178,11 +176,9 @@ void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRan
 
 void fallocate_punch_hole(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
     const std::uint64_t pages = range.last - range.first + 1;
-    const OperationId call = begin_operation(cpu, OperationKind::kFallocate, pages);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kFallocate, pages);
     vfs_fallocate(cpu, kernel, mapping, range);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kFallocate, Outcome::kDone, pages);
+    call.exit(pages);
 }
 
 }  // namespace mmusim::rmap

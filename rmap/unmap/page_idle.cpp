@@ -89,22 +89,15 @@ bool write_one(Cpu& cpu, KernelState& kernel, FrameNumber pfn) {
     return true;
 }
 
-OperationId enter(Cpu& cpu, FrameNumber first) {
+void check_chunk(FrameNumber first) {
     MMUSIM_CHECK(first.value % kBitmapChunkBits == 0, "the bitmap is accessed in whole chunks");
-    const OperationId call = begin_operation(cpu, OperationKind::kPageIdle, kBitmapChunkBits);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    return call;
-}
-
-void leave(Cpu& cpu, OperationId call, std::uint64_t pages) {
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kPageIdle, Outcome::kDone, pages);
 }
 
 }  // namespace
 
 std::uint64_t page_idle_bitmap_read(Cpu& cpu, KernelState& kernel, FrameNumber first) {
-    const OperationId call = enter(cpu, first);
+    check_chunk(first);
+    Syscall call(cpu, OperationKind::kPageIdle, kBitmapChunkBits);
     std::uint64_t bits = 0;
     std::uint64_t idle = 0;
     for (std::uint64_t bit = 0; bit < kBitmapChunkBits; ++bit)
@@ -112,17 +105,18 @@ std::uint64_t page_idle_bitmap_read(Cpu& cpu, KernelState& kernel, FrameNumber f
             bits |= std::uint64_t{1} << bit;
             ++idle;
         }
-    leave(cpu, call, idle);
+    call.exit(idle);
     return bits;
 }
 
 std::uint64_t page_idle_bitmap_write(Cpu& cpu, KernelState& kernel, FrameNumber first,
                                      std::uint64_t bits) {
-    const OperationId call = enter(cpu, first);
+    check_chunk(first);
+    Syscall call(cpu, OperationKind::kPageIdle, kBitmapChunkBits);
     std::uint64_t marked = 0;
     for (std::uint64_t bit = 0; bit < kBitmapChunkBits; ++bit)
         if ((bits >> bit & 1) && write_one(cpu, kernel, first + bit)) ++marked;
-    leave(cpu, call, marked);
+    call.exit(marked);
     return marked;
 }
 
