@@ -14,8 +14,8 @@ namespace mmusim::rmap {
 
 namespace {
 
-/// The task of this CPU leaves its mm.
-void leave_mm(Cpu& cpu, KernelState& kernel, Mm& mm) {
+/// What exit_mm() does before mmput(): the task of this CPU leaves its mm.
+void clear_current_mm(Cpu& cpu, KernelState& kernel, Mm& mm) {
     sync_mm_rss(cpu, mm);
     mmap_sem_lock_read(cpu, mm);
     cpu.current->mm = nullptr;
@@ -78,7 +78,7 @@ void leave_mmlist(Cpu& cpu, KernelState& kernel, const Mm& mm) {
 std::uint64_t exit_mm(Cpu& cpu, KernelState& kernel, Mm& mm) {
     const OperationId call = begin_operation(cpu, OperationKind::kExit, 0);
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    if (cpu.current && cpu.current->mm == &mm) leave_mm(cpu, kernel, mm);
+    if (cpu.current && cpu.current->mm == &mm) clear_current_mm(cpu, kernel, mm);
     const std::uint64_t cleared = exit_mmap(cpu, kernel, mm);
     leave_mmlist(cpu, kernel, mm);
     end_operation(cpu, call, OperationKind::kExit, Outcome::kDone, cleared);

@@ -16,7 +16,6 @@ namespace mmusim::rmap {
 
 namespace {
 
-constexpr std::uint64_t kPmdSize = kPageSize * 512;  // what one page table maps
 constexpr std::uint64_t kLockedMask = VmFlags::kLocked | VmFlags::kLockOnFault;  // VM_LOCKED_MASK
 
 // ---- munlock of a pagevec; mmap_sem held for writing ----
@@ -25,8 +24,7 @@ constexpr std::uint64_t kLockedMask = VmFlags::kLocked | VmFlags::kLockOnFault; 
 /// its node and in its page table. Returns where to go on.
 VirtAddr munlock_pagevec_fill(Cpu& cpu, KernelState& kernel, Pagevec& pvec, const Vma& vma,
                               VirtRange range) {
-    const VirtAddr table_end{(range.start.value | (kPmdSize - 1)) + 1};
-    const VirtAddr end = std::min(range.end, table_end);
+    const VirtAddr end = pmd_addr_end(range.start, range.end);
     const NodeId nid = pvec.pages.front()->nid();
     // The page before was found there, and mmap_sem keeps the table.
     const PteSlot slot = *find_pte(cpu, kernel, *vma.vm_mm, range.start, Part::kRmapWalk);

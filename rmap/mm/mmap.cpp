@@ -79,7 +79,7 @@ Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
     return vma;
 }
 
-Vma& copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks) {
+void copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks) {
     Mm& mm = *vma->vm_mm;
     MergeRequest merge;
     merge.range = to.range;
@@ -96,14 +96,14 @@ Vma& copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, Nee
         if (merged->range().contains(old_start)) vma = merged;
         // A walk that visits the new place before the old one could miss an entry on its way.
         if (merged->vm_pgoff <= vma->vm_pgoff) locks = NeedRmapLocks::kYes;
-        return *merged;
+        return;
     }
     auto created = vm_area_dup(cpu, kernel, *vma);
     created->vm_start = to.range.start;
     created->vm_end = to.range.end;
     created->vm_pgoff = merge.pgoff;
     anon_vma_clone(cpu, kernel, *created, *vma);
-    return link_new_vma(cpu, mm, std::move(created));
+    link_new_vma(cpu, mm, std::move(created));
 }
 
 }  // namespace mmusim::rmap

@@ -29,6 +29,6 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
 /// `locks`: whether the entries have to be moved under the locks of the reverse map. mmap_sem held
 /// for writing.
 enum class NeedRmapLocks { kNo, kYes };
-Vma& copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks);
+void copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks);
 
 }  // namespace mmusim::rmap

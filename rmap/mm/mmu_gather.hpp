@@ -10,7 +10,7 @@ namespace mmusim::rmap {
 
 /// struct mmu_gather (mm/mmu_gather.c): collects what an operation on a range of an mm unmaps, so
 /// that one flush precedes the freeing of all of it. Must be finished.
-/// Does not model: the whole-mm form of exit, the frames of the batches themselves.
+/// Does not model: the frames of the batches themselves.
 class MmuGather {
 public:
     /// tlb_gather_mmu()

@@ -84,9 +84,8 @@ struct Vma {
         return vm_start + ((index - vm_pgoff) << kPageShift);
     }
 
-    /// vma->vm_page_prot as PTE bits: x86 sets the accessed bit in all of them. Writing needs more
-    /// (maybe_mkwrite), because private pages are shared until written and shared pages of a file
-    /// are write-protected to learn when they become dirty.
+    /// vma->vm_page_prot: vm_get_page_prot(), and writable in shared mappings that need not learn
+    /// of writes.
     std::uint64_t page_prot() const { return page_prot(vm_flags); }
     /// As it is with these flags.
     std::uint64_t page_prot(std::uint64_t flags) const;

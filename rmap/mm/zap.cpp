@@ -165,9 +165,8 @@ std::uint64_t unmap_page_range(Cpu& cpu, KernelState& kernel, MmuGather& tlb, Vm
                                VirtRange range, const ZapDetails* details) {
     cpu.emit(Event::kUnmapPageRange, {vma.vm_mm->context.id, range.start.value, range.end.value});
     std::uint64_t cleared = 0;
-    constexpr unsigned kPmdLevel = 2;
     for (VirtAddr address = range.start; address < range.end;) {
-        const VirtAddr end = std::min(next_boundary(address, kPmdLevel), range.end);
+        const VirtAddr end = pmd_addr_end(address, range.end);
         cleared += ZapPteRange(cpu, kernel, tlb, vma, details).run({address, end});
         address = end;
     }

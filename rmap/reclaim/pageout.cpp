@@ -52,7 +52,7 @@ WritepageResult writepage(Cpu& cpu, KernelState& kernel, const AddressSpace& map
 Pageout pageout(Cpu& cpu, KernelState& kernel, Page& page) {
     // is_page_cache_freeable()
     if (page.refcount(cpu) != kReclaimReferences) return Pageout::kKeep;
-    // A fault has taken it out of the swap cache before it was locked here.
+    // An orphan: truncated while somebody still held buffers of it.
     AddressSpace* mapping = page_mapping(cpu, kernel, page);
     if (!mapping) return Pageout::kKeep;
     if (!clear_page_dirty_for_io(cpu, kernel, page)) return Pageout::kClean;

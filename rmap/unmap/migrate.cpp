@@ -34,7 +34,7 @@ bool remove_migration_pte(Cpu& cpu, KernelState& kernel, Page& new_page, Vma& vm
                           Page& old_page) {
     const MmContext& mm = vma.vm_mm->context;
     cpu.emit(Event::kRemoveMigrationPte, {new_page.pfn().value, mm.id, address.value});
-    PageVmaMappedWalk pvmw{old_page, vma, address, PvmwFlags::kSyncMigration};
+    PageVmaMappedWalk pvmw{old_page, vma, address, PvmwFlags::kSync | PvmwFlags::kMigration};
     while (page_vma_mapped_walk(cpu, kernel, pvmw)) {
         const PhysAddr ptep = pvmw.slot.ptep;
         const bool writable = pte_of(read_pte(cpu, ptep)).migration_writable();

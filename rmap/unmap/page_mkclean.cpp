@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rmap/mm/address_space.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/types/check.hpp"
@@ -22,16 +23,10 @@ bool invalid_mkclean_vma(Cpu&, const Vma& vma, MkcleanCount&) { return !vma.has(
 
 namespace {
 
-/// page_mapping() is not NULL. It is for an anonymous page outside the swap cache.
-bool has_page_mapping(Cpu& cpu, const Page& page) {
-    const PageMapping mapping = page.mapping(cpu);
-    return mapping.anon() ? page.test(cpu, PageFlag::kSwapCache) : !mapping.null();
-}
-
 /// page_mkclean() without its events.
 std::uint64_t clean_mappings(Cpu& cpu, KernelState& kernel, Page& page) {
     if (!page_mapped(cpu, page)) return 0;
-    if (!has_page_mapping(cpu, page)) return 0;
+    if (!page_mapping(cpu, kernel, page)) return 0;
     MkcleanCount count;
     rmap_walk(cpu, kernel, page, walk_users::page_mkclean, count);
     return count.cleaned;

@@ -7,6 +7,7 @@
 // Lock order, outermost first. Whoever holds one may take those below it, never those above.
 //
 //   Mm::mmap_sem                    the VMAs of an mm
+//     AddressSpace::i_mmap_sem      ext4: whether faults may bring pages of a file in
 //     Page::lock                    identity and content of a page
 //       AddressSpace::i_mmap_rwsem  the VMAs that map a file
 //         rwsem of an anon_vma root the VMAs that may map an anonymous page
@@ -18,7 +19,8 @@
 //                                   xa_lock: slots of the page or swap cache; interrupts off
 //                                   zone lock: free frames of a node; interrupts off
 //
-// Notifier sections open and close under the rmap locks, never under a page-table lock.
+// Notifier sections open and close under mmap_sem or an rmap lock (rule N5), never under a
+// page-table lock.
 
 namespace mmusim::rmap {
 

@@ -7,10 +7,6 @@ namespace mmusim::rmap {
 
 namespace {
 
-bool has(PvmwFlags flags, PvmwFlags flag) {
-    return static_cast<unsigned>(flags) & static_cast<unsigned>(flag);
-}
-
 /// The unlocked look of map_pte(): whether the entry is worth the lock. An entry that somebody else
 /// is just clearing is missed here although it still counts (hazard HZ13).
 bool worth_locking(const PageVmaMappedWalk& pvmw, Pte pte) {

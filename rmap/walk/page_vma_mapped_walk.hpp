@@ -12,8 +12,14 @@ enum class PvmwFlags : unsigned {
     kNone = 0,
     kSync = 1,       ///< PVMW_SYNC: take the page-table lock before looking
     kMigration = 2,  ///< PVMW_MIGRATION: a migration entry for the page, not a mapping of it
-    kSyncMigration = 3,
 };
+
+constexpr PvmwFlags operator|(PvmwFlags a, PvmwFlags b) {
+    return static_cast<PvmwFlags>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(PvmwFlags flags, PvmwFlags flag) {
+    return static_cast<unsigned>(flags) & static_cast<unsigned>(flag);
+}
 
 /// struct page_vma_mapped_walk: whether a page is mapped at an address of a VMA. Small pages have
 /// one place to look at, so the call after a hit always ends the walk.

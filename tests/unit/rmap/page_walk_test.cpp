@@ -79,11 +79,11 @@ TEST_CASE("page walk: migration entries are found only when looked for", "[unit]
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {});
     Page& page = bench.isolate(mm, 0);
-    Walk before(bench, mm, page, PvmwFlags::kSyncMigration);
+    Walk before(bench, mm, page, PvmwFlags::kSync | PvmwFlags::kMigration);
     CHECK_FALSE(before.step());
     REQUIRE(bench.try_to_unmap(page, TtuFlags::kMigration | TtuFlags::kIgnoreAccess));
     CHECK_FALSE(Walk(bench, mm, page).step());
-    Walk after(bench, mm, page, PvmwFlags::kSyncMigration);
+    Walk after(bench, mm, page, PvmwFlags::kSync | PvmwFlags::kMigration);
     CHECK(after.step());
     page_vma_mapped_walk_done(bench.cpu(), after.pvmw);
     CHECK(after.locks() == "ptl_lock ptl_unlock");
