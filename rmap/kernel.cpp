@@ -60,7 +60,7 @@ Vma& Kernel::mmap_anon(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t more_vm_
     MmapRequest request;
     request.range = range;
     request.vm_flags |= more_vm_flags;
-    return mmap(cpu, mm, request);
+    return mmap_at_set_up(cpu, mm, request);
 }
 
 Vma& Kernel::mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, std::uint64_t pgoff,
@@ -70,7 +70,12 @@ Vma& Kernel::mmap_file(Cpu& cpu, Mm& mm, VirtRange range, AddressSpace& file, st
     request.file = &file;
     request.pgoff = pgoff;
     if (sharing == Sharing::kShared) request.vm_flags |= VmFlags::kShared | VmFlags::kMayShare;
-    return mmap(cpu, mm, request);
+    return mmap_at_set_up(cpu, mm, request);
+}
+
+Vma& Kernel::mmap_at_set_up(Cpu& cpu, Mm& mm, const MmapRequest& request) {
+    MMUSIM_CHECK(mmap(cpu, mm, request) == Errno::kNone, "a mapping consists of whole pages");
+    return *mm.find_vma(request.range.start);
 }
 
 Mm& Kernel::fork(Cpu& cpu, Mm& parent, std::string name) {
@@ -168,7 +173,7 @@ std::uint64_t Kernel::munmap(Cpu& cpu, Mm& mm, VirtRange range) {
 
 std::uint64_t Kernel::exit(Cpu& cpu, Mm& mm) { return exit_mm(cpu, state_, mm); }
 
-Vma& Kernel::mmap(Cpu& cpu, Mm& mm, const MmapRequest& request) {
+Errno Kernel::mmap(Cpu& cpu, Mm& mm, const MmapRequest& request) {
     return rmap::mmap(cpu, state_, mm, request);
 }
 
@@ -212,8 +217,8 @@ Errno Kernel::msync(Cpu& cpu, Mm& mm, VirtRange range) {
     return rmap::msync(cpu, state_, mm, range);
 }
 
-void Kernel::truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages) {
-    rmap::truncate(cpu, state_, file, pages);
+Errno Kernel::truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages) {
+    return rmap::truncate(cpu, state_, file, pages);
 }
 
 void Kernel::fallocate_punch_hole(Cpu& cpu, AddressSpace& file, PageRange range) {

@@ -55,7 +55,8 @@ public:
     AddressSpace& create_file(std::string name, std::uint64_t pages);
     /// A file in tmpfs, a memfd, or what a shared anonymous mapping maps.
     AddressSpace& create_shmem(std::string name, std::uint64_t pages);
-    /// A private anonymous mapping.
+    /// A private anonymous mapping. As of mmap_file(), the VMA that is returned may be gone after
+    /// the next change of the mm.
     Vma& mmap_anon(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t more_vm_flags = 0);
     /// A mapping of a file from its page `pgoff` on.
     enum class Sharing { kShared, kPrivate };
@@ -83,7 +84,7 @@ public:
     Mm& fork(Cpu& cpu, Mm& parent, std::string name);
     /// The last task of the mm exits. The Mm stays, empty.
     std::uint64_t exit(Cpu& cpu, Mm& mm);
-    Vma& mmap(Cpu& cpu, Mm& mm, const MmapRequest& request);
+    Errno mmap(Cpu& cpu, Mm& mm, const MmapRequest& request);
     RangeResult mprotect(Cpu& cpu, Mm& mm, VirtRange range, std::uint64_t prot);
     Errno mremap(Cpu& cpu, Mm& mm, const MremapRequest& request);
     RangeResult madvise(Cpu& cpu, Mm& mm, VirtRange range, Madvise behavior);
@@ -102,7 +103,7 @@ public:
     std::uint64_t page_idle_bitmap_write(Cpu& cpu, FrameNumber first, std::uint64_t bits);
     void fsync(Cpu& cpu, AddressSpace& file);
     Errno msync(Cpu& cpu, Mm& mm, VirtRange range);
-    void truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages);
+    Errno truncate(Cpu& cpu, AddressSpace& file, std::uint64_t pages);
     void fallocate_punch_hole(Cpu& cpu, AddressSpace& file, PageRange range);
 
     /// One access as a core without a TLB would make it: sets the accessed and dirty bits, faults
@@ -124,6 +125,7 @@ private:
     Mm& mm_of(MmId id);
     Page* page_of_frame(FrameNumber frame);
     AddressSpace& create_mapping(std::string name, FileKind kind, std::uint64_t pages);
+    Vma& mmap_at_set_up(Cpu& cpu, Mm& mm, const MmapRequest& request);
     void arrange_page(Cpu& cpu, PteSlot slot, const Vma& vma, const Populate& how);
 
     KernelState state_;

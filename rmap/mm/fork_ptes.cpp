@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rmap/mm/fork_ptes.hpp"
 
+#include <optional>
+
 #include "rmap/mm/mm_counter.hpp"
 #include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
 #include "rmap/mm/page_table.hpp"
-#include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
 
@@ -35,9 +36,10 @@ void add_to_mmlist(Cpu& cpu, KernelState& kernel, const Mm& mm) {
     kernel.mmlist_lock.unlock(cpu);
 }
 
-/// The part of copy_one_pte() for swap and migration entries.
-void copy_nonpresent_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Pte pte,
-                         MmCounterVector& rss) {
+/// The part of copy_one_pte() for swap and migration entries. Returns the swap entry that cannot
+/// be counted once more; then nothing was copied.
+std::optional<SwapEntry> copy_nonpresent_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at,
+                                             Pte pte, MmCounterVector& rss) {
     if (pte.migration()) {
         Page& page = kernel.pages.pfn_to_page(pte.migration_frame());
         ++rss[static_cast<std::size_t>(mm_counter(cpu, page))];
@@ -47,12 +49,12 @@ void copy_nonpresent_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Pte p
         }
     } else {
         const SwapEntry entry{pte.type(), pte.offset()};
-        const bool counted = kernel.swap.swap_duplicate(cpu, entry);
-        MMUSIM_CHECK(counted, "fork needs a count for every swap entry it copies");
+        if (!kernel.swap.swap_duplicate(cpu, entry)) return entry;
         add_to_mmlist(cpu, kernel, *at.dst.vm_mm);
         ++rss[static_cast<std::size_t>(MmCounter::kSwapEnts)];
     }
     set_pte_at(cpu, at.dst_ptep, pte, 0);
+    return std::nullopt;
 }
 
 void copy_present_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Word word,
@@ -77,27 +79,40 @@ void copy_present_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, Word wor
 }
 
 /// copy_one_pte()
-void copy_one_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at, MmCounterVector& rss) {
+std::optional<SwapEntry> copy_one_pte(Cpu& cpu, KernelState& kernel, const CopyPte& at,
+                                      MmCounterVector& rss) {
     const Word word = read_pte(cpu, at.src_ptep);
-    if (pte_of(word).swap_type())
-        copy_nonpresent_pte(cpu, kernel, at, pte_of(word), rss);
-    else if (pte_of(word).present())
-        copy_present_pte(cpu, kernel, at, word, rss);
+    if (pte_of(word).swap_type()) return copy_nonpresent_pte(cpu, kernel, at, pte_of(word), rss);
+    if (pte_of(word).present()) copy_present_pte(cpu, kernel, at, word, rss);
+    return std::nullopt;
 }
 
-/// copy_pte_range(): one page table, under the locks of both.
+/// One hold of both locks. Returns what it stopped at.
+std::optional<SwapEntry> copy_ptes(Cpu& cpu, KernelState& kernel, CopyPte& at, VirtAddr end,
+                                   const PteSlot& dst_slot, const PteSlot& src_slot) {
+    std::optional<SwapEntry> full;
+    MmCounterVector rss{};
+    pte_lock(cpu, *dst_slot.table);
+    pte_lock(cpu, *src_slot.table);
+    for (; at.address < end; at.step()) {
+        full = copy_one_pte(cpu, kernel, at, rss);
+        if (full) break;
+    }
+    pte_unlock(cpu, *src_slot.table);
+    add_mm_rss_vec(cpu, *at.dst.vm_mm, rss);
+    pte_unlock(cpu, *dst_slot.table);
+    return full;
+}
+
+/// copy_pte_range(): one page table, under the locks of both; memory for the count of a swap entry
+/// has to be had without them.
 void copy_pte_range(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src, VirtRange range) {
     const auto src_slot = find_pte(cpu, kernel, *src.vm_mm, range.start, Part::kFault);
     if (!src_slot) return;
     const PteSlot dst_slot = pte_alloc(cpu, kernel, *dst.vm_mm, range.start);
-    MmCounterVector rss{};
-    pte_lock(cpu, *dst_slot.table);
-    pte_lock(cpu, *src_slot->table);
     CopyPte at{dst, src, range.start, src_slot->ptep, dst_slot.ptep};
-    for (; at.address < range.end; at.step()) copy_one_pte(cpu, kernel, at, rss);
-    pte_unlock(cpu, *src_slot->table);
-    add_mm_rss_vec(cpu, *dst.vm_mm, rss);
-    pte_unlock(cpu, *dst_slot.table);
+    while (const auto full = copy_ptes(cpu, kernel, at, range.end, dst_slot, *src_slot))
+        kernel.swap.add_swap_count_continuation(cpu, *full);
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/vma_adjust.hpp"
 #include "rmap/mm/vma_merge.hpp"
-#include "rmap/types/check.hpp"
 
 namespace mmusim::rmap {
 
@@ -42,19 +41,19 @@ Vma& create_vma(Cpu& cpu, KernelState& kernel, Mm& mm, const MergeRequest& reque
     return link_new_vma(cpu, mm, std::move(created));
 }
 
-void check_request(const MmapRequest& request) {
+/// do_mmap(): `populate` are the bytes that are to be faulted in.
+Errno do_mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request,
+              std::uint64_t& populate) {
     const VirtRange range = request.range;
-    MMUSIM_CHECK(range.start < range.end && page_start(range.start) == range.start &&
-                     page_start(range.end) == range.end,
-                 "a mapping consists of whole pages");
-    MMUSIM_CHECK(!request.file || request.pgoff + range.pages() <= request.file->pages,
-                 "a mapping ends within its file");
+    if (range.start >= range.end || page_start(range.start) != range.start) return Errno::kInvalid;
+    mmap_region(cpu, kernel, mm, request);
+    if (request.vm_flags & VmFlags::kLocked) populate = range.end - range.start;
+    return Errno::kNone;
 }
 
 }  // namespace
 
 Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
-    check_request(request);
     do_munmap(cpu, kernel, mm, request.range, Downgrade::kNo);
     const std::uint64_t account = accountable_mapping(request.vm_flags) ? VmFlags::kAccount : 0;
     MergeRequest merge;
@@ -69,14 +68,18 @@ Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& reque
     return *vma;
 }
 
-Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
-    Syscall call(cpu, OperationKind::kMmap, request.range.pages());
+Errno mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request) {
+    MmapRequest whole = request;
+    whole.range.end = page_start(request.range.end + (kPageSize - 1));  // PAGE_ALIGN()
+    const std::uint64_t pages = whole.range.pages();
+    Syscall call(cpu, OperationKind::kMmap, pages);
+    std::uint64_t populate = 0;
     mmap_sem_lock_write(cpu, mm);
-    Vma& vma = mmap_region(cpu, kernel, mm, request);
+    const Errno error = do_mmap(cpu, kernel, mm, whole, populate);
     mmap_sem_unlock_write(cpu, mm);
-    if (request.vm_flags & VmFlags::kLocked) mm_populate(cpu, kernel, mm, request.range);
-    call.exit(request.range.pages());
-    return vma;
+    if (populate > 0) mm_populate(cpu, kernel, mm, whole.range);
+    call.exit(error == Errno::kNone ? pages : 0);
+    return error;
 }
 
 void copy_vma(Cpu& cpu, KernelState& kernel, Vma*& vma, const VmaBounds& to, NeedRmapLocks& locks) {

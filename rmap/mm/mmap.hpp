@@ -3,6 +3,7 @@
 
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/mm/vma_adjust.hpp"
+#include "rmap/types/errno.hpp"
 
 namespace mmusim::rmap {
 
@@ -17,11 +18,14 @@ struct MmapRequest {
 };
 
 /// The system call mmap(2) with MAP_FIXED: what is mapped there already is unmapped first. Takes
-/// mmap_sem for writing, and then, to fault in the pages of a VM_LOCKED mapping, for reading. One mmap operation. Time passes. Returns the VMA that has the range: a
-/// neighbour that it continues, or a new one.
-Vma& mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request);
+/// mmap_sem for writing, and then, to fault in the pages of a VM_LOCKED mapping, for reading. One
+/// mmap operation. Time passes. A last page that is not whole is mapped as one; kInvalid: the range
+/// is empty or does not begin with a page.
+Errno mmap(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request);
 
-/// mmap_region(): mmap_sem held for writing. Does not model: limits and the commit charge.
+/// mmap_region(): returns the VMA that has the range, a neighbour that it continues or a new one;
+/// the next change of the mm may free it. The range may end behind the file: who touches it there
+/// gets a SIGBUS. mmap_sem held for writing. Does not model: limits and the commit charge.
 Vma& mmap_region(Cpu& cpu, KernelState& kernel, Mm& mm, const MmapRequest& request);
 
 /// copy_vma(): a VMA for what `vma` maps at another place, `to`, for mremap. It may be a neighbour

@@ -9,7 +9,6 @@
 #include "rmap/mm/munmap.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_table.hpp"
-#include "rmap/types/check.hpp"
 #include "rmap/unmap/unmap_flush.hpp"
 
 namespace mmusim::rmap {
@@ -152,12 +151,9 @@ private:
 };
 
 /// vma_to_resize(): nullptr if the range is not within one VMA.
-Vma* vma_to_resize(const Mm& mm, VirtRange range, std::uint64_t new_pages) {
+Vma* vma_to_resize(const Mm& mm, VirtRange range) {
     Vma* vma = mm.find_vma(range.start);
-    if (!vma || range.end > vma->vm_end) return nullptr;
-    MMUSIM_CHECK(!vma->vm_file || vma->page_index(range.start) + new_pages <= vma->vm_file->pages,
-                 "a mapping ends within its file");
-    return vma;
+    return vma && range.end <= vma->vm_end ? vma : nullptr;
 }
 
 /// What mremap() has to do besides on its way out.
@@ -192,13 +188,13 @@ Errno mremap_to(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& requ
     const std::uint64_t new_bytes = request.new_pages * kPageSize;
     const VirtRange to{*request.new_address, *request.new_address + new_bytes};
     VirtRange from = request.old_range;
-    if (to.overlaps(from)) return Errno::kInvalid;
+    if (page_start(to.start) != to.start || to.overlaps(from)) return Errno::kInvalid;
     do_munmap(cpu, kernel, mm, to, Downgrade::kNo);
     if (from.pages() > request.new_pages) {
         do_munmap(cpu, kernel, mm, {from.start + new_bytes, from.end}, Downgrade::kNo);
         from.end = from.start + new_bytes;
     }
-    Vma* vma = vma_to_resize(mm, from, request.new_pages);
+    Vma* vma = vma_to_resize(mm, from);
     if (!vma) return Errno::kFault;
     move_vma(cpu, kernel, mm, *vma, from, to, done);
     return Errno::kNone;
@@ -213,7 +209,7 @@ bool vma_expandable(const Mm& mm, const Vma& vma, VirtAddr end) {
 /// The part of mremap() that grows a VMA where it is.
 Errno expand(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request,
              Mremapped& done) {
-    Vma* vma = vma_to_resize(mm, request.old_range, request.new_pages);
+    Vma* vma = vma_to_resize(mm, request.old_range);
     if (!vma) return Errno::kFault;
     const VirtAddr end = request.old_range.start + request.new_pages * kPageSize;
     if (request.old_range.end != vma->vm_end || !vma_expandable(mm, *vma, end))
@@ -251,14 +247,16 @@ void populate_added(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& 
 }  // namespace
 
 Errno mremap(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request) {
-    MMUSIM_CHECK(request.new_pages > 0 && request.old_range.pages() > 0,
-                 "there is something to map");
-    Syscall call(cpu, OperationKind::kMremap, request.old_range.pages());
-    mmap_sem_lock_write(cpu, mm);
-    Mremapped done;
-    const Errno error = mremap_locked(cpu, kernel, mm, request, done);
-    mmap_sem_unlock(cpu, mm, done.shrunk);
-    if (done.locked) populate_added(cpu, kernel, mm, request);
+    const VirtRange old = request.old_range;
+    Syscall call(cpu, OperationKind::kMremap, old.pages());
+    Errno error = Errno::kInvalid;
+    if (request.new_pages > 0 && old.pages() > 0 && page_start(old.start) == old.start) {
+        Mremapped done;
+        mmap_sem_lock_write(cpu, mm);
+        error = mremap_locked(cpu, kernel, mm, request, done);
+        mmap_sem_unlock(cpu, mm, done.shrunk);
+        if (done.locked) populate_added(cpu, kernel, mm, request);
+    }
     call.exit(error == Errno::kNone ? request.new_pages : 0);
     return error;
 }

@@ -19,9 +19,11 @@ struct MremapRequest {
 };
 
 /// The system call mremap(2): moves, grows or shrinks a part of one VMA. Takes mmap_sem for
-/// writing, and then, to fault in what a locked mapping has gained, for reading. One mremap operation. Time passes. kFault: the range is not within one VMA; kInvalid:
-/// the places overlap; kNoMemory: there is no room to grow where it is.
-/// Does not model: MREMAP_MAYMOVE alone, where the kernel chooses the place; an old length of 0.
+/// writing, and then, to fault in what a locked mapping has gained, for reading. One mremap
+/// operation. Time passes. kFault: the range is not within one VMA; kInvalid: the places overlap,
+/// one is empty or does not begin with a page; kNoMemory: there is no room to grow where it is.
+/// Does not model: MREMAP_MAYMOVE alone, where the kernel chooses the place; an old length of 0,
+/// which duplicates a shared mapping.
 Errno mremap(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request);
 
 }  // namespace mmusim::rmap

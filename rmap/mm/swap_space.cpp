@@ -43,12 +43,20 @@ bool SwapSpace::swap_duplicate(Cpu& cpu, SwapEntry entry) {
     cpu.emit(Event::kSwapDuplicate, {entry.value()});
     lock_.lock(cpu);
     cpu.spend(cpu.costs().swap_duplicate, Part::kSwap);
-    const bool counted = slot(entry).count < max_map_count_;
+    const bool counted = slot(entry).count < max_map_count_ + slot(entry).continued;
     if (counted) ++slot(entry).count;
     lock_.unlock(cpu);
     constexpr std::int64_t kNoMemory = -12;  // -ENOMEM
     cpu.emit(Event::kSwapDuplicateRet, {counted ? 0 : static_cast<std::uint64_t>(kNoMemory)});
     return counted;
+}
+
+void SwapSpace::add_swap_count_continuation(Cpu& cpu, SwapEntry entry) {
+    constexpr unsigned kContinuedMax = 0x7f;  // SWAP_CONT_MAX
+    cpu.spend(cpu.costs().page_allocate, Part::kAllocate);
+    lock_.lock(cpu);
+    slot(entry).continued += kContinuedMax;
+    lock_.unlock(cpu);
 }
 
 void SwapSpace::swap_shmem_alloc(Cpu& cpu, SwapEntry entry) {

@@ -45,6 +45,9 @@ public:
     /// swap_duplicate(): one more page-table entry refers to the slot. False: no memory for the
     /// count (-ENOMEM).
     bool swap_duplicate(Cpu& cpu, SwapEntry entry);
+    /// add_swap_count_continuation() with GFP_KERNEL: memory for more entries that refer to the
+    /// slot. No lock held.
+    void add_swap_count_continuation(Cpu& cpu, SwapEntry entry);
     /// swap_shmem_alloc(): a page cache refers to the slot instead of a page table.
     void swap_shmem_alloc(Cpu& cpu, SwapEntry entry);
     /// swap_free(): one page-table entry, or the page cache's one, fewer.
@@ -65,6 +68,7 @@ public:
 private:
     struct Slot {
         unsigned count = 0;      ///< page-table entries
+        unsigned continued = 0;  ///< as many more can be counted
         bool has_cache = false;  ///< SWAP_HAS_CACHE
     };
 

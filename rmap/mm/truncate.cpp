@@ -155,8 +155,12 @@ void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& map
     }
 }
 
-void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages) {
+Errno truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages) {
     Syscall call(cpu, OperationKind::kTruncate, pages);
+    if (pages > mapping.pages) {  // inode_newsize_ok()
+        call.exit(0);
+        return Errno::kTooBig;
+    }
     const std::uint64_t old_size = mapping.i_size(cpu, Part::kRemoveMapping);
     cpu.memory().store(mapping.truncated, {mapping.pages - pages, 0}, Part::kRemoveMapping);
     std::uint64_t cut = 0;
@@ -165,6 +169,7 @@ void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_
         shrink(cpu, kernel, mapping, pages);
     }
     call.exit(cut);
+    return Errno::kNone;
 }
 
 void vfs_fallocate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {

@@ -3,6 +3,7 @@
 
 #include "rmap/mm/address_space.hpp"
 #include "rmap/mm/mm.hpp"
+#include "rmap/types/errno.hpp"
 
 namespace mmusim::rmap {
 
@@ -27,9 +28,9 @@ bool truncate_inode_page(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, P
 void truncate_inode_pages_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
                                 PageRange range);
 
-/// ftruncate(2): the file has `pages` pages from now on, at most those that it was made with. One
-/// call operation. Time passes.
-void truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages);
+/// ftruncate(2): the file has `pages` pages from now on. One call operation. Time passes. kTooBig:
+/// more than it was made with.
+Errno truncate(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, std::uint64_t pages);
 
 /// vfs_fallocate() with FALLOC_FL_PUNCH_HOLE, that is ext4_punch_hole() or shmem_fallocate(): the
 /// pages of a range are gone; who touches them finds zeroes. A dirty file on a disk is written

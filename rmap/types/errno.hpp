@@ -10,6 +10,7 @@ enum class Errno : int {
     kAccess = 13,    ///< EACCES
     kFault = 14,     ///< EFAULT
     kInvalid = 22,   ///< EINVAL
+    kTooBig = 27,    ///< EFBIG
 };
 
 }  // namespace mmusim::rmap

@@ -53,6 +53,31 @@ TEST_CASE("fork: swapped pages get one more count", "[unit][rmap]") {
     CHECK(bench.kernel.status(bench.cpu(), child).vm_swap == 1);
 }
 
+TEST_CASE("fork: it gets memory for the counts of swap entries without the locks and goes on",
+          "[unit][rmap]") {
+    KernelBench::Config config;
+    config.swap_max_map_count = 1;
+    KernelBench bench(config);
+    Mm& parent = bench.anon_mm(3, {1});
+    bench.kernel.reclaim_pages(bench.cpu(), {});
+    REQUIRE(bench.kernel.touch(bench.cpu(), parent, bench.page(0), Access::kRead));
+    bench.trace().clear();
+    Mm& child = bench.kernel.fork(bench.cpu(), parent, "child");
+    CHECK(bench.order({Event::kPtlLock, Event::kPteSet, Event::kSwapDuplicate, Event::kMmCounter,
+                       Event::kPtlUnlock}) ==
+          "ptl_lock ptl_lock pte_set swap_duplicate ptl_unlock mm_counter ptl_unlock "
+          "ptl_lock ptl_lock swap_duplicate swap_duplicate ptl_unlock mm_counter ptl_unlock "
+          "ptl_lock ptl_lock swap_duplicate ptl_unlock mm_counter ptl_unlock");
+    for (Mm* mm : {&parent, &child}) {
+        CHECK(bench.kernel.status(bench.cpu(), *mm).vm_swap == 2);
+        CHECK(bench.kernel.status(bench.cpu(), *mm).rss_anon == 1);
+    }
+    CHECK(bench.kernel.state().swap.used() == 2);
+    bench.kernel.exit(bench.cpu(), child);
+    bench.kernel.exit(bench.cpu(), parent);
+    CHECK(bench.kernel.state().swap.used() == 0);
+}
+
 TEST_CASE("fork: a page that is being migrated becomes read-only in both", "[unit][rmap]") {
     KernelBench bench;
     Mm& parent = bench.anon_mm(1, {1});

@@ -18,7 +18,8 @@ Vma& map(KernelBench& bench, Mm& mm, VirtRange range, std::uint64_t vm_flags,
     request.range = range;
     request.vm_flags = vm_flags;
     request.file = file;
-    return bench.kernel.mmap(bench.cpu(), mm, request);
+    REQUIRE(bench.kernel.mmap(bench.cpu(), mm, request) == Errno::kNone);
+    return *mm.find_vma(range.start);
 }
 
 }  // namespace

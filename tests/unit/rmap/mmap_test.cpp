@@ -122,6 +122,40 @@ TEST_CASE("mmap: what is mapped locked counts as such and is faulted in without 
     CHECK(bench.kernel.status(bench.cpu(), bench.mm).vm_lck == 1);
 }
 
+TEST_CASE("mmap: an empty range and one that does not begin with a page are refused",
+          "[unit][rmap]") {
+    Bench bench;
+    const auto map = [&](VirtAddr start, VirtAddr end) {
+        MmapRequest request;
+        request.range = {start, end};
+        return bench.kernel.mmap(bench.cpu(), bench.mm, request);
+    };
+    CHECK(map(bench.page(1), bench.page(1)) == Errno::kInvalid);
+    CHECK(map(bench.page(1) + 8, bench.page(3)) == Errno::kInvalid);
+    CHECK(bench.mm.mmap.empty());
+    CHECK(map(bench.page(1), bench.page(2) + 8) == Errno::kNone);
+    CHECK(bench.mm.find_vma(bench.page(2))->range() == bench.range(2, 1));
+}
+
+TEST_CASE("mmap: what is mapped behind the end of a file is a bus error", "[unit][rmap]") {
+    Bench bench;
+    const bool shmem = GENERATE(false, true);
+    AddressSpace& file =
+        shmem ? bench.kernel.create_shmem("file", 2) : bench.kernel.create_file("file", 2);
+    bench.kernel.mmap_file(bench.cpu(), bench.mm, bench.range(3), file, 1);
+    REQUIRE(bench.kernel.mremap(bench.cpu(), bench.mm, {bench.range(3), 4, {}}) == Errno::kNone);
+    for (const Access access : {Access::kRead, Access::kWrite}) {
+        CHECK(bench.kernel.touch(bench.cpu(), bench.mm, bench.page(0), access));
+        for (const std::uint64_t index : {1, 3})
+            CHECK(bench.kernel.handle_page_fault(bench.cpu(), bench.mm, bench.page(index),
+                                                 access) == FaultResult::kSigbus);
+    }
+    CHECK(bench.kernel.msync(bench.cpu(), bench.mm, bench.range(4)) == Errno::kNone);
+    CHECK(bench.kernel.madvise(bench.cpu(), bench.mm, bench.range(4), Madvise::kRemove).error ==
+          Errno::kNone);
+    CHECK(bench.pte(bench.mm, 0).none());
+}
+
 TEST_CASE("fork: any CPU may make processes at run time", "[unit][rmap]") {
     Bench bench;
     bench.map(0, 2);

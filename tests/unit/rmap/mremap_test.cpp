@@ -194,6 +194,21 @@ TEST_CASE("mremap: what a locked mapping gains is faulted in without the write l
     CHECK(bench.kernel.status(bench.cpu(), mm).vm_lck == 0);
 }
 
+TEST_CASE("mremap: an empty place and one that does not begin with a page are refused",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(2, {0});
+    const auto remap = [&](const MremapRequest& request) {
+        return bench.kernel.mremap(bench.cpu(), mm, request);
+    };
+    CHECK(remap({bench.range(2), 0, {}}) == Errno::kInvalid);
+    CHECK(remap({bench.range(0), 1, {}}) == Errno::kInvalid);
+    CHECK(remap({{bench.page(0) + 8, bench.page(2) + 8}, 2, {}}) == Errno::kInvalid);
+    CHECK(bench.trace().count(Event::kMmapSemLock) == 0);
+    CHECK(remap({bench.range(2), 2, bench.page(kFar) + 8}) == Errno::kInvalid);
+    CHECK(bench.pte(mm, 1).present());
+}
+
 TEST_CASE("mremap: a file's pages keep their places in the file", "[unit][rmap]") {
     KernelBench bench;
     auto& file = bench.kernel.create_file("file", 4);

@@ -124,6 +124,14 @@ TEST_CASE("truncate: a touch behind the end is a bus error until the file grows"
     CHECK(bench.kernel.touch(bench.cpu(), mm, bench.page(1), Access::kWrite));
 }
 
+TEST_CASE("truncate: a file does not grow beyond what it was made with", "[unit][rmap]") {
+    FileBench bench(FileKind::kExt4, 2, {1});
+    CHECK(bench.kernel.truncate(bench.cpu(), bench.file, 3) == Errno::kTooBig);
+    CHECK(bench.file.i_size(bench.cpu(), Part::kUser) == 2);
+    CHECK(bench.kernel.truncate(bench.cpu(), bench.file, 1) == Errno::kNone);
+    CHECK(bench.file.i_size(bench.cpu(), Part::kUser) == 1);
+}
+
 TEST_CASE("truncate: it waits for a page that is being written", "[unit][rmap]") {
     FileBench bench(FileKind::kExt4, 2, {1});
     bench.machine.costs().disk_write = nanoseconds(500'000'000);
