@@ -49,8 +49,8 @@ Pte VmFault::mk_pte(FrameNumber frame, Mkwrite mkwrite) const {
                : pte;
 }
 
-Page& VmFault::alloc_page() {
-    Page& page = kernel.pages.alloc_page(cpu, kernel.node_of(cpu));
+Page& VmFault::alloc_page(GfpFlags gfp) {
+    Page& page = kernel.pages.alloc_page(cpu, kernel.node_of(cpu), gfp);
     page.memcg = mm.memcg;
     return page;
 }
@@ -91,7 +91,7 @@ void do_anonymous_page(VmFault& vmf) {
         return;
     }
     anon_vma_prepare(vmf.cpu, vmf.kernel, vmf.vma);
-    Page& page = vmf.alloc_page();
+    Page& page = vmf.alloc_page(GfpFlags::kZero);
     page.set(vmf.cpu, PageFlag::kUptodate);
     vmf.lock();
     if (!pte_of(read_pte(vmf.cpu, vmf.slot.ptep)).none()) {

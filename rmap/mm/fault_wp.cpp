@@ -53,7 +53,7 @@ void wp_page_copy(VmFault& vmf, Page* old_page) {
     Cpu& cpu = vmf.cpu;
     cpu.emit(Event::kWpPageCopy, {vmf.mm.context.id, vmf.address.value});
     anon_vma_prepare(cpu, vmf.kernel, vmf.vma);
-    Page* new_page = &vmf.alloc_page();
+    Page* new_page = &vmf.alloc_page(old_page ? GfpFlags::kNone : GfpFlags::kZero);
     if (old_page) cpu.spend(cpu.costs().copy_page, Part::kCopy);
     new_page->set(cpu, PageFlag::kUptodate);
 

@@ -9,6 +9,9 @@
 
 namespace mmusim::rmap {
 
+/// The gfp flags that make a difference here.
+enum class GfpFlags { kNone, kZero };
+
 /// Order-0 page allocator (mm/page_alloc.c): per node a free list under the zone lock, interrupts
 /// off while it is held. The frame freed last is handed out first; frames that were never used
 /// follow in ascending order.
@@ -23,9 +26,10 @@ public:
     /// pfn_to_page(). No time passes; the frame belongs to a node.
     Page& pfn_to_page(FrameNumber frame);
 
-    /// alloc_pages_node(): one reference, no flags. Falls back to the following nodes; running out
-    /// of all memory is an error of the set-up. Time passes: Part::kAllocate.
-    Page& alloc_page(Cpu& cpu, NodeId nid);
+    /// alloc_pages_node(): one reference, no flags; zeroed if asked for (__GFP_ZERO). Falls back to
+    /// the following nodes; running out of all memory is an error of the set-up. Time passes:
+    /// Part::kAllocate.
+    Page& alloc_page(Cpu& cpu, NodeId nid, GfpFlags gfp = GfpFlags::kNone);
 
     /// free_unref_page(): the caller dropped the last reference. Time passes: Part::kFree.
     void free_unref_page(Cpu& cpu, Page& page);

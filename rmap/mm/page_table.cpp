@@ -130,7 +130,7 @@ Page* vm_normal_page(KernelState& kernel, Pte pte) {
 }
 
 Page& pte_alloc_one(Cpu& cpu, KernelState& kernel) {
-    return kernel.pages.alloc_page(cpu, kernel.node_of(cpu));
+    return kernel.pages.alloc_page(cpu, kernel.node_of(cpu), GfpFlags::kZero);
 }
 
 }  // namespace mmusim::rmap

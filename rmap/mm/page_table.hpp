@@ -70,7 +70,8 @@ Word pte_clear_bits(Cpu& cpu, PhysAddr ptep, std::uint64_t bits, Part part = Par
 /// page.
 Page* vm_normal_page(KernelState& kernel, Pte pte);
 
-/// A new empty table page. Its frames hold no entries when they are freed, so they are zero.
+/// pte_alloc_one() and its likes of the other levels: a new empty table page. Clearing it only
+/// costs time: tables hold no entries when they are freed, and other pages have no words.
 Page& pte_alloc_one(Cpu& cpu, KernelState& kernel);
 
 }  // namespace mmusim::rmap

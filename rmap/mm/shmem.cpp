@@ -57,6 +57,7 @@ Page* alloc_page(VmFault& vmf, AddressSpace& mapping, std::uint64_t index) {
         put_page(vmf.cpu, vmf.kernel, page);
         return nullptr;
     }
+    vmf.cpu.spend(vmf.cpu.costs().clear_page, Part::kFault);  // clear_highpage()
     page.set(vmf.cpu, PageFlag::kUptodate);
     return &page;
 }

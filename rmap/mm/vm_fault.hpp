@@ -40,7 +40,7 @@ struct VmFault {
     /// the result is kRetry.
     bool lock_page_or_retry(Page& page);
     /// A new frame for this mm, with one reference, charged to its group.
-    Page& alloc_page();
+    Page& alloc_page(GfpFlags gfp = GfpFlags::kNone);
 };
 
 /// do_anonymous_page(): first access to private memory.

@@ -46,6 +46,7 @@ struct KernelCosts {
     Duration file_read;        ///< disk: read one page, of a file or of swap
     Duration remove_mapping;   ///< __remove_mapping without its lines
     Duration copy_page;        ///< 4 KiB to another frame
+    Duration clear_page;       ///< 4 KiB of zeroes
     Duration page_allocate;    ///< per frame
     Duration page_free;        ///< per frame
     Duration page_table_free;  ///< per table page
@@ -89,6 +90,7 @@ struct KernelCosts {
         v("file_read", c.file_read, "reading a page from a disk");
         v("remove_mapping", c.remove_mapping, "__remove_mapping without its cache lines");
         v("copy_page", c.copy_page, "copying 4 KiB");
+        v("clear_page", c.clear_page, "zeroing 4 KiB");
         v("page_allocate", c.page_allocate, "allocating a frame");
         v("page_free", c.page_free, "freeing a frame");
         v("page_table_free", c.page_table_free, "freeing a page-table page");

@@ -340,3 +340,37 @@ TEST_CASE("fault: its operation contains entry and exit and nothing unaccounted"
     const KernelCosts& costs = bench.machine.costs();
     CHECK(result.parts[Part::kFault] >= costs.fault_entry + costs.fault_handle + costs.fault_exit);
 }
+
+TEST_CASE("fault: zeroing takes time, of pages and of page tables", "[unit][rmap]") {
+    /// How often the second touch of a machine zeroes 4 KiB.
+    const auto zeroed = [](const auto& prepare, std::uint64_t index, Access access) {
+        Duration latency[2];
+        for (const bool costs : {false, true}) {
+            KernelBench bench;
+            bench.machine.costs().clear_page = nanoseconds(costs ? 1'000'000 : 0);
+            Mm& mm = bench.kernel.create_mm(bench.cpu(), "mm");
+            prepare(bench, mm);
+            const Instant begin = bench.cpu().now();
+            REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(index), access));
+            latency[costs] = bench.cpu().now() - begin;
+        }
+        return (latency[1] - latency[0]).ps / nanoseconds(1'000'000).ps;
+    };
+    const auto anon = [](KernelBench& bench, Mm& mm) {
+        bench.kernel.mmap_anon(bench.cpu(), mm, bench.range(1024));
+        REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+    };
+    const auto of_file = [](AddressSpace& (Kernel::*create)(std::string, std::uint64_t)) {
+        return [create](KernelBench& bench, Mm& mm) {
+            AddressSpace& file = (bench.kernel.*create)("file", 2);
+            bench.kernel.mmap_file(bench.cpu(), mm, bench.range(2), file);
+            REQUIRE(bench.kernel.touch(bench.cpu(), mm, bench.page(0), Access::kRead));
+        };
+    };
+    CHECK(zeroed(anon, 1, Access::kWrite) == 1);
+    CHECK(zeroed(anon, 1, Access::kRead) == 0);
+    CHECK(zeroed(anon, 0, Access::kWrite) == 1);    // a copy of the zero page
+    CHECK(zeroed(anon, 512, Access::kWrite) == 2);  // with a page table
+    CHECK(zeroed(of_file(&Kernel::create_shmem), 1, Access::kRead) == 1);
+    CHECK(zeroed(of_file(&Kernel::create_file), 1, Access::kRead) == 0);
+}
