@@ -18,7 +18,7 @@ bool access_error(const Vma& vma, Access access) {
 }
 
 void handle_pte_fault(VmFault& vmf) {
-    vmf.slot = pte_alloc(vmf.cpu, vmf.kernel, vmf.mm, vmf.address);
+    vmf.slot = pte_alloc(vmf.cpu, vmf.kernel, vmf.mm, vmf.address, Part::kFault);
     vmf.orig_pte = read_pte(vmf.cpu, vmf.slot.ptep);
     const Pte pte = pte_of(vmf.orig_pte);
     if (pte.none()) return vmf.vma.is_anonymous() ? do_anonymous_page(vmf) : do_fault(vmf);

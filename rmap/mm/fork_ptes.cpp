@@ -107,9 +107,9 @@ std::optional<SwapEntry> copy_ptes(Cpu& cpu, KernelState& kernel, CopyPte& at, V
 /// copy_pte_range(): one page table, under the locks of both; memory for the count of a swap entry
 /// has to be had without them.
 void copy_pte_range(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src, VirtRange range) {
-    const auto src_slot = find_pte(cpu, kernel, *src.vm_mm, range.start, Part::kFault);
+    const auto src_slot = find_pte(cpu, kernel, *src.vm_mm, range.start, Part::kPageWalk);
     if (!src_slot) return;
-    const PteSlot dst_slot = pte_alloc(cpu, kernel, *dst.vm_mm, range.start);
+    const PteSlot dst_slot = pte_alloc(cpu, kernel, *dst.vm_mm, range.start, Part::kPageWalk);
     CopyPte at{dst, src, range.start, src_slot->ptep, dst_slot.ptep};
     while (const auto full = copy_ptes(cpu, kernel, at, range.end, dst_slot, *src_slot))
         kernel.swap.add_swap_count_continuation(cpu, *full);

@@ -100,7 +100,7 @@ std::uint64_t madvise_free_single_vma(Cpu& cpu, KernelState& kernel, Vma& vma, V
     std::uint64_t found = 0;
     for (VirtAddr address = range.start; address < range.end;) {
         const VirtAddr next = pmd_addr_end(address, range.end);
-        if (const auto slot = find_pte(cpu, kernel, mm, address, Part::kRmapWalk))
+        if (const auto slot = find_pte(cpu, kernel, mm, address, Part::kPageWalk))
             found += MadviseFreePteRange(cpu, kernel, tlb, mm).run({address, next}, *slot);
         address = next;
     }
@@ -153,8 +153,7 @@ RangeResult madvise_range(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range
         if (!vma || vma->vm_start >= range.end) break;
         start = std::max(start, vma->vm_start);
         const VirtAddr end = std::min(vma->vm_end, range.end);
-        const Errno error =
-            madvise_vma(cpu, kernel, *vma, {start, end}, behavior, result.pages);
+        const Errno error = madvise_vma(cpu, kernel, *vma, {start, end}, behavior, result.pages);
         if (error != Errno::kNone) {
             result.error = error;
             break;

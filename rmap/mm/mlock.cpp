@@ -27,7 +27,7 @@ VirtAddr munlock_pagevec_fill(Cpu& cpu, KernelState& kernel, Pagevec& pvec, cons
     const VirtAddr end = pmd_addr_end(range.start, range.end);
     const NodeId nid = pvec.pages.front()->nid();
     // The page before was found there, and mmap_sem keeps the table.
-    const PteSlot slot = *find_pte(cpu, kernel, *vma.vm_mm, range.start, Part::kRmapWalk);
+    const PteSlot slot = *find_pte(cpu, kernel, *vma.vm_mm, range.start, Part::kPageWalk);
     pte_lock(cpu, *slot.table);
     VirtAddr address = range.start + kPageSize;
     for (PhysAddr ptep = slot.ptep + 8; address < end && !pvec.full(); ptep = ptep + 8) {
@@ -112,7 +112,7 @@ Vma& mlock_fixup(Cpu& cpu, KernelState& kernel, Vma& old_vma, VirtRange range,
 /// apply_vma_lock_flags(): `flags` are those of VM_LOCKED_MASK that the VMAs of the range shall
 /// have. mmap_sem held for writing.
 Errno apply_vma_lock_flags(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range,
-                                 std::uint64_t flags) {
+                           std::uint64_t flags) {
     Vma* vma = mm.find_vma(range.start);
     for (VirtAddr start = range.start; start < range.end;) {
         if (!vma || vma->vm_start > start) return Errno::kNoMemory;
@@ -131,7 +131,7 @@ void munlock_vma_pages_range(Cpu& cpu, KernelState& kernel, Vma& vma, VirtRange 
     set_vm_flags(cpu, vma, vma.vm_flags & ~kLockedMask);
     for (VirtAddr start = range.start; start < range.end;) {
         const auto found = follow_page(cpu, kernel, vma, start, FollFlags::kGet | FollFlags::kDump,
-                                       Part::kRmapWalk);
+                                       Part::kPageWalk);
         if (!found) {
             start = start + kPageSize;
             continue;
@@ -149,8 +149,7 @@ Errno mlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, MlockFlags f
     mmap_sem_lock_write(cpu, mm);
     Errno result = apply_vma_lock_flags(cpu, kernel, mm, range, VmFlags::kLocked | on_fault);
     mmap_sem_unlock_write(cpu, mm);
-    if (result == Errno::kNone && !mm_populate(cpu, kernel, mm, range))
-        result = Errno::kNoMemory;
+    if (result == Errno::kNone && !mm_populate(cpu, kernel, mm, range)) result = Errno::kNoMemory;
     call.exit(range.pages());
     return result;
 }

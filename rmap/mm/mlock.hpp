@@ -15,7 +15,7 @@ enum class MlockFlags { kNone, kOnFault };
 /// of the range is not mapped, or cannot be faulted in; what lies before that is locked.
 /// Does not model: RLIMIT_MEMLOCK.
 Errno mlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range,
-                  MlockFlags flags = MlockFlags::kNone);
+            MlockFlags flags = MlockFlags::kNone);
 
 /// munlock(2): the other way round. Takes mmap_sem for writing. One munlock operation.
 Errno munlock(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range);

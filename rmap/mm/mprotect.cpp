@@ -60,7 +60,7 @@ std::uint64_t change_pmd_range(Cpu& cpu, KernelState& kernel, const Vma& vma, Vi
     std::uint64_t pages = 0;
     for (VirtAddr address = range.start; address < range.end;) {
         const VirtAddr next = pmd_addr_end(address, range.end);
-        if (const auto slot = find_pte(cpu, kernel, *vma.vm_mm, address, Part::kRmapWalk)) {
+        if (const auto slot = find_pte(cpu, kernel, *vma.vm_mm, address, Part::kPageWalk)) {
             if (!section) {
                 section = NotifierRange{vma.vm_mm->context.id, {address, range.end}, true};
                 mmu_notifier_invalidate_range_start(cpu, kernel, *section);

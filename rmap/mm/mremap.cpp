@@ -70,10 +70,10 @@ private:
     /// What one PMD covers here, and at the new place. Returns the bytes that are done.
     std::uint64_t move_tables(VirtRange rest, VirtAddr to) {
         const std::uint64_t extent = pmd_addr_end(rest.start, rest.end) - rest.start;
-        const auto old_pmd = find_pmd(cpu_, kernel_, mm_, rest.start, Part::kPageTables);
-        if (!old_pmd || pte_of(cpu_.memory().load(old_pmd->ptep, Part::kPageTables)).none())
+        const auto old_pmd = find_pmd(cpu_, kernel_, mm_, rest.start, Part::kPageWalk);
+        if (!old_pmd || pte_of(cpu_.memory().load(old_pmd->ptep, Part::kPageWalk)).none())
             return extent;
-        const PteSlot new_pmd = pmd_alloc(cpu_, kernel_, mm_, to);
+        const PteSlot new_pmd = pmd_alloc(cpu_, kernel_, mm_, to, Part::kPageWalk);
         if (extent == kLargeSize) {
             RmapLocks locks(cpu_, kernel_, vma_, need_);
             const bool moved = move_normal_pmd(rest.start, to, *old_pmd, new_pmd);
@@ -103,10 +103,10 @@ private:
 
     /// One table, or the part of it that goes to one table.
     void move_ptes(VirtRange range, VirtAddr to) {
-        const PteSlot new_slot = pte_alloc(cpu_, kernel_, mm_, to);
+        const PteSlot new_slot = pte_alloc(cpu_, kernel_, mm_, to, Part::kPageWalk);
         RmapLocks locks(cpu_, kernel_, vma_, need_);
         // It was there a moment ago, and mmap_sem keeps it.
-        const PteSlot old_slot = *find_pte(cpu_, kernel_, mm_, range.start, Part::kPageTables);
+        const PteSlot old_slot = *find_pte(cpu_, kernel_, mm_, range.start, Part::kPageWalk);
         lock_tables(cpu_, old_slot, new_slot);
         flush_tlb_batched_pending(cpu_, kernel_, mm_);
         bool force_flush = false;
@@ -207,8 +207,7 @@ bool vma_expandable(const Mm& mm, const Vma& vma, VirtAddr end) {
 }
 
 /// The part of mremap() that grows a VMA where it is.
-Errno expand(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request,
-             Mremapped& done) {
+Errno expand(Cpu& cpu, KernelState& kernel, Mm& mm, const MremapRequest& request, Mremapped& done) {
     Vma* vma = vma_to_resize(mm, request.old_range);
     if (!vma) return Errno::kFault;
     const VirtAddr end = request.old_range.start + request.new_pages * kPageSize;

@@ -56,7 +56,7 @@ bool free_under_entry(Cpu& cpu, KernelState& kernel, PteSlot slot) {
 void free_before_section(Cpu& cpu, KernelState& kernel, const Mm& mm, const DetachedVmas& vmas) {
     for (const auto& vma : vmas)
         for (VirtAddr address = vma->vm_start; address < vma->vm_end; address = address + kPageSize)
-            if (const auto slot = find_pte(cpu, kernel, mm, address, Part::kRmapWalk))
+            if (const auto slot = find_pte(cpu, kernel, mm, address, Part::kPageWalk))
                 if (free_under_entry(cpu, kernel, *slot)) return;
 }
 

@@ -50,15 +50,15 @@ std::optional<PteSlot> find_entry(Cpu& cpu, KernelState& kernel, const Mm& mm, V
     return PteSlot{entry_address(table, address, of_level), &kernel.pages.pfn_to_page(table)};
 }
 
-PteSlot alloc_entry(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, unsigned of_level) {
+PteSlot alloc_entry(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, unsigned of_level,
+                    Part part) {
     FrameNumber table = mm.context.pgd;
     for (unsigned level = kPageTableLevels; level > of_level; --level) {
-        cpu.spend(cpu.costs().page_walk_level, Part::kFault);
-        const Pte entry =
-            pte_of(cpu.memory().load(entry_address(table, address, level), Part::kFault));
+        cpu.spend(cpu.costs().page_walk_level, part);
+        const Pte entry = pte_of(cpu.memory().load(entry_address(table, address, level), part));
         table = entry.present() ? entry.frame() : populate(cpu, kernel, mm, table, address, level);
     }
-    cpu.spend(cpu.costs().page_walk_level, Part::kFault);
+    cpu.spend(cpu.costs().page_walk_level, part);
     return {entry_address(table, address, of_level), &kernel.pages.pfn_to_page(table)};
 }
 
@@ -73,11 +73,11 @@ std::optional<PteSlot> find_pmd(Cpu& cpu, KernelState& kernel, const Mm& mm, Vir
     return find_entry(cpu, kernel, mm, address, 2, part);
 }
 
-PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address) {
-    return alloc_entry(cpu, kernel, mm, address, 1);
+PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Part part) {
+    return alloc_entry(cpu, kernel, mm, address, 1, part);
 }
-PteSlot pmd_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address) {
-    return alloc_entry(cpu, kernel, mm, address, 2);
+PteSlot pmd_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Part part) {
+    return alloc_entry(cpu, kernel, mm, address, 2, part);
 }
 
 void add_pgtables_bytes(Cpu& cpu, const Mm& mm, std::int64_t tables) {

@@ -36,10 +36,10 @@ std::optional<PteSlot> find_pte(Cpu& cpu, KernelState& kernel, const Mm& mm, Vir
 std::optional<PteSlot> find_pmd(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
                                 Part part);
 /// pmd_alloc(): the same, adding the tables that are missing above it. mmap_sem held.
-PteSlot pmd_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address);
+PteSlot pmd_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Part part);
 
 /// pte_alloc_map(): the same as find_pte(), adding the tables that are missing. mmap_sem held.
-PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address);
+PteSlot pte_alloc(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, Part part);
 
 /// mm_inc_nr_ptes() and its likes of the other levels: `tables` more page-table pages.
 void add_pgtables_bytes(Cpu& cpu, const Mm& mm, std::int64_t tables);

@@ -35,7 +35,7 @@ public:
 private:
     /// From taking to dropping the lock. Returns where to go on: not the end if the gather is full.
     VirtAddr pass(VirtRange range) {
-        const auto first = find_pte(cpu_, kernel_, mm_, range.start, Part::kRmapWalk);
+        const auto first = find_pte(cpu_, kernel_, mm_, range.start, Part::kPageWalk);
         if (!first) return range.end;
         rss_ = {};
         force_flush_ = full_ = false;

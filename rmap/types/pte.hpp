@@ -20,7 +20,7 @@ public:
     static constexpr std::uint64_t kDirty = 1ull << 6;
     static constexpr std::uint64_t kPageSize = 1ull << 7;  ///< in a PMD: maps 2 MiB
     static constexpr std::uint64_t kGlobal = 1ull << 8;
-    static constexpr std::uint64_t kProtNone = kGlobal;  ///< _PAGE_PROTNONE, where P is clear
+    static constexpr std::uint64_t kProtNone = kGlobal;   ///< _PAGE_PROTNONE, where P is clear
     static constexpr std::uint64_t kSpecial = 1ull << 9;  ///< _PAGE_SPECIAL: software's, no page
     static constexpr std::uint64_t kNoExecute = 1ull << 63;
     static constexpr std::uint64_t kFrameMask = 0x000ffffffffff000ull;

@@ -189,7 +189,7 @@ Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr add
     std::optional<UserPage> found;
     if (const Vma* vma = mm.find_vma(address))
         found = follow_page(cpu, kernel, *vma, address, FollFlags::kGet | FollFlags::kDump,
-                            Part::kRmapWalk);
+                            Part::kPageWalk);
     if (found) {
         Page& page = kernel.pages.pfn_to_page(found->frame);
         if (page.nid() != nid && (shared == MoveShared::kYes || page.mapcount(cpu) <= 1)) {

@@ -181,3 +181,31 @@ TEST_CASE("fork: a table is copied under the locks of both", "[unit][rmap]") {
           "mmap_sem_lock mmap_sem_lock ptl_lock ptl_lock pte_set pte_set pte_set pte_set "
           "ptl_unlock mm_counter ptl_unlock mmap_sem_unlock flush_tlb_mm_range mmap_sem_unlock");
 }
+
+TEST_CASE("parts: every call on a range charges its walk of the page tables to the same one",
+          "[unit][rmap]") {
+    Bench bench;
+    bench.map(0, 4);
+    for (std::uint64_t index = 0; index < 4; ++index) bench.touch(index);
+    auto& kernel = bench.kernel;
+    kernel.mprotect(bench.cpu(), bench.mm, bench.range(4), VmFlags::kRead);
+    kernel.mlock(bench.cpu(), bench.mm, bench.range(4), MlockFlags::kOnFault);
+    kernel.munlock(bench.cpu(), bench.mm, bench.range(4));
+    kernel.fork(bench.cpu(), bench.mm, "child");
+    kernel.madvise(bench.cpu(), bench.mm, bench.range(1), Madvise::kDontneed);
+    kernel.madvise(bench.cpu(), bench.mm, bench.range(1), Madvise::kFree);
+    kernel.mremap(bench.cpu(), bench.mm, {bench.range(4), 4, bench.page(1024)});
+    kernel.munmap(bench.cpu(), bench.mm, bench.range(4, 1024));
+    unsigned calls = 0;
+    for (const auto& call : bench.machine.account(0).finished()) {
+        if (call.kind == OperationKind::kPageFault || call.kind == OperationKind::kMmap ||
+            call.kind == OperationKind::kMlock)
+            continue;
+        INFO(name(call.kind));
+        CHECK(call.parts[Part::kPageWalk].ps > 0);
+        CHECK(call.parts[Part::kRmapWalk].ps == 0);
+        CHECK(call.parts[Part::kFault].ps == 0);
+        ++calls;
+    }
+    CHECK(calls == 7);
+}

@@ -280,10 +280,10 @@ TEST_CASE("mprotect: locked private memory that becomes writable is copied at on
     const bool locked = GENERATE(true, false);
     if (locked) bench.kernel.mlock(bench.cpu(), mm, bench.range(2));
     bench.trace().clear();
-    const RangeResult result = bench.kernel.mprotect(bench.cpu(), mm, bench.range(2),
-                                                     VmFlags::kRead | VmFlags::kWrite);
+    const RangeResult result =
+        bench.kernel.mprotect(bench.cpu(), mm, bench.range(2), VmFlags::kRead | VmFlags::kWrite);
     CHECK(result.error == Errno::kNone);
-    CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == (locked ? 2 : 0));
+    CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == (locked ? 2u : 0u));
     if (!locked) return;
     CHECK(bench.pte(mm, 1).writable());
     CHECK(bench.order({Event::kMmapSemLock, Event::kMmapSemUnlock, Event::kFlushTlbMmRange,
