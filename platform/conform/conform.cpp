@@ -246,7 +246,7 @@ private:
     /// fault did not, so somebody else had it.
     void lose_race(rmap::Cpu& cpu, const CaptureEvent& fault) {
         if (fault.name != "do_swap_page" || !is_tried_again(cpu.id(), fault)) return;
-        const rmap::Page* page = workload_.cached_page(cpu, fault.number("vma"));
+        const rmap::Page* page = workload_.cached_page(cpu, fault);
         if (!page) return;
         for (unsigned i = 0; i < kPatience && !lockstep_.over(); ++i) {
             if (rmap::page_locked(cpu, *page)) return;

@@ -154,7 +154,8 @@ void Workload::touch_first(models::CoreModule& core, rmap::Cpu& cpu, Access acce
             frames[capture_.target.start + page.index * rmap::kPageSize] = *page.pfn;
     for (const auto& [address, frame] : frames) {
         rmap::mmap_sem_lock_read(cpu, main_mm());
-        rmap::pte_alloc(cpu, machine_.kernel().state(), main_mm(), address);
+        rmap::pte_alloc(cpu, machine_.kernel().state(), main_mm(), address,
+                        rmap::Part::kFault);
         rmap::mmap_sem_unlock_read(cpu, main_mm());
         frames_.place_next(cpu, frame);
         touch(core, cpu, main_mm(), address, access);
@@ -541,12 +542,12 @@ std::optional<VirtAddr> Workload::swapped_page(rmap::Cpu& cpu, const CaptureEven
     return std::nullopt;
 }
 
-const rmap::Page* Workload::cached_page(rmap::Cpu& cpu, std::uint64_t vma) {
-    const auto address = swapped_page(cpu, vma);
+const rmap::Page* Workload::cached_page(rmap::Cpu& cpu, const CaptureEvent& fault) {
+    const auto address = swapped_page(cpu, fault);
     if (!address) return nullptr;
     auto& state = machine_.kernel().state();
     const auto word = machine_.kernel().read_pte(cpu, *machine_.task(cpu.id()).mm, *address);
-    const rmap::PhysAddr slot = state.swap.cache.slot(rmap::Pte{word->value}.offset());
+    const rmap::PhysAddr slot = state.swap.cache.slot(rmap::Pte(word->value).offset());
     const auto frame = cpu.memory().load(slot, rmap::Part::kUser).value;
     return frame ? &state.pages.pfn_to_page({frame}) : nullptr;
 }

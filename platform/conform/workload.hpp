@@ -57,8 +57,8 @@ public:
         rmap::Access kind{};
     };
     std::optional<UserAccess> faulting_access(rmap::Cpu& cpu, const CaptureEvent& event);
-    /// The page that a fault in the VMA will find in the swap cache.
-    const rmap::Page* cached_page(rmap::Cpu& cpu, std::uint64_t vma);
+    /// The page that a fault will find in the swap cache.
+    const rmap::Page* cached_page(rmap::Cpu& cpu, const CaptureEvent& fault);
     /// Tries until it succeeds, or until the task would be sent a signal.
     void touch(models::CoreModule& core, rmap::Cpu& cpu, const UserAccess& access);
     /// Why the last access of a CPU that failed did.

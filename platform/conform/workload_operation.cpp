@@ -26,30 +26,14 @@ constexpr VirtAddr kMovedTo{0x100000000000 + (std::uint64_t{64} << 30)};
 
 /// Errors of system calls that never come to our kernel: the program asked for what it has not got.
 constexpr std::int64_t kNoFile = -9;     // -EBADF
-constexpr std::int64_t kNoMemory = -12;  // -ENOMEM
-constexpr std::int64_t kAccess = -13;    // -EACCES
 constexpr std::int64_t kInvalid = -22;   // -EINVAL
 
+constexpr std::pair<std::string_view, rmap::Madvise> kAdvice[] = {
+    {"dontneed", rmap::Madvise::kDontneed},
+    {"free", rmap::Madvise::kFree},
+    {"remove", rmap::Madvise::kRemove}};
+
 std::int64_t error_number(rmap::Errno error) { return -static_cast<std::int64_t>(error); }
-
-std::int64_t error_number(rmap::MlockResult result) {
-    return result == rmap::MlockResult::kDone ? 0 : kNoMemory;
-}
-
-std::int64_t error_number(rmap::MadviseRemove result) {
-    switch (result) {
-        case rmap::MadviseRemove::kDone:
-            return 0;
-        case rmap::MadviseRemove::kNotMapped:
-            return kNoMemory;
-        case rmap::MadviseRemove::kLocked:
-        case rmap::MadviseRemove::kNoFile:
-            return kInvalid;
-        case rmap::MadviseRemove::kNotAllowed:
-            return kAccess;
-    }
-    return 0;
-}
 
 }  // namespace
 
@@ -191,16 +175,11 @@ std::int64_t Workload::operate_on_range(models::CoreModule& core, rmap::Cpu& cpu
             kernel.mprotect(cpu, mm, range, op == "mprotect" ? VmFlags::kRead : 0).error);
     if (op == "mremap")
         return error_number(kernel.mremap(cpu, mm, {range, range.pages(), kMovedTo}));
-    if (op == "dontneed" || op == "free")
-        return error_number(
-            kernel
-                .madvise(cpu, mm, range,
-                         op == "free" ? rmap::Madvise::kFree : rmap::Madvise::kDontneed)
-                .error);
-    if (op == "remove") return error_number(kernel.madvise_remove(cpu, mm, range));
+    for (const auto& [name, advice] : kAdvice)
+        if (op == name) return error_number(kernel.madvise(cpu, mm, range, advice).error);
     if (op == "mlock") return error_number(kernel.mlock(cpu, mm, range));
     if (op == "munlock") return error_number(kernel.munlock(cpu, mm, range));
-    if (op == "msync") return kernel.msync(cpu, mm, range) ? 0 : kNoMemory;
+    if (op == "msync") return error_number(kernel.msync(cpu, mm, range));
     MMUSIM_CHECK(op == "read" || op == "write", fmt::format("the operation {} is modelled", op));
     for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize)
         touch(core, cpu, mm, at, op == "read" ? Access::kRead : Access::kWrite);

@@ -114,7 +114,7 @@ void Workload::match_presence(models::CoreModule& core, rmap::Cpu& cpu, const st
         if (name_of(pointer) != name) continue;
         for (const VirtAddr address : addresses) {
             rmap::mmap_sem_lock_read(cpu, mm);
-            rmap::pte_alloc(cpu, kernel.state(), mm, address);
+            rmap::pte_alloc(cpu, kernel.state(), mm, address, rmap::Part::kFault);
             rmap::mmap_sem_unlock_read(cpu, mm);
         }
     }

@@ -39,17 +39,4 @@ MmStatus mm_status(Cpu& cpu, const Mm& mm) {
     return status;
 }
 
-std::string task_mem(const MmStatus& status) {
-    constexpr std::size_t kWidth = 8;
-    std::string text;
-    status.visit([&](const char* name, std::uint64_t pages) {
-        const std::string kb = std::to_string(pages << (kPageShift - 10));
-        text += name;
-        text += ":\t";
-        if (kb.size() < kWidth) text.append(kWidth - kb.size(), ' ');
-        text += kb + " kB\n";
-    });
-    return text;
-}
-
 }  // namespace mmusim::rmap

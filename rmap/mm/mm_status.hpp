@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "rmap/mm/kernel_state.hpp"
 
 namespace mmusim::rmap {
 
 /// The memory lines of /proc/PID/status (fs/proc/task_mmu.c:task_mem), in pages. visit() has them
-/// in v5.0's order.
+/// in v5.0's order. Three of them are 0 in every run, as they are for most processes of a real
+/// machine: nobody pins pages for good (VmPin), nobody calls exec, so that all code is VmLib
+/// (VmExe), and there are no pages of hugetlbfs (HugetlbPages).
 struct MmStatus {
     std::uint64_t vm_peak = 0;  ///< highest vm_size
     std::uint64_t vm_size = 0;  ///< all that is mapped, resident or not
@@ -53,8 +54,5 @@ struct MmStatus {
 /// What task_mem() reads: no lock is taken, so counters that change meanwhile need not agree. What
 /// running tasks have not folded into the mm yet is missing. Time passes: Part::kPageState.
 MmStatus mm_status(Cpu& cpu, const Mm& mm);
-
-/// The text of /proc/PID/status: "VmPeak:\t    6768 kB" and so on, a line each.
-std::string task_mem(const MmStatus& status);
 
 }  // namespace mmusim::rmap

@@ -246,12 +246,3 @@ TEST_CASE("MADV_REMOVE: it leaves locked mappings alone", "[unit][rmap]") {
           Errno::kInvalid);
     CHECK(cached_pages(bench) == 2);
 }
-
-TEST_CASE("MADV_REMOVE: mlocked memory stays", "[unit][rmap]") {
-    FileBench bench(FileKind::kShmem, 2, {0});
-    Mm& mm = *bench.mms[0];
-    bench.kernel.mlock(bench.cpu(), mm, bench.range(2));
-    CHECK(bench.kernel.madvise_remove(bench.cpu(), mm, bench.range(1)) == MadviseRemove::kLocked);
-    CHECK(cached_pages(bench) == 2);
-    CHECK(bench.pte(mm, 0).present());
-}
