@@ -194,20 +194,13 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {
-    {"platforms", list_platforms},
-    {"scenarios", list_scenarios},
-    {"sweeps", list_sweeps},
-    {"rules", list_rules},
-    {"hazards", list_hazards},
-    {"mechanisms", list_mechanisms},
-    {"faults", list_faults},
-    {"parts", list_parts},
-    {"operations", list_operations},
-    {"events", list_events},
-    {"causes", list_causes},
-    {"walks", list_walks},
-    {"inputs", list_inputs},
-    {"ignored-events", list_ignored_events},
+    {"platforms", list_platforms},   {"scenarios", list_scenarios},
+    {"sweeps", list_sweeps},         {"rules", list_rules},
+    {"hazards", list_hazards},       {"mechanisms", list_mechanisms},
+    {"faults", list_faults},         {"parts", list_parts},
+    {"operations", list_operations}, {"events", list_events},
+    {"causes", list_causes},         {"walks", list_walks},
+    {"inputs", list_inputs},         {"ignored-events", list_ignored_events},
 };
 
 std::vector<std::string> kind_names() {

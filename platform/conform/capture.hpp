@@ -56,7 +56,7 @@ struct Capture {
     std::string scenario;
     std::string kernel;
     std::map<std::string, std::string> args;
-    std::map<std::string, std::string> boot;        ///< kernel command line: key=value
+    std::map<std::string, std::string> boot;  ///< kernel command line: key=value
     std::vector<CaptureTask> processes;
     std::vector<CaptureTask> threads;          ///< of main
     std::map<std::uint64_t, std::string> mms;  ///< pointer of an mm: process

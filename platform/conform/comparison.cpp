@@ -34,13 +34,20 @@ struct DomainRow {
     Domain domain;
 };
 constexpr DomainRow kDomains[] = {
-    {"mm", Domain::kMm},           {"prev", Domain::kMm},
-    {"next", Domain::kMm},         {"vma", Domain::kVma},
-    {"newvma", Domain::kVma},      {"pfn", Domain::kFrame},
-    {"src_pfn", Domain::kFrame},   {"dst_pfn", Domain::kFrame},
-    {"ptep", Domain::kPtep},       {"pte", Domain::kPte},
-    {"gen", Domain::kGeneration},  {"old_gen", Domain::kGeneration},
-    {"entry", Domain::kSwapEntry}, {"mapping", Domain::kMapping},
+    {"mm", Domain::kMm},
+    {"prev", Domain::kMm},
+    {"next", Domain::kMm},
+    {"vma", Domain::kVma},
+    {"newvma", Domain::kVma},
+    {"pfn", Domain::kFrame},
+    {"src_pfn", Domain::kFrame},
+    {"dst_pfn", Domain::kFrame},
+    {"ptep", Domain::kPtep},
+    {"pte", Domain::kPte},
+    {"gen", Domain::kGeneration},
+    {"old_gen", Domain::kGeneration},
+    {"entry", Domain::kSwapEntry},
+    {"mapping", Domain::kMapping},
     {"error_code", Domain::kErrorCode},
 };
 

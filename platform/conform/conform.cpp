@@ -69,16 +69,16 @@ public:
           lockstep_(
               script_, comparison_, visibility_,
               {[this](rmap::Cpu& cpu, const CaptureEvent& next) { prepare_inputs(cpu, next); },
-              [this](rmap::Cpu& cpu, const rmap::TakenInterrupt& taken) {
-                  catch_up_if_told(cpu);
-                  machine_.calls().handle_interrupt(cpu, taken);
-              },
-              [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
-                  machine_.interrupt(from, to, vector);
-              },
-              [this](rmap::Cpu& cpu, const CaptureEvent& matched) { lose_race(cpu, matched); },
-              [this](rmap::Cpu& cpu) { resume(cpu); },
-              [this](rmap::Cpu& cpu, const CaptureEvent& event) { switch_mm(cpu, event); }}),
+               [this](rmap::Cpu& cpu, const rmap::TakenInterrupt& taken) {
+                   catch_up_if_told(cpu);
+                   machine_.calls().handle_interrupt(cpu, taken);
+               },
+               [this](rmap::Cpu& from, CpuId to, rmap::Vector vector) {
+                   machine_.interrupt(from, to, vector);
+               },
+               [this](rmap::Cpu& cpu, const CaptureEvent& matched) { lose_race(cpu, matched); },
+               [this](rmap::Cpu& cpu) { resume(cpu); },
+               [this](rmap::Cpu& cpu, const CaptureEvent& event) { switch_mm(cpu, event); }}),
           machine_({platform, swap_of(capture), 2,
                     [this](CpuId cpu, rmap::Event event, const rmap::EventArguments& arguments) {
                         lockstep_.emit(cpu, event, arguments);

@@ -207,8 +207,7 @@ void Lockstep::emit(CpuId cpu, Event event, const rmap::EventArguments& argument
 
 void Lockstep::match(Actor& actor, Event event, const rmap::EventArguments& arguments) {
     if (!(actor.in_interrupt ? await_turn(actor) : await_event_turn(actor, event))) return;
-    const auto difference =
-        comparison_.difference(script_.next(), event, arguments, actor.calls());
+    const auto difference = comparison_.difference(script_.next(), event, arguments, actor.calls());
     if (!difference.empty()) {
         note_mismatch(actor, difference);
         return note_aftermath(actor, event, arguments);

@@ -47,8 +47,7 @@ std::size_t Script::events_without_marks() const {
 bool Script::is_foreign_switch(const Capture& capture, const CaptureEvent& event,
                                const CaptureEvent* before) {
     return event.name == "tlb_flush" && event.text("reason") == "task_switch" &&
-           capture.mm_of_task(event.task) == 0 &&
-           !(before && before->name == "switch_mm_irqs_off");
+           capture.mm_of_task(event.task) == 0 && !(before && before->name == "switch_mm_irqs_off");
 }
 
 /// A frame that has been freed and that nothing has named since.

@@ -45,8 +45,8 @@ std::uint64_t first_switch_leaves(const Capture& capture, CpuId cpu) {
 InitialState initial_state(const Capture& capture, CpuId cpu) {
     InitialState state;
     const auto before = capture.loaded_before.find(cpu);
-    state.loaded = before != capture.loaded_before.end() ? before->second
-                                                         : first_switch_leaves(capture, cpu);
+    state.loaded =
+        before != capture.loaded_before.end() ? before->second : first_switch_leaves(capture, cpu);
     std::vector<std::uint64_t> batch;
     std::vector<std::uint64_t> seen;
     const auto note = [&](std::uint64_t mm, std::uint64_t mask) {
@@ -154,8 +154,7 @@ void Workload::touch_first(models::CoreModule& core, rmap::Cpu& cpu, Access acce
             frames[capture_.target.start + page.index * rmap::kPageSize] = *page.pfn;
     for (const auto& [address, frame] : frames) {
         rmap::mmap_sem_lock_read(cpu, main_mm());
-        rmap::pte_alloc(cpu, machine_.kernel().state(), main_mm(), address,
-                        rmap::Part::kFault);
+        rmap::pte_alloc(cpu, machine_.kernel().state(), main_mm(), address, rmap::Part::kFault);
         rmap::mmap_sem_unlock_read(cpu, main_mm());
         frames_.place_next(cpu, frame);
         touch(core, cpu, main_mm(), address, access);
@@ -232,7 +231,8 @@ std::string Workload::name_of(std::uint64_t theirs) const {
 }
 
 /// What a VMA of the program's own memory has besides the flags of all private, writable ones: the
-/// stack grows down, and what comes from the program's file stays connected with it, which is given.
+/// stack grows down, and what comes from the program's file stays connected with it, which is
+/// given.
 std::uint64_t more_flags(const Stranger::Visit& visit) {
     constexpr VirtAddr kMmapBase{0x7ffff7fff000};  // 128 MiB below the top of the stack
     constexpr std::uint64_t kDenyWrite = 0x800;    // VM_DENYWRITE

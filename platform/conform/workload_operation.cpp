@@ -25,8 +25,8 @@ constexpr std::size_t kMaxMoved = 1024;  ///< pages that it moves at most
 constexpr VirtAddr kMovedTo{0x100000000000 + (std::uint64_t{64} << 30)};
 
 /// Errors of system calls that never come to our kernel: the program asked for what it has not got.
-constexpr std::int64_t kNoFile = -9;     // -EBADF
-constexpr std::int64_t kInvalid = -22;   // -EINVAL
+constexpr std::int64_t kNoFile = -9;    // -EBADF
+constexpr std::int64_t kInvalid = -22;  // -EINVAL
 
 constexpr std::pair<std::string_view, rmap::Madvise> kAdvice[] = {
     {"dontneed", rmap::Madvise::kDontneed},

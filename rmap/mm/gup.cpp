@@ -38,7 +38,8 @@ std::optional<UserPage> follow_or_fault(Cpu& cpu, KernelState& kernel, const Vma
 /// FOLL_TOUCH. SetPageDirty is tested first, because most pages are dirty already.
 void touch_page(Cpu& cpu, KernelState& kernel, Page& page, Pte pte, FollFlags flags) {
     const bool write = has(flags, FollFlags::kWrite);
-    if (write && !pte.dirty() && !page.test(cpu, PageFlag::kDirty)) set_page_dirty(cpu, kernel, page);
+    if (write && !pte.dirty() && !page.test(cpu, PageFlag::kDirty))
+        set_page_dirty(cpu, kernel, page);
     mark_page_accessed(cpu, kernel, page);
 }
 

@@ -153,7 +153,8 @@ void shmem_truncate_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, 
     Pagevec pvec;
     undo_pass(cpu, kernel, mapping, range, pvec, Busy::kSkip);
     // A truncated file is empty when a pass finds nothing; a hole may be filled again.
-    while (undo_pass(cpu, kernel, mapping, range, pvec, Busy::kWaitFor) && range.last == kToTheEnd) {
+    while (undo_pass(cpu, kernel, mapping, range, pvec, Busy::kWaitFor) &&
+           range.last == kToTheEnd) {
     }
 }
 

@@ -38,7 +38,7 @@ struct CaptureText {
 
     std::string text() const {
         std::string text =
-            R"({"scenario":"two","kernel":")" + kernel + R"(","args":{)" + args +
+            R"({"scenario":"two","kernel":")" + kernel + R"(","cmdline":"quiet","args":{)" + args +
             R"(},"processes":[{"name":"main","pid":9,"cpu":0}],"threads_of_main":[],)"
             R"("mms":{"0x7":"main"},"target":{"start":"0x4000","end":"0x6000"},)"
             R"("pages_before":[{"proc":0,"i":0,"pfn":"0x12"},{"proc":0,"i":1}],)"

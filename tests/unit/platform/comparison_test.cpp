@@ -24,9 +24,8 @@ public:
     std::optional<std::uint64_t> mapping(std::uint64_t) override { return page_mapping; }
 };
 
-CaptureEvent capture_event(
-    const std::string& name,
-    std::initializer_list<std::pair<std::string, std::string>> arguments) {
+CaptureEvent capture_event(const std::string& name,
+                           std::initializer_list<std::pair<std::string, std::string>> arguments) {
     CaptureEvent event;
     event.name = name;
     for (const auto& [key, text] : arguments) {
@@ -48,8 +47,7 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("comparison: our numbers are compared with the words of tracepoints",
-          "[unit][conform]") {
+TEST_CASE("comparison: our numbers are compared with the words of tracepoints", "[unit][conform]") {
     Bench bench;
     const auto moved = capture_event("mm_migrate_pages", {{"nr_succeeded", "0x4"},
                                                           {"nr_failed", "0x0"},
@@ -62,8 +60,7 @@ TEST_CASE("comparison: our numbers are compared with the words of tracepoints",
     CHECK_FALSE(bench.same(unknown, Event::kMmMigratePages, {4, 0, 2, 3}));
 }
 
-TEST_CASE("comparison: the error code of a fault says what our hardware found",
-          "[unit][conform]") {
+TEST_CASE("comparison: the error code of a fault says what our hardware found", "[unit][conform]") {
     Bench bench;
     const auto write_to_nothing = capture_event("page_fault_user", {{"error_code", "0x6"}});
     const auto forbidden_write = capture_event("page_fault_user", {{"error_code", "0x7"}});
@@ -74,9 +71,10 @@ TEST_CASE("comparison: the error code of a fault says what our hardware found",
     CHECK_FALSE(bench.same(forbidden_write, Event::kPageFault, {1, 0x1000, 0}));
 }
 
-TEST_CASE("comparison: a page whose slot nothing has named is in some part of the swap cache, not "
-          "in a file",
-          "[unit][conform]") {
+TEST_CASE(
+    "comparison: a page whose slot nothing has named is in some part of the swap cache, not "
+    "in a file",
+    "[unit][conform]") {
     constexpr std::uint64_t kOurFile = 0x5000000;
     Bench bench;
     const auto removed = [](const char* mapping) {

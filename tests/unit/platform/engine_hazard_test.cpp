@@ -84,6 +84,7 @@ Occurrences reclaim_lazyfree(Access access, bool pinned) {
     KernelBench bench;
     Mm& mm = bench.anon_mm(1, {1});
     bench.kernel.madvise(bench.cpu(1), mm, bench.range(1), Madvise::kFree);
+    bench.drain();
     std::optional<UserPage> pin;
     if (pinned) {
         pin = bench.kernel.get_user_page(bench.cpu(1), mm.context.id, bench.page(0), access);

@@ -187,9 +187,12 @@ const Case kCases[] = {
          return map_anon(s, KernelBench::kColdDirty, VmFlags::kLocked), s.isolated();
      },
      "MN.START, PTL+, mlock, PTL-, MN.END", false, false},
-    {"migration out of a VM_LOCKED VMA", kMigrate,
+    {"migration of a page that is mlocked", kMigrate,
      [](Subject& s) -> Page& {
-         return map_anon(s, KernelBench::kColdDirty, VmFlags::kLocked), s.isolated();
+         map_anon(s, KernelBench::kColdDirty);
+         REQUIRE(s.bench.kernel.mlock(s.bench.cpu(), s.mm, s.bench.range(1)) == Errno::kNone);
+         s.bench.drain();
+         return s.isolated();
      },
      "MN.START, PTL+, PTE.CLR, FL1, DIRTY, HIW, PTE.SET(mig), RMAP-, clear_page_mlock, PUT, PTL-, "
      "MN.END",

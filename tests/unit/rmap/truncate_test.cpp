@@ -178,6 +178,7 @@ TEST_CASE("punch hole, truncate: faults on the file wait until its pages are gon
         look();
         bench.kernel.truncate(bench.cpu(), bench.file, 2);
         bench.kernel.touch(bench.cpu(1), *bench.mms[0], bench.page(0), Access::kWrite);
+        bench.drain();
     }
     CHECK(free == std::vector<bool>{false, true, false, true});
 }
@@ -191,6 +192,7 @@ TEST_CASE("truncate: a pass is repeated until it finds nothing", "[unit][rmap]")
         REQUIRE(add_to_page_cache_lru(bench.cpu(1), bench.kernel.state(), bench.file, page, 0));
         unlock_page(bench.cpu(1), page);
         put_page(bench.cpu(1), bench.kernel.state(), page);
+        lru_add_drain(bench.cpu(1), bench.kernel.state());
     };
     unsigned freed = 0;
     std::function<void()> at_free = [&] {
