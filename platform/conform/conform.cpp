@@ -58,6 +58,11 @@ bool reads_bits(const CaptureEvent& event) {
            event.name == "ptep_clear_flush" || event.name == "pte_clear_defer";
 }
 
+/// Whether tlb_gen is raised behind an event, by whoever will ask CPUs to flush.
+bool raises_generation(const CaptureEvent& event) {
+    return event.name == "flush_tlb_mm_range" || event.name == "pte_clear_defer";
+}
+
 /// The parts of one replay, and the program of its CPUs.
 class Replay final : public EventContext {
 public:
@@ -220,6 +225,38 @@ private:
         inputs_.count(Input::kScheduling);
     }
 
+    /// A CPU that answers no for the first time, and then finds something to flush, had come back
+    /// before the generation was raised: what it found out of date then it has flushed by itself.
+    void come_back_in_time(rmap::Cpu& cpu) {
+        std::size_t raised = 0;
+        std::optional<CpuId> asked;
+        script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
+            if (raises_generation(event) && ++raised > 1) return false;
+            if (event.name == "tlb_is_not_lazy") asked = static_cast<CpuId>(event.number("target"));
+            if (event.name == "tlb_is_not_lazy_ret" && asked && *asked < machine_.cpus() &&
+                event.number("ret") == 1 && has_to_flush(*asked))
+                come_back_elsewhere(cpu, *asked);
+            return event.name != "flush_tlb_others_ret";
+        });
+    }
+
+    /// Whether the next interrupt that flushes on a CPU finds something to do.
+    bool has_to_flush(CpuId cpu) const {
+        bool has = false;
+        script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
+            if (event.name != "tlb_flush" || !event.irq) return true;
+            has = event.number("pages") != 0;
+            return false;
+        });
+        return has;
+    }
+
+    void come_back_elsewhere(rmap::Cpu& cpu, CpuId target) {
+        if (target == cpu.id() || !machine_.flush().cpu_tlbstate(target).is_lazy) return;
+        lockstep_.do_elsewhere(cpu, target, [this](rmap::Cpu& there) { come_back(there); });
+        inputs_.count(Input::kScheduling);
+    }
+
     /// What our CPU has loaded, as the capture's mm.
     std::uint64_t loaded(const rmap::Cpu& cpu) {
         const auto id = machine_.flush().cpu_tlbstate(cpu.id()).loaded_mm.id;
@@ -287,6 +324,7 @@ private:
     /// the scenario uses the page.
     void prepare_inputs(rmap::Cpu& cpu, const CaptureEvent& next) {
         if (next.name == "tlb_is_not_lazy") return schedule(cpu, next);
+        if (raises_generation(next)) come_back_in_time(cpu);
         if (!reads_bits(next)) return;
         // What was done to pages that are not of the target is not known from the arguments.
         if (capture_.target.contains({next.number("addr")}) && !inputs_.allows(Input::kBits))

@@ -324,12 +324,10 @@ void Workload::plan_group() {
     });
 }
 
-/// The program waits a little before the operation. What others do on its CPUs meanwhile drains
-/// their pagevecs.
+/// The program moves a page of its own, which drains every CPU's pagevecs.
 void Workload::plan_drain() {
-    step(operator_cpu(), [this](auto&, rmap::Cpu& cpu) {
-        rmap::lru_add_drain_all(cpu, machine_.kernel().state());
-    });
+    act("main",
+        [this](auto&, rmap::Cpu& cpu) { rmap::lru_add_drain_all(cpu, machine_.kernel().state()); });
 }
 
 /// Sleeping tasks leave their address space to the idle task. Whether they do at this moment is
@@ -436,7 +434,18 @@ void Workload::plan_preparation() {
             machine_.kernel().mlock(cpu, *member(name).mm, capture_.target);
         });
     }
-    if (prep == "idleset") act("main", [this](auto&, rmap::Cpu& cpu) { page_idle(cpu, true); });
+    if (prep == "idleset") plan_marks();
+}
+
+/// Only pages on an LRU list can be idle. What else was in main's pagevec, and so whether they had
+/// left it, is given: pages that are looked at later were idle.
+void Workload::plan_marks() {
+    const auto& events = capture_.events;
+    const bool drained = std::any_of(events.begin(), events.end(), [](const CaptureEvent& event) {
+        return event.name == "page_idle_clear_pte_refs";
+    });
+    if (drained) plan_drain();
+    act("main", [this](auto&, rmap::Cpu& cpu) { page_idle(cpu, true); });
 }
 
 void Workload::plan_madvise_free() {
@@ -498,6 +507,7 @@ void Workload::plan_threads() {
 
 /// Reclaimed once and faulted back: mm->tlb_flush_batched stays set.
 void Workload::plan_refault() {
+    plan_drain();
     act("main", [this](auto& core, rmap::Cpu& cpu) {
         charge(cpu, main_mm(), capture_.target);
         main_mm().memcg = kTargetGroup;

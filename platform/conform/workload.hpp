@@ -91,6 +91,7 @@ private:
     void plan_target();
     void plan_children();
     void plan_preparation();
+    void plan_marks();
     void plan_madvise_free();
     void plan_protect_and_back();
     void plan_touch_all(rmap::Access access);
