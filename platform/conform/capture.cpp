@@ -147,6 +147,12 @@ void note_loaded(Capture& capture, const CaptureEvent& event) {
         capture.loaded_before[event.cpu] = mm;
 }
 
+void note_generation(Capture& capture, const CaptureEvent& event) {
+    if (const auto generation = event.number("gen"); generation && event.number("mm"))
+        capture.generation_before[event.number("mm")] = generation;
+    if (event.name == "ubc_tlb_gen_inc") capture.generation_before.clear();
+}
+
 /// From the first OP_BEGIN to the last OP_END.
 void keep_operation(Capture& capture) {
     const auto is_mark = [](const CaptureEvent& event, std::string_view text) {
@@ -160,7 +166,10 @@ void keep_operation(Capture& capture) {
     if (begin == events.end() || end == events.rend() || end.base() <= begin)
         throw UserError(
             fmt::format("{}: no operation; expected the marks OP_BEGIN and OP_END", capture.file));
-    for (auto event = events.begin(); event != begin; ++event) note_loaded(capture, *event);
+    for (auto event = events.begin(); event != begin; ++event) {
+        note_loaded(capture, *event);
+        note_generation(capture, *event);
+    }
     events = {begin, end.base()};
 }
 

@@ -65,6 +65,8 @@ struct Capture {
     /// The address space that a CPU had loaded when the operation began, as far as events before it
     /// tell.
     std::map<rmap::CpuId, std::uint64_t> loaded_before;
+    /// The last tlb_gen that a flush of an mm carried before the operation.
+    std::map<std::uint64_t, std::uint64_t> generation_before;
     std::vector<CaptureEvent> events;
 
     /// The mm of one of the processes, or of a thread of main; 0: the operator's, or of none.

@@ -45,6 +45,10 @@ public:
                            const rmap::EventArguments& ours, const CallStack& calls);
 
     Bindings& bindings() { return bindings_; }
+    /// The tlb_gen of our mm is `ours` when the capture's is `theirs`.
+    void bind_generation(rmap::MmId mm, std::uint64_t theirs, std::uint64_t ours) {
+        generation_base_[mm] = theirs - ours;
+    }
 
 private:
     struct Ours;

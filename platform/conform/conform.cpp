@@ -178,6 +178,7 @@ private:
             if (text != expected) lockstep_.fail(cpu, "ours is " + expected);
             return lockstep_.pass_mark(cpu);
         }
+        if (&event == &capture_.events.front()) bind_generations(cpu);
         lockstep_.pass_mark(cpu);
         if (!workload_.reclaims()) {
             returned_ = workload_.operate(core, cpu);
@@ -186,6 +187,14 @@ private:
         ReclaimLists(script_, lockstep_, comparison_.bindings(), machine_.kernel(), inputs_, kGroup)
             .force_empty(cpu);
         returned_ = 1;  // byte that was written
+    }
+
+    void bind_generations(rmap::Cpu& cpu) {
+        for (const auto& [theirs, generation] : capture_.generation_before) {
+            const rmap::MmContext& mm = workload_.mm_of(cpu, theirs).context;
+            const auto ours = cpu.memory().load(mm.tlb_gen, rmap::Part::kUser).value;
+            comparison_.bind_generation(mm.id, generation, ours);
+        }
     }
 
     void switch_mm(rmap::Cpu& cpu, const CaptureEvent& event) {
@@ -263,12 +272,11 @@ private:
         return comparison_.bindings().theirs(Identity::kMm, id);
     }
 
-    /// A task of the scenario goes on: it has its address space loaded. Children that were forked
-    /// during the operation are called as their parents.
+    /// A task of the scenario goes on: it has its address space loaded.
     void resume(rmap::Cpu& cpu) {
         come_back(cpu);
         const auto mm = capture_.mm_of_task(script_.next().task);
-        if (mm && mm != loaded(cpu) && !workload_.forks())
+        if (mm && mm != loaded(cpu))
             lockstep_.fail(cpu, "ours has another address space loaded than this task's");
     }
 

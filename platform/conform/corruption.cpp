@@ -32,6 +32,8 @@ public:
     Planner(const Capture& capture, std::uint64_t seed) : capture_(capture), random_(seed) {
         for (const auto& event : capture.events)
             for (const auto& argument : event.arguments) ++uses_[argument.text];
+        for (const auto& page : capture.pages_before)
+            if (page.pfn) ++uses_[fmt::format("{:#x}", *page.pfn)];
         const Script script(capture);
         for (const CaptureEvent* event : script.events())
             if (event->name != "mark")
@@ -103,7 +105,8 @@ private:
     bool is_mere_name(const CaptureArgument& argument) const {
         if (argument.name == "prev" || argument.name == "next")
             return capture_.mms.count(argument.number.value_or(0)) == 0;
-        const bool name = argument.name == "vma" || argument.name == "mapping";
+        const bool name = argument.name == "vma" || argument.name == "newvma" ||
+                          argument.name == "mapping" || argument.name == "pfn";
         return name && uses_.at(argument.text) == 1;
     }
 

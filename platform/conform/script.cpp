@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace mmusim::platform {
 
@@ -12,7 +13,8 @@ const std::vector<IgnoredEvents>& ignored_events() {
          "also called with an empty list whenever a pagevec of the CPU is drained, and what it "
          "holds "
          "depends on what others did there; every page that is freed has its own events"},
-        {"mm_page_free", "of a frame that was freed before and has not been seen since",
+        {"mm_page_free",
+         "of a frame that was freed before, with other events but none of its own in between",
          "it had another use meanwhile, such as zram's"},
         {"tlb_flush", "reason task_switch, without its switch_mm_irqs_off",
          "a switch between two address spaces outside the scenario"},
@@ -50,10 +52,15 @@ bool Script::is_foreign_switch(const Capture& capture, const CaptureEvent& event
            capture.mm_of_task(event.task) == 0 && !(before && before->name == "switch_mm_irqs_off");
 }
 
-/// A frame that has been freed and that nothing has named since.
+/// A frame that has been freed and that nothing has named since. While pages are only freed nobody
+/// allocates any.
 bool Script::is_free_of_other_use(const CaptureEvent& event) {
-    if (event.name == "mm_page_free") return !free_frames_.insert(event.number("pfn")).second;
+    if (event.name == "mm_page_free") {
+        const auto [freed, first] = free_frames_.try_emplace(event.number("pfn"), done_);
+        return !first && std::exchange(freed->second, done_) != done_;
+    }
     if (event.name == "mm_page_free_batched") return false;
+    ++done_;
     for (const auto* argument : {"pfn", "dst_pfn"})
         if (event.find(argument)) free_frames_.erase(event.number(argument));
     return false;

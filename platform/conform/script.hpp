@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -47,7 +48,9 @@ private:
                                   const CaptureEvent* before);
 
     std::set<std::string> cast_;
-    std::set<std::uint64_t> free_frames_;  ///< while the events are looked through
+    /// Frames that are free while the events are looked through: what was done before that.
+    std::map<std::uint64_t, std::size_t> free_frames_;
+    std::size_t done_ = 0;  ///< events that are no frees, so far
     std::vector<const CaptureEvent*> events_;
     std::size_t position_ = 0;
     std::size_t ignored_ = 0;

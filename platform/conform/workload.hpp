@@ -37,8 +37,6 @@ public:
     std::int64_t operate(models::CoreModule& core, rmap::Cpu& cpu);
     /// CPU of whoever operates.
     rmap::CpuId operator_cpu() const { return operator_().cpu; }
-    /// Whether it makes tasks that have the name of others.
-    bool forks() const { return arguments_.op == "fork"; }
     /// Whether the operation has told a child to do something, and this task of the capture is it.
     bool is_told(const std::string& task) const { return !told_.empty() && told_ == task; }
     /// The child does it, on its CPU, and nobody waits for it any more.

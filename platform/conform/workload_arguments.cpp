@@ -31,7 +31,8 @@ const Names kOperators{"self", "rec"};
 // What else the program knows.
 const Names kOtherKinds{"thp",      "ksm", "hugetlb", "hugeshare",
                         "hugepriv", "kvm", "kvmthp",  "kvmksm"};
-const Names kOtherOperations{"hwpoison", "softoff", "compact", "ksmrun", "ksmunmerge"};
+const Names kOtherOperations{"hwpoison",   "softoff", "compact",  "ksmrun",
+                             "ksmunmerge", "fork",    "childexit"};
 const Names kOtherPreparations{"ksm"};
 
 constexpr std::string_view kKernel = "5.0.";
