@@ -102,6 +102,9 @@ std::size_t read_header(const Json& json, Capture& capture) {
         if (page.contains("pfn")) read.pfn = number_of(page.at("pfn"), "pages_before.pfn");
         capture.pages_before.push_back(read);
     }
+    if (json.contains("dropped_unrelated"))
+        for (const auto& [event, count] : json.at("dropped_unrelated").items())
+            capture.left_out[event] = number_of(count, "dropped_unrelated");
     return number_of(json.at("events"), "events");
 }
 

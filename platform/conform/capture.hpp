@@ -65,6 +65,7 @@ struct Capture {
     /// The address space that a CPU had loaded when the operation began, as far as events before it
     /// tell.
     std::map<rmap::CpuId, std::uint64_t> loaded_before;
+    std::map<std::string, std::uint64_t> left_out;  ///< events that are not in the file, by kind
     /// The last tlb_gen that a flush of an mm carried before the operation.
     std::map<std::uint64_t, std::uint64_t> generation_before;
     std::vector<CaptureEvent> events;
