@@ -9,10 +9,13 @@ namespace mmusim::notifiers {
 
 using rmap::Cpu;
 using rmap::Event;
+using rmap::Generation;
 using rmap::Instant;
 using rmap::MmId;
 using rmap::NotifierRange;
 using rmap::Part;
+using rmap::Pte;
+using rmap::VirtAddr;
 using rmap::VirtRange;
 
 namespace {
@@ -190,6 +193,19 @@ bool NotifierChain::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
     }
     cpu.emit(Event::kMnClearYoungRet, {young});
     return young;
+}
+
+void NotifierChain::change_pte(Cpu& cpu, MmId mm, VirtAddr address, Pte pte,
+                               Generation generation) {
+    const List* clients = clients_of(cpu, mm);
+    if (!clients) return;
+    const ReadSection section(cpu, readers_[cpu.time().actor()]);
+    cpu.emit(Event::kMnChangePte, {mm, address.value, pte.raw()});
+    for (NotifierClient* client : *clients) {
+        if (!client->ops().change_pte) continue;
+        dispatch(cpu, Part::kNotifierChangePte);
+        client->change_pte(cpu, mm, address, pte, generation);
+    }
 }
 
 }  // namespace mmusim::notifiers

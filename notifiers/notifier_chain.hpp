@@ -11,8 +11,8 @@ namespace mmusim::notifiers {
 
 /// The MMU-notifier lists of all address spaces (mm/mmu_notifier.c, v5.0).
 /// Every callback costs KernelCosts::notifier_call besides what the client spends itself. The time
-/// goes to Part::kNotifierStart, kNotifierInvalidate, kNotifierEnd or kNotifierAging. For an mm
-/// that never had a client nothing is emitted and no time passes.
+/// goes to Part::kNotifierStart, kNotifierInvalidate, kNotifierEnd, kNotifierAging or
+/// kNotifierChangePte. For an mm that never had a client nothing is emitted and no time passes.
 /// Clients come and go only while no simulated CPU runs; during a run the lists are read without a
 /// lock, and a process that exits empties its own.
 class NotifierChain final : public rmap::InvalidationPort {
@@ -37,6 +37,8 @@ public:
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
+    void change_pte(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtAddr address, rmap::Pte pte,
+                    rmap::Generation generation) override;
     /// Behind the callbacks synchronize_srcu(): waits for every call of any mm that is under way on
     /// another CPU, for KernelCosts::synchronize_srcu at least. Part::kNotifierRelease.
     void release(rmap::Cpu& cpu, rmap::MmId mm) override;

@@ -17,6 +17,7 @@ struct NotifierOps {
     bool invalidate_range_end = false;
     bool invalidate_range = false;
     bool clear_young = false;
+    bool change_pte = false;
 };
 
 using rmap::StartResult;
@@ -55,6 +56,10 @@ public:
 
     /// The same, but what TLBs hold may stay: an access through it is noticed later, or not at all.
     virtual bool clear_young(rmap::Cpu&, rmap::MmId, rmap::VirtRange) { return false; }
+
+    /// The page of `address`, whose old entry is gone from the CPUs' TLBs, is about to be mapped by
+    /// `pte`, to `generation` of its frame. Inside a section, under the page-table lock.
+    virtual void change_pte(rmap::Cpu&, rmap::MmId, rmap::VirtAddr, rmap::Pte, rmap::Generation) {}
 };
 
 }  // namespace mmusim::notifiers

@@ -5,9 +5,11 @@ namespace mmusim::notifiers {
 
 using rmap::Cpu;
 using rmap::Event;
+using rmap::Generation;
 using rmap::MmId;
 using rmap::NotifierRange;
 using rmap::PageNumber;
+using rmap::Pte;
 using rmap::VirtAddr;
 using rmap::VirtRange;
 
@@ -103,6 +105,17 @@ bool RecordingClient::clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) {
 
 bool RecordingClient::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
     return age(cpu, Op::kClearYoung, mm, range);
+}
+
+void RecordingClient::change_pte(Cpu& cpu, MmId mm, VirtAddr address, Pte, Generation) {
+    const VirtRange range{address, address + rmap::kPageSize};
+    lock_.lock(cpu);
+    note(cpu, Op::kChangePte, mm, range);
+    Shadow& shadow = shadows_[mm];
+    ++shadow.sequence;
+    emit_count(cpu, mm, shadow);
+    forget(shadow, range);
+    lock_.unlock(cpu);
 }
 
 bool RecordingClient::age(Cpu& cpu, Op op, MmId mm, VirtRange range) {

@@ -25,9 +25,10 @@ public:
         kStart,
         kEnd,
         kInvalidateRange,
-        kClearYoung
+        kClearYoung,
+        kChangePte
     };
-    static constexpr std::size_t kOps = 6;
+    static constexpr std::size_t kOps = 7;
 
     struct Call {
         Op op{};
@@ -39,7 +40,7 @@ public:
     struct Config {
         std::string name = "recording";
         std::uint64_t id = 0;  ///< argument `client` of the events
-        NotifierOps ops{true, true, true, true, true, true};
+        NotifierOps ops{true, true, true, true, true, true, true};
         Keep keep = Keep::kCounts;
         /// Has to sleep before it can let go, as i915's userptr objects do
         /// (i915_gem_userptr.c:userptr_mn_invalidate_range_start, v5.0): refuses a range that is
@@ -61,6 +62,9 @@ public:
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_flush_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
     bool clear_young(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
+    /// Raises the sequence, as KVM does, and forgets the page.
+    void change_pte(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtAddr address, rmap::Pte pte,
+                    rmap::Generation generation) override;
 
     /// The sequence that record_access needs. Taken before the page is looked up in the primary
     /// tables.

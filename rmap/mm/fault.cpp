@@ -2,6 +2,7 @@
 #include "rmap/mm/fault.hpp"
 
 #include "rmap/mm/mm_counter.hpp"
+#include "rmap/mm/mmu_notifier.hpp"
 #include "rmap/mm/operation.hpp"
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_rmap.hpp"
@@ -40,6 +41,11 @@ void VmFault::set_pte(Pte pte, Generation generation) {
     set_pte_at(cpu, slot.ptep, pte, generation);
     cpu.emit(Event::kPteSet, {mm.context.id, address.value, slot.ptep.value, pte.raw(),
                               pte.present() ? pte.frame().value : 0, generation});
+}
+
+void VmFault::set_pte_notify(Pte pte, Generation generation) {
+    mmu_notifier_change_pte(cpu, kernel, mm, address, pte, generation);
+    set_pte(pte, generation);
 }
 
 Pte VmFault::mk_pte(FrameNumber frame, Mkwrite mkwrite) const {

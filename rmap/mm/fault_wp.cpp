@@ -35,7 +35,7 @@ void replace_page(VmFault& vmf, Page* old_page, Page& new_page) {
     ptep_clear_flush_notify(cpu, vmf.kernel, vmf.vma, vmf.address, vmf.slot.ptep);
     page_add_new_anon_rmap(cpu, vmf.kernel, new_page, vmf.vma, vmf.address);
     lru_cache_add_active_or_unevictable(cpu, vmf.kernel, new_page, vmf.vma);
-    vmf.set_pte(vmf.mk_pte(new_page.pfn(), VmFault::Mkwrite::kYes), new_page.generation);
+    vmf.set_pte_notify(vmf.mk_pte(new_page.pfn(), VmFault::Mkwrite::kYes), new_page.generation);
     // Only now: whoever finds the old page unmapped may write to it, and nobody may see that here.
     if (old_page) page_remove_rmap(cpu, vmf.kernel, *old_page);
 }

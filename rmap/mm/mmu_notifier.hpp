@@ -54,6 +54,12 @@ inline bool mmu_notifier_clear_young(Cpu& cpu, KernelState& kernel, const Mm& mm
            kernel.notifiers.clear_young(cpu, mm.context.id, range);
 }
 
+inline void mmu_notifier_change_pte(Cpu& cpu, KernelState& kernel, const Mm& mm, VirtAddr address,
+                                    Pte pte, Generation generation) {
+    if (kernel.notifiers.mm_has_notifiers(mm.context.id))
+        kernel.notifiers.change_pte(cpu, mm.context.id, page_start(address), pte, generation);
+}
+
 /// The page that contains `address`.
 inline VirtRange page_range(VirtAddr address) {
     return {page_start(address), page_start(address) + kPageSize};

@@ -31,6 +31,8 @@ struct VmFault {
     bool pte_same();
     /// set_pte_at() with the event.
     void set_pte(Pte pte, Generation generation);
+    /// set_pte_at_notify(): secondary MMUs learn of the new entry before the CPUs can use it (N18).
+    void set_pte_notify(Pte pte, Generation generation);
     /// The event of ptep_set_access_flags(), with the entry that is wanted.
     void emit_set_access_flags(Pte entry);
     /// An entry for a page of this VMA: young; writable and dirty if asked for and allowed.

@@ -3,6 +3,7 @@
 
 #include "rmap/types/address.hpp"
 #include "rmap/types/ids.hpp"
+#include "rmap/types/pte.hpp"
 
 namespace mmusim::rmap {
 
@@ -45,6 +46,10 @@ public:
     virtual bool clear_flush_young(Cpu& cpu, MmId mm, VirtRange range) = 0;
     /// mmu_notifier_clear_young(): the same, but clients need not flush.
     virtual bool clear_young(Cpu& cpu, MmId mm, VirtRange range) = 0;
+    /// mmu_notifier_change_pte(): the entry of `address`, cleared and flushed, is about to become
+    /// `pte`, which maps `generation` of its frame. Under the page-table lock.
+    virtual void change_pte(Cpu& cpu, MmId mm, VirtAddr address, Pte pte,
+                            Generation generation) = 0;
 };
 
 }  // namespace mmusim::rmap

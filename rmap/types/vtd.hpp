@@ -47,13 +47,15 @@ struct QiDescriptor {
     std::uint64_t high = 0;
 
     enum class Granularity : std::uint64_t { kPasid = 2, kPages = 3 };
+    enum class Hint : std::uint64_t { kNone = 0, kLeafOnly = 1u << 6 };
 
     /// PASID-based IOTLB invalidation of 2^`address_mask` pages. The hardware ignores the low
-    /// `address_mask` bits of the page number.
+    /// `address_mask` bits of the page number. kLeafOnly: it may keep paging-structure entries.
     static constexpr QiDescriptor pasid_iotlb_pages(Pasid pasid, VirtAddr address,
-                                                    unsigned address_mask) {
+                                                    unsigned address_mask,
+                                                    Hint hint = Hint::kNone) {
         return {low_of(QiType::kPasidIotlb, Granularity::kPages) | pasid_field(pasid),
-                page_start(address).value | address_mask};
+                page_start(address).value | static_cast<std::uint64_t>(hint) | address_mask};
     }
     /// ... of everything of the PASID, paging-structure caches included.
     static constexpr QiDescriptor pasid_iotlb_all(Pasid pasid) {
@@ -81,6 +83,7 @@ struct QiDescriptor {
     constexpr Granularity granularity() const { return static_cast<Granularity>(low >> 4 & 3); }
     constexpr Pasid pasid() const { return static_cast<Pasid>(low >> 32 & 0xfffff); }
     constexpr SourceId device() const { return static_cast<SourceId>(low >> 16 & 0xffff); }
+    constexpr Hint hint() const { return static_cast<Hint>(high & 1u << 6); }
     constexpr unsigned address_mask() const { return static_cast<unsigned>(high & 0x3f); }
     constexpr VirtAddr address() const { return page_start(VirtAddr{high}); }
     /// The addresses that the hardware takes out of it; those of a wait are empty.

@@ -8,9 +8,12 @@ namespace mmusim::notifiers {
 using rmap::AtsRange;
 using rmap::Cpu;
 using rmap::Event;
+using rmap::Generation;
 using rmap::InjectedFault;
 using rmap::MmId;
+using rmap::Pte;
 using rmap::QiDescriptor;
+using rmap::VirtAddr;
 using rmap::VirtRange;
 
 namespace {
@@ -49,6 +52,7 @@ NotifierOps SvmClient::ops() const {
     NotifierOps ops;
     ops.release = true;
     ops.invalidate_range = true;
+    ops.change_pte = true;
     return ops;
 }
 
@@ -61,10 +65,11 @@ void SvmClient::emit(Cpu& cpu, Event event, VirtRange range) const {
 }
 
 /// By address whatever the size: the kernel does not ask the unit for its largest address mask.
-SvmClient::Flush SvmClient::flush_of(VirtRange range) const {
+SvmClient::Flush SvmClient::flush_of(VirtRange range, QiDescriptor::Hint hint) const {
     const std::uint64_t pages = pages_of(range);
-    return {QiDescriptor::pasid_iotlb_pages(config_.pasid, range.start, address_mask_of(pages)),
-            AtsRange::encode(range.start, device_tlb_order(range.start, pages))};
+    return {
+        QiDescriptor::pasid_iotlb_pages(config_.pasid, range.start, address_mask_of(pages), hint),
+        AtsRange::encode(range.start, device_tlb_order(range.start, pages))};
 }
 
 /// pages == -1, which only the release of the process asks for.
@@ -86,12 +91,21 @@ void SvmClient::flush_svm_range_dev(Cpu& cpu, const VtdDevice& device, const Flu
     if (!wrong_order) flush_device_tlb(cpu, device, flush);
 }
 
-void SvmClient::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
-    MMUSIM_CHECK(mm == config_.mm, "a client of this kind watches one process");
+void SvmClient::flush_svm_range(Cpu& cpu, VirtRange range, QiDescriptor::Hint hint) {
     emit(cpu, Event::kClientInvalidate, range);
-    const Flush flush = flush_of(range);
+    const Flush flush = flush_of(range, hint);
     for (const Bound& bound : devices_) flush_svm_range_dev(cpu, bound.device, flush);
     emit(cpu, Event::kClientInvalidateRet, range);
+}
+
+void SvmClient::invalidate_range(Cpu& cpu, MmId mm, VirtRange range) {
+    MMUSIM_CHECK(mm == config_.mm, "a client of this kind watches one process");
+    flush_svm_range(cpu, range, QiDescriptor::Hint::kNone);
+}
+
+void SvmClient::change_pte(Cpu& cpu, MmId mm, VirtAddr address, Pte, Generation) {
+    MMUSIM_CHECK(mm == config_.mm, "a client of this kind watches one process");
+    flush_svm_range(cpu, {address, address + rmap::kPageSize}, QiDescriptor::Hint::kLeafOnly);
 }
 
 void SvmClient::release(Cpu& cpu, MmId mm) {

@@ -16,8 +16,8 @@ namespace mmusim::notifiers {
 /// page tables. It has no shadow and counts no sections; it only throws out what IOTLB and device
 /// TLBs hold, and returns when they no longer do. It has no lock: its list of devices is fixed at
 /// set-up.
-/// Does not model: change_pte (the engine does not send it), device page requests (PRQ), and the
-/// second flush of the whole PASID on release, which finds nothing.
+/// Does not model: device page requests (PRQ), and the second flush of the whole PASID on release,
+/// which finds nothing.
 class SvmClient final : public NotifierClient {
 public:
     struct Config {
@@ -43,6 +43,9 @@ public:
     /// starts where the kernel's range does: the hardware ignores the low bits of the start, so
     /// the end of an unaligned range may stay (hazard HZ7). The device TLB's range is aligned.
     void invalidate_range(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtRange range) override;
+    /// intel_change_pte(): the same for one page, with the hint that only its leaf changes.
+    void change_pte(rmap::Cpu& cpu, rmap::MmId mm, rmap::VirtAddr address, rmap::Pte pte,
+                    rmap::Generation generation) override;
 
 private:
     struct Bound {
@@ -56,7 +59,8 @@ private:
         std::uint64_t device_tlb = 0;  ///< AtsRange
     };
 
-    Flush flush_of(rmap::VirtRange range) const;
+    Flush flush_of(rmap::VirtRange range, rmap::QiDescriptor::Hint hint) const;
+    void flush_svm_range(rmap::Cpu& cpu, rmap::VirtRange range, rmap::QiDescriptor::Hint hint);
     Flush flush_of_pasid() const;
     void flush_svm_range_dev(rmap::Cpu& cpu, const VtdDevice& device, const Flush& flush);
     void flush_device_tlb(rmap::Cpu& cpu, const VtdDevice& device, const Flush& flush);

@@ -9,10 +9,13 @@ namespace mmusim::notifiers {
 
 using rmap::Cpu;
 using rmap::Event;
+using rmap::Generation;
 using rmap::InjectedFault;
 using rmap::MmId;
 using rmap::NotifierRange;
 using rmap::Part;
+using rmap::Pte;
+using rmap::VirtAddr;
 using rmap::VirtRange;
 
 namespace {
@@ -42,8 +45,8 @@ void KvmClient::lower_count(Cpu& cpu) {
     emit_count(cpu);
 }
 
-void KvmClient::raise_sequence(Cpu& cpu) {
-    sequence_ = cpu.memory().fetch_add(kvm_.mmu_notifier_seq, 1, Part::kNotifierEnd);
+void KvmClient::raise_sequence(Cpu& cpu, Part part) {
+    sequence_ = cpu.memory().fetch_add(kvm_.mmu_notifier_seq, 1, part);
     emit_count(cpu);
 }
 
@@ -87,7 +90,7 @@ void KvmClient::invalidate_range_end(Cpu& cpu, const NotifierRange& range) {
     // knows, so the sequence is first (N8). Both are stores to one line: smp_wmb() needs no time.
     const bool count_first = kvm_.config.fault == InjectedFault::kCountBeforeSequence;
     if (count_first) lower_count(cpu);
-    raise_sequence(cpu);
+    raise_sequence(cpu, Part::kNotifierEnd);
     if (!count_first) lower_count(cpu);
     kvm_.mmu_lock.unlock(cpu);
     cpu.emit(Event::kClientEnd, client_range(kvm_, range.range));
@@ -111,6 +114,15 @@ bool KvmClient::clear_young(Cpu& cpu, MmId mm, VirtRange range) {
     kvm_.mmu_lock.unlock(cpu);
     cpu.emit(Event::kKvmMnClearYoungRet, {young});
     return young;
+}
+
+void KvmClient::change_pte(Cpu& cpu, MmId mm, VirtAddr address, Pte pte, Generation generation) {
+    cpu.emit(Event::kKvmMnChangePte, {mm, address.value, pte.raw()});
+    kvm_.mmu_lock.lock(cpu);
+    raise_sequence(cpu, Part::kNotifierChangePte);
+    if (kvm_set_spte_hva(cpu, kvm_, address, pte, generation) == NeedFlush::kYes)
+        kvm_flush_remote_tlbs(cpu, kvm_);
+    kvm_.mmu_lock.unlock(cpu);
 }
 
 void KvmClient::release(Cpu& cpu, MmId) {

@@ -2,13 +2,16 @@
 #include "notifiers/clients/kvm/kvm_mmu.hpp"
 
 #include "notifiers/clients/kvm/kvm_requests.hpp"
+#include "rmap/types/function_ref.hpp"
 
 namespace mmusim::notifiers {
 
 using rmap::Cpu;
 using rmap::EptEntry;
 using rmap::Event;
+using rmap::Generation;
 using rmap::GuestPhysAddr;
+using rmap::Pte;
 using rmap::VirtAddr;
 using rmap::Word;
 
@@ -39,7 +42,7 @@ bool drop_spte(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf) {
 }
 
 /// What kvm_handle_hva_range() does with each leaf of the range; the answers are ORed.
-using RmappHandler = bool (*)(Cpu&, Kvm&, const Memslot&, const Leaf&);
+using RmappHandler = rmap::FunctionRef<bool(Cpu&, Kvm&, const Memslot&, const Leaf&)>;
 
 /// True: an entry was there, so the caller must flush.
 bool kvm_unmap_rmapp(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf) {
@@ -53,6 +56,25 @@ bool kvm_age_rmapp(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf) {
     SecondStageTable::clear_accessed(cpu, leaf);
     cpu.emit(Event::kSpteAge,
              {kvm.config.client, kvm.config.mm, slot.hva_of(leaf.first).value, entry.raw()});
+    return true;
+}
+
+/// kvm_set_pte_rmapp(). True: an entry was there.
+bool kvm_set_pte_rmapp(Cpu& cpu, Kvm& kvm, const Memslot& slot, const Leaf& leaf, Pte pte,
+                       Generation generation) {
+    if (pte.writable()) return drop_spte(cpu, kvm, slot, leaf);
+    const EptEntry entry = SecondStageTable::read(cpu, leaf);
+    if (!entry.present()) return false;
+    // Not accessed, as mark_spte_for_access_track() leaves it: nobody has used the new page yet.
+    const EptEntry changed =
+        entry.without(EptEntry::kFrameMask | EptEntry::kWrite | EptEntry::kAccessed)
+            .with(rmap::address_of(pte.frame()).value);
+    const Word old = SecondStageTable::exchange(cpu, leaf, changed, generation);
+    const VirtAddr hva = slot.hva_of(leaf.first);
+    emit_clear(cpu, kvm, hva, old);
+    track_bits(cpu, kvm, EptEntry{old.value});
+    cpu.emit(Event::kSpteSet, {kvm.config.client, kvm.config.mm, hva.value, changed.raw(),
+                               pte.frame().value, generation});
     return true;
 }
 
@@ -93,11 +115,19 @@ NeedFlush need_flush(bool flush) { return flush ? NeedFlush::kYes : NeedFlush::k
 }  // namespace
 
 NeedFlush kvm_unmap_hva_range(Cpu& cpu, Kvm& kvm, rmap::VirtRange range) {
-    return need_flush(kvm_handle_hva_range(cpu, kvm, range, kvm_unmap_rmapp));
+    return need_flush(kvm_handle_hva_range(cpu, kvm, range, &kvm_unmap_rmapp));
 }
 
 bool kvm_age_hva(Cpu& cpu, Kvm& kvm, rmap::VirtRange range) {
-    return kvm_handle_hva_range(cpu, kvm, range, kvm_age_rmapp);
+    return kvm_handle_hva_range(cpu, kvm, range, &kvm_age_rmapp);
+}
+
+NeedFlush kvm_set_spte_hva(Cpu& cpu, Kvm& kvm, VirtAddr address, Pte pte, Generation generation) {
+    const auto handler = [&](Cpu& on, Kvm& vm, const Memslot& slot, const Leaf& leaf) {
+        return kvm_set_pte_rmapp(on, vm, slot, leaf, pte, generation);
+    };
+    return need_flush(
+        kvm_handle_hva_range(cpu, kvm, {address, address + rmap::kPageSize}, handler));
 }
 
 /// Fixed slots have no hva and are reached in no other way.
@@ -105,7 +135,7 @@ NeedFlush kvm_mmu_zap_all(Cpu& cpu, Kvm& kvm) {
     bool removed = false;
     for (const Memslot& slot : kvm.slots) {
         const Memslot::Part all{slot.first, slot.pages};
-        if (for_each_slot_rmap_range(cpu, kvm, slot, all, kvm_unmap_rmapp)) removed = true;
+        if (for_each_slot_rmap_range(cpu, kvm, slot, all, &kvm_unmap_rmapp)) removed = true;
     }
     return need_flush(removed);
 }

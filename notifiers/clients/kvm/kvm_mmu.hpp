@@ -2,6 +2,7 @@
 #pragma once
 
 #include "notifiers/clients/kvm/kvm.hpp"
+#include "rmap/types/pte.hpp"
 
 namespace mmusim::notifiers {
 
@@ -19,6 +20,11 @@ NeedFlush kvm_mmu_zap_all(rmap::Cpu& cpu, Kvm& kvm);
 
 /// kvm_age_hva(): clears the accessed bits of the range. True if any was set.
 bool kvm_age_hva(rmap::Cpu& cpu, Kvm& kvm, rmap::VirtRange range);
+
+/// kvm_set_spte_hva(): what maps the page of `address` is removed if the process may write to the
+/// new page `pte`, and otherwise maps the new page, which has `generation`, read-only.
+NeedFlush kvm_set_spte_hva(rmap::Cpu& cpu, Kvm& kvm, rmap::VirtAddr address, rmap::Pte pte,
+                           rmap::Generation generation);
 
 /// mmu_set_spte() at a 4 KiB entry of a user slot: maps `page` there for `address`, flushes the
 /// VM's TLBs if the entry said something else before, and drops the reference to the page.

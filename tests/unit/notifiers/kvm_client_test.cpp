@@ -18,6 +18,10 @@ namespace {
 const std::string kRange = " start=0x7f0000010000 end=0x7f0000011000";
 const std::string kClientRange = " client=5 mm=7" + kRange;
 
+// What takes the place of a page of the process.
+const Pte kCopy = Pte::present_entry({0x777}, Pte::kAccessed);
+constexpr Generation kCopyGeneration = 12;
+
 Lines lines(KvmBench& bench) {
     return bench.trace().lines({"client", "mm", "start", "end", "count", "sequence"});
 }
@@ -142,6 +146,7 @@ TEST_CASE("kvm client: it has no invalidate_range and pays for none", "[unit][no
     CHECK(ops.release);
     CHECK(ops.clear_flush_young);
     CHECK(ops.clear_young);
+    CHECK(ops.change_pte);
     CHECK(ops.invalidate_range_start);
     CHECK(ops.invalidate_range_end);
 }
@@ -190,6 +195,57 @@ TEST_CASE("kvm client: aging inside a section finds nothing", "[unit][notifiers]
     bench.start();
     CHECK(bench.users.diary == Lines{"accessed 0x20000 cpu0"});
     CHECK_FALSE(bench.client.clear_flush_young(bench.cpu(), KvmBench::kMm, bench.range(0, 1)));
+}
+
+TEST_CASE("kvm client: change_pte finds nothing that the start has not removed",
+          "[unit][notifiers]") {
+    // 5.0.1/n_kvm_dontneed_n4_run: the guest writes to the zero page.
+    KvmBench bench;
+    NotifierChain chain;
+    chain.register_client(KvmBench::kMm, bench.client);
+    bench.map(0);
+    bench.start();
+    bench.trace().clear();
+    bench.set_mode(0, VcpuMode::kOutsideGuest);
+    const std::uint64_t requested = bench.requests();
+    chain.change_pte(bench.cpu(), KvmBench::kMm, bench.hva(0), kCopy, kCopyGeneration);
+    CHECK(captured(bench) == Lines{"mn_change_pte", "kvm_mn_change_pte"});
+    CHECK(bench.word(bench.kvm.mmu_notifier_seq) == 1);
+    CHECK(bench.word(bench.kvm.mmu_notifier_count) == 1);
+    CHECK(bench.requests() == requested);
+    CHECK_FALSE(bench.kvm.mmu_lock.held_by(bench.cpu()));
+}
+
+TEST_CASE("kvm client: change_pte removes the entry of a page that may be written",
+          "[unit][notifiers]") {
+    KvmBench bench;
+    bench.map(0);
+    bench.map(1);
+    bench.walker_sets(0, EptEntry::kAccessed);
+    bench.client.change_pte(bench.cpu(), KvmBench::kMm, bench.hva(0),
+                            kCopy.with(Pte::kWritable | Pte::kDirty), kCopyGeneration);
+    CHECK_FALSE(bench.spte(bench.gpa(0)).present());
+    CHECK(bench.spte(bench.gpa(1)).present());
+    CHECK(bench.users.diary == Lines{"accessed 0x20000 cpu0"});
+    CHECK(bench.requests() == kReqTlbFlush);
+}
+
+TEST_CASE("kvm client: change_pte maps a page that may not be written in place of the old one",
+          "[unit][notifiers]") {
+    KvmBench bench;
+    bench.map(0);
+    bench.walker_sets(0, EptEntry::kAccessed | EptEntry::kDirty);
+    bench.client.change_pte(bench.cpu(), KvmBench::kMm, bench.hva(0), kCopy, kCopyGeneration);
+    const EptEntry entry = bench.spte(bench.gpa(0));
+    CHECK(entry.frame() == kCopy.frame());
+    CHECK_FALSE(entry.writable());
+    CHECK_FALSE(entry.accessed());
+    CHECK(bench.machine.memory()[bench.kvm.table.leaf(bench.gpa(0)).entry].generation ==
+          kCopyGeneration);
+    CHECK(bench.users.diary == Lines{"accessed 0x20000 cpu0", "dirty 0x20000 cpu0"});
+    CHECK(bench.trace().lines({"pfn"}, 0) ==
+          Lines{"kvm_mn_change_pte", "client_count", "spte_clear pfn=0x20000", "spte_set pfn=0x777",
+                "kvm_flush_remote_tlbs", "kvm_make_request", "kvm_flush_remote_tlbs_ret"});
 }
 
 TEST_CASE("kvm client: the release drops everything and flushes", "[unit][notifiers]") {

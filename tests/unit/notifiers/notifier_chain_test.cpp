@@ -44,6 +44,8 @@ public:
         return young;
     }
 
+    void change_pte(Cpu&, MmId, VirtAddr, Pte, Generation) override { write("change"); }
+
     StartResult answer_if_not_blockable = StartResult::kDone;
     bool young = false;
 
@@ -189,6 +191,24 @@ TEST_CASE("notifier chain: clear_young asks all clients that have it and costs t
     CHECK(bench.diary == Lines{"young.idle", "old.idle"});
     CHECK(bench.machine.trace().lines({"start", "end", "ret"}) ==
           Lines{"mn_clear_young start=0x1000 end=0x3000", "mn_clear_young_ret ret=1"});
+}
+
+TEST_CASE("notifier chain: change_pte calls all clients that have it", "[unit][notifiers]") {
+    Bench bench;
+    const Pte pte = Pte::present_entry({0x77}, Pte::kAccessed);    // 0x77025
+    bench.chain.change_pte(bench.cpu, kMm, kRange.start, pte, 3);  // nobody to tell
+    CHECK(bench.machine.trace().records().empty());
+    NotifierOps ops = kAllOps;
+    ops.change_pte = true;
+    DiaryClient one("one", ops, bench.diary);
+    DiaryClient other("other", ops, bench.diary);
+    DiaryClient without("without", kAllOps, bench.diary);
+    for (DiaryClient* client : {&one, &other, &without}) bench.chain.register_client(kMm, *client);
+    bench.chain.change_pte(bench.cpu, kMm, kRange.start, pte, 3);
+    CHECK(bench.diary == Lines{"other.change", "one.change"});
+    CHECK(bench.charged(Part::kNotifierChangePte) == bench.call() * 2);
+    CHECK(bench.machine.trace().lines({"mm", "addr", "pte"}) ==
+          Lines{"mn_change_pte mm=2 addr=0x1000 pte=0x77025"});
 }
 
 TEST_CASE("notifier chain: one refusal refuses the start but all clients are called",

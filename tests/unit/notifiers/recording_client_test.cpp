@@ -207,6 +207,17 @@ TEST_CASE("recording client: invalidate_range forgets without opening a section"
     CHECK(bench.access(kFirst) == Recorded::kYes);
 }
 
+TEST_CASE("recording client: change_pte forgets the page and raises the sequence",
+          "[unit][notifiers]") {
+    Bench bench;
+    bench.access(kFirst);
+    const std::uint64_t before = bench.client.sequence(bench.cpu, kMm);
+    bench.client.change_pte(bench.cpu, kMm, kFirst, Pte::present_entry({0x77}, 0), 1);
+    CHECK(bench.client.recorded_pages(kMm) == 0);
+    CHECK(bench.client.count(Op::kChangePte) == 1);
+    CHECK(bench.client.record_access(bench.cpu, kMm, kFirst, before) == Recorded::kRetry);
+}
+
 TEST_CASE("recording client: it tells the calls it got", "[unit][notifiers]") {
     Bench bench;
     bench.start();

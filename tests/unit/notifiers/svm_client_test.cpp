@@ -145,6 +145,20 @@ TEST_CASE("intel svm: the IOTLB misses the end of an unaligned range as in v5.0"
     CHECK(mmusim::test::RecordingTrace::argument(submitted, "end") == 8 * kPageSize);
 }
 
+TEST_CASE("intel svm: change_pte invalidates one leaf and leaves the tables above it",
+          "[unit][notifiers]") {
+    Bench bench;
+    bench.bind(kAtsDevice);
+    REQUIRE(bench.client.ops().change_pte);
+    bench.client.change_pte(bench.cpu, kMm, {0x9000}, Pte::present_entry({0x77}, 0), 1);
+    REQUIRE(bench.invalidated.size() == 2);
+    CHECK(iotlb_range(bench.invalidated[0]) == pages(9, 9));
+    CHECK(bench.invalidated[0].hint() == QiDescriptor::Hint::kLeafOnly);
+    CHECK(AtsRange::decode(bench.invalidated[1].high) == pages(9, 9));
+    bench.invalidate(9, 1);
+    CHECK(bench.invalidated[0].hint() == QiDescriptor::Hint::kNone);
+}
+
 TEST_CASE("intel svm: part of a page counts as a page", "[unit][notifiers]") {
     Bench bench;
     bench.bind(kAtsDevice);

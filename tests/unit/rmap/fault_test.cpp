@@ -66,9 +66,15 @@ TEST_CASE("fault: reading untouched memory maps the zero page until it is writte
     REQUIRE(fault(bench, mm, 0, Access::kWrite) == FaultResult::kHandled);
     CHECK(bench.pte(mm, 0).frame() != bench.kernel.state().zero_page);
     CHECK(bench.kernel.status(bench.cpu(), mm).rss_anon == 1);
+    // 5.0.1/n_kvm_dontneed_n4_run; rule N18
     CHECK(bench.order({Event::kWpPageCopy, Event::kMnStart, Event::kPtepClearFlush,
-                       Event::kMnInvalidateRange, Event::kPteSet, Event::kMnEnd}) ==
-          "wp_page_copy mn_range_start ptep_clear_flush mn_range pte_set mn_range_end");
+                       Event::kPtepClearFlushRet, Event::kMnInvalidateRange, Event::kMnChangePte,
+                       Event::kPteSet, Event::kMnEnd}) ==
+          "wp_page_copy mn_range_start ptep_clear_flush ptep_clear_flush_ret mn_range "
+          "mn_change_pte pte_set mn_range_end");
+    const auto told = bench.trace().find(Event::kMnChangePte).at(0);
+    CHECK(mmusim::test::RecordingTrace::argument(told, "addr") == bench.page(0).value);
+    CHECK(mmusim::test::RecordingTrace::argument(told, "pte") == bench.pte(mm, 0).raw());
 }
 
 TEST_CASE("fault: an entry for the zero page is special and stays so", "[unit][rmap]") {
