@@ -150,7 +150,7 @@ FaultResult Kernel::handle_page_fault(Cpu& cpu, Mm& mm, VirtAddr address, Access
 }
 
 ReclaimResult Kernel::reclaim_pages(Cpu& cpu, const ReclaimControl& control) {
-    return shrink_node(cpu, state_, control);
+    return rmap::reclaim_pages(cpu, state_, control);
 }
 
 MoveResult Kernel::move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
@@ -158,8 +158,8 @@ MoveResult Kernel::move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& add
     return rmap::move_pages(cpu, state_, mm, addresses, nid, shared);
 }
 
-std::uint64_t Kernel::migrate_pages(Cpu& cpu, Mm& mm, NodeMask from, NodeMask to,
-                                    MoveShared shared) {
+std::int64_t Kernel::migrate_pages(Cpu& cpu, Mm& mm, NodeMask from, NodeMask to,
+                                   MoveShared shared) {
     return migrate_pages_call(cpu, state_, mm, from, to, shared);
 }
 

@@ -93,7 +93,7 @@ public:
     ReclaimResult reclaim_pages(Cpu& cpu, const ReclaimControl& control);
     MoveResult move_pages(Cpu& cpu, Mm& mm, const std::vector<VirtAddr>& addresses, NodeId nid,
                           MoveShared shared = MoveShared::kNo);
-    std::uint64_t migrate_pages(Cpu& cpu, Mm& mm, NodeMask from, NodeMask to, MoveShared shared);
+    std::int64_t migrate_pages(Cpu& cpu, Mm& mm, NodeMask from, NodeMask to, MoveShared shared);
     RangeResult mbind(Cpu& cpu, Mm& mm, VirtRange range, NodeId nid, MoveShared shared);
     std::uint64_t munmap(Cpu& cpu, Mm& mm, VirtRange range);
     OomReapResult oom_reap(Cpu& cpu, Mm& mm);

@@ -78,7 +78,7 @@ private:
     std::int64_t operate_on_file(rmap::Cpu& cpu);
     std::int64_t operate_on_range(models::CoreModule& core, rmap::Cpu& cpu, rmap::VirtRange range);
     std::int64_t move(rmap::Cpu& cpu);
-    std::uint64_t migrate_pages(rmap::Cpu& cpu);
+    std::int64_t migrate_pages(rmap::Cpu& cpu);
     std::int64_t page_idle(rmap::Cpu& cpu, bool set);
     void clear_refs(rmap::Cpu& cpu, rmap::ClearRefs type);
     void map_target(models::CoreModule& core, rmap::Cpu& cpu);

@@ -82,7 +82,7 @@ std::int64_t Workload::page_idle(rmap::Cpu& cpu, bool set) {
 }
 
 /// migrate_pages(2) from node 0 to node 1. The program may move what others use as well.
-std::uint64_t Workload::migrate_pages(rmap::Cpu& cpu) {
+std::int64_t Workload::migrate_pages(rmap::Cpu& cpu) {
     constexpr rmap::NodeMask kFrom = 1;
     constexpr rmap::NodeMask kTo = rmap::NodeMask{1} << kFarNode;
     return machine_.kernel().migrate_pages(cpu, main_mm(), kFrom, kTo, rmap::MoveShared::kYes);
@@ -106,7 +106,7 @@ std::int64_t Workload::operate(models::CoreModule& core, rmap::Cpu& cpu) {
         clear_refs(cpu, op == "clearrefs" ? rmap::ClearRefs::kAll : rmap::ClearRefs::kSoftDirty);
         return 0;
     }
-    if (op == "migrate") return static_cast<std::int64_t>(migrate_pages(cpu));
+    if (op == "migrate") return migrate_pages(cpu);
     if (op == "fsync" || op == "truncate" || op == "punch") return operate_on_file(cpu);
     return operate_on_range(core, cpu, arguments_.operated(capture_.target));
 }

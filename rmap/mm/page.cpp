@@ -105,4 +105,12 @@ void PageList::remove(Page& page) {
     --size_;
 }
 
+void PageList::splice_tail(PageList& other) {
+    while (!other.empty()) {
+        Page& page = other.head();
+        other.remove(page);
+        add_tail(page);
+    }
+}
+
 }  // namespace mmusim::rmap

@@ -149,6 +149,8 @@ public:
     void add_head(Page& page);
     void add_tail(Page& page);
     void remove(Page& page);
+    /// list_splice_tail_init(): all pages of the other list, which is left empty, to the tail.
+    void splice_tail(PageList& other);
     /// Towards the tail; nullptr behind it.
     static Page* next(const Page& page) { return page.next_; }
 

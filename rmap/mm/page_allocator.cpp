@@ -46,16 +46,26 @@ Page* PageAllocator::rmqueue(Cpu& cpu, NodeId nid) {
     return page;
 }
 
+Page& PageAllocator::prep_new_page(Cpu& cpu, Page& page, GfpFlags gfp) {
+    page.set_refcount(cpu, 1);
+    if (gfp == GfpFlags::kZero) cpu.spend(cpu.costs().clear_page, Part::kAllocate);
+    cpu.emit(Event::kPageAlloc, {page.pfn().value, page.generation});
+    return page;
+}
+
 Page& PageAllocator::alloc_page(Cpu& cpu, NodeId nid, GfpFlags gfp) {
     cpu.spend(cpu.costs().page_allocate, Part::kAllocate);
     Page* page = nullptr;
     for (std::size_t i = 0; i < zones_.size() && !page; ++i)
         page = rmqueue(cpu, static_cast<NodeId>((nid + i) % zones_.size()));
     MMUSIM_CHECK(page, "the nodes have too little memory for this scenario");
-    page->set_refcount(cpu, 1);
-    if (gfp == GfpFlags::kZero) cpu.spend(cpu.costs().clear_page, Part::kAllocate);
-    cpu.emit(Event::kPageAlloc, {page->pfn().value, page->generation});
-    return *page;
+    return prep_new_page(cpu, *page, gfp);
+}
+
+Page* PageAllocator::alloc_page_thisnode(Cpu& cpu, NodeId nid) {
+    cpu.spend(cpu.costs().page_allocate, Part::kAllocate);
+    Page* page = rmqueue(cpu, nid);
+    return page ? &prep_new_page(cpu, *page, GfpFlags::kNone) : nullptr;
 }
 
 void PageAllocator::free_pages_prepare(Cpu& cpu, Page& page) {

@@ -31,6 +31,9 @@ public:
     /// Part::kAllocate.
     Page& alloc_page(Cpu& cpu, NodeId nid, GfpFlags gfp = GfpFlags::kNone);
 
+    /// The same with __GFP_THISNODE: nullptr if the node has no frame left.
+    Page* alloc_page_thisnode(Cpu& cpu, NodeId nid);
+
     /// free_unref_page(): the caller dropped the last reference. Time passes: Part::kFree.
     void free_unref_page(Cpu& cpu, Page& page);
 
@@ -51,6 +54,7 @@ private:
     };
 
     Page* rmqueue(Cpu& cpu, NodeId nid);
+    Page& prep_new_page(Cpu& cpu, Page& page, GfpFlags gfp);
     void free_pages_prepare(Cpu& cpu, Page& page);
     void free_unref_page_commit(Cpu& cpu, Zone& zone, Page& page);
 

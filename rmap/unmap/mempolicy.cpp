@@ -109,28 +109,30 @@ private:
     PageList& pages_;
 };
 
-/// migrate_to_node(). Returns how many pages could not be moved.
-std::uint64_t migrate_to_node(Cpu& cpu, KernelState& kernel, const Mm& mm, NodeId source,
-                              NodeId dest, MoveShared shared, std::uint64_t& moved) {
+/// migrate_to_node(). Returns how many pages could not be moved, or -ENOMEM.
+std::int64_t migrate_to_node(Cpu& cpu, KernelState& kernel, const Mm& mm, NodeId source,
+                             NodeId dest, MoveShared shared, std::uint64_t& moved) {
     PageList pages;
     QueuePages(cpu, kernel, mask_of(source), Invert::kNo, shared, pages)
         .range(mm, kAllAddresses, DiscontigOk::kYes);
     if (pages.empty()) return 0;
     const std::uint64_t queued = pages.size();
-    const std::uint64_t failed = migrate_pages(cpu, kernel, pages, dest, MigrateReason::kSyscall);
-    moved += queued - failed;
-    return failed;
+    const std::int64_t err = migrate_pages(cpu, kernel, pages, dest, MigrateReason::kSyscall);
+    moved += queued - pages.size();
+    putback_movable_pages(cpu, kernel, pages);
+    return err;
 }
 
 /// do_migrate_pages(): node by node, such that no page is moved twice: a node that pages leave for
 /// comes, if possible, after it was itself emptied.
-std::uint64_t do_migrate_pages(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
-                               MoveShared shared, std::uint64_t& moved) {
-    std::uint64_t busy = 0;
+std::int64_t do_migrate_pages(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
+                              MoveShared shared, std::uint64_t& moved) {
+    std::int64_t busy = 0;
+    std::int64_t err = 0;
     cpu.emit(Event::kDoMigratePages, {mm.context.id, from, to});
     migrate_prep(cpu, kernel);
     mmap_sem_lock_read(cpu, mm);
-    for (NodeMask left = from; left;) {
+    for (NodeMask left = from; left && err >= 0;) {
         std::optional<NodeId> source;
         NodeId dest = 0;
         for (NodeId s = 0; s < kMaxNodes; ++s) {
@@ -145,10 +147,11 @@ std::uint64_t do_migrate_pages(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask f
         }
         if (!source) break;
         left &= ~mask_of(*source);
-        busy += migrate_to_node(cpu, kernel, mm, *source, dest, shared, moved);
+        err = migrate_to_node(cpu, kernel, mm, *source, dest, shared, moved);
+        if (err > 0) busy += err;
     }
     mmap_sem_unlock_read(cpu, mm);
-    return busy;
+    return err < 0 ? err : busy;
 }
 
 /// mbind_range(): VMAs end where the range does. mmap_sem held for writing. kFault: the range
@@ -174,12 +177,11 @@ RangeResult do_mbind(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, Nod
                        .range(mm, range, DiscontigOk::kNo);
     if (result.error == Errno::kNone) result.error = mbind_range(cpu, kernel, mm, range);
     if (result.error == Errno::kNone) {
-        if (const std::uint64_t queued = pages.size())
-            result.pages =
-                queued - migrate_pages(cpu, kernel, pages, nid, MigrateReason::kMempolicyMbind);
-    } else {
-        putback_movable_pages(cpu, kernel, pages);
+        const std::uint64_t queued = pages.size();
+        if (queued) migrate_pages(cpu, kernel, pages, nid, MigrateReason::kMempolicyMbind);
+        result.pages = queued - pages.size();
     }
+    putback_movable_pages(cpu, kernel, pages);
     mmap_sem_unlock_write(cpu, mm);
     return result;
 }
@@ -191,15 +193,15 @@ NodeId node_remap(NodeId node, NodeMask from, NodeMask to) {
     return nth_node(to, nodes_weight(from & (mask_of(node) - 1)) % nodes_weight(to));
 }
 
-std::uint64_t migrate_pages_call(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
-                                 MoveShared shared) {
+std::int64_t migrate_pages_call(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
+                                MoveShared shared) {
     const OperationId call = begin_operation(cpu, OperationKind::kMovePages, mm.total_vm);
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
     std::uint64_t moved = 0;
-    const std::uint64_t busy = do_migrate_pages(cpu, kernel, mm, from, to, shared, moved);
+    const std::int64_t result = do_migrate_pages(cpu, kernel, mm, from, to, shared, moved);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMovePages, Outcome::kDone, moved);
-    return busy;
+    return result;
 }
 
 RangeResult mbind(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, NodeId nid,

@@ -20,9 +20,9 @@ NodeId node_remap(NodeId node, NodeMask from, NodeMask to);
 /// The system call migrate_pages(2): moves all pages of the mm that are on the nodes of `from` to
 /// those of `to` at the same places of the mask. Takes mmap_sem for reading, and keeps it while it
 /// moves them. One move_pages operation; one unmap operation per page. Time passes. Returns how
-/// many pages were left where they are.
-std::uint64_t migrate_pages_call(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
-                                 MoveShared shared);
+/// many pages were left where they are, or -ENOMEM.
+std::int64_t migrate_pages_call(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
+                                MoveShared shared);
 
 /// The system call mbind(2) with MPOL_BIND, MPOL_MF_MOVE or MPOL_MF_MOVE_ALL: gives the range VMAs
 /// of its own, and moves its pages that are on other nodes to `nid`. Takes mmap_sem for writing,

@@ -23,8 +23,10 @@ constexpr std::uint64_t kMigrateSync = 2;  // MIGRATE_SYNC
 constexpr unsigned kPasses = 10;
 constexpr unsigned kPassesWithoutForce = 3;
 
-/// Outcomes of one attempt, MIGRATEPAGE_SUCCESS and -EAGAIN.
-enum class Migrated { kSuccess, kAgain };
+constexpr std::int64_t kENoMem = -12;  // -ENOMEM
+
+/// Outcomes of one attempt, MIGRATEPAGE_SUCCESS, -EAGAIN and -ENOMEM.
+enum class Migrated { kSuccess, kAgain, kNoMemory };
 /// Whether an attempt waits for whoever uses the page.
 enum class Force { kNo, kYes };
 
@@ -164,46 +166,106 @@ Migrated unmap_and_move_page(Cpu& cpu, KernelState& kernel, Page& new_page, Page
 
 /// unmap_and_move(): on success the old frame is free and the new one is on its LRU list.
 Migrated unmap_and_move(Cpu& cpu, KernelState& kernel, Page& old_page, NodeId nid, Force force) {
-    Page& new_page = kernel.pages.alloc_page(cpu, nid);
+    Page* new_page = kernel.pages.alloc_page_thisnode(cpu, nid);  // alloc_new_node_page()
+    if (!new_page) return Migrated::kNoMemory;
     if (old_page.refcount(cpu) == 1) {  // freed from under us: the isolation is all that holds it
-        put_page(cpu, kernel, new_page);
+        put_page(cpu, kernel, *new_page);
         put_page(cpu, kernel, old_page);
         return Migrated::kSuccess;
     }
-    new_page.memcg = old_page.memcg;
-    const Migrated rc = unmap_and_move_page(cpu, kernel, new_page, old_page, force);
+    new_page->memcg = old_page.memcg;
+    const Migrated rc = unmap_and_move_page(cpu, kernel, *new_page, old_page, force);
     const OperationId unmap = std::exchange(old_page.unmap_operation, 0);
-    put_page(cpu, kernel, rc == Migrated::kSuccess ? old_page : new_page);
+    put_page(cpu, kernel, rc == Migrated::kSuccess ? old_page : *new_page);
     if (unmap)
         end_operation(cpu, unmap, OperationKind::kUnmap,
                       rc == Migrated::kSuccess ? Outcome::kDone : Outcome::kAbandoned, 1);
     return rc;
 }
 
-/// add_page_for_migration(): finds and isolates the page at `address`.
-enum class Added { kYes, kSkipped, kFailed };
-Added add_page_for_migration(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address, NodeId nid,
-                             MoveShared shared, PageList& pages) {
-    Added added = Added::kSkipped;
-    mmap_sem_lock_read(cpu, mm);
-    std::optional<UserPage> found;
-    if (const Vma* vma = mm.find_vma(address))
-        found = follow_page(cpu, kernel, *vma, address, FollFlags::kGet | FollFlags::kDump,
-                            Part::kPageWalk);
-    if (found) {
-        Page& page = kernel.pages.pfn_to_page(found->frame);
-        if (page.nid() != nid && (shared == MoveShared::kYes || page.mapcount(cpu) <= 1)) {
-            added = Added::kFailed;
-            if (kernel.lru.isolate_lru_page(cpu, page)) {
-                pages.add_tail(page);
-                added = Added::kYes;
-            }
-        }
-        put_page(cpu, kernel, page);
+/// One pass of migrate_pages(). What is to be tried again is left in `from`; kNoMemory ends it.
+Migrated migrate_pass(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid, Force force,
+                      std::uint64_t& nr_succeeded) {
+    Migrated rc = Migrated::kSuccess;
+    PageList retry;
+    while (!from.empty() && rc != Migrated::kNoMemory) {
+        Page& page = from.head();
+        from.remove(page);
+        rc = unmap_and_move(cpu, kernel, page, nid, force);
+        if (rc == Migrated::kSuccess)
+            ++nr_succeeded;
+        else
+            retry.add_tail(page);
     }
-    mmap_sem_unlock_read(cpu, mm);
-    return added;
+    retry.splice_tail(from);
+    from.splice_tail(retry);
+    return rc;
 }
+
+/// do_pages_move(): the system call, for pages that all go to one node.
+class PagesMove {
+public:
+    PagesMove(Cpu& cpu, KernelState& kernel, Mm& mm, NodeId nid, MoveShared shared)
+        : cpu_(cpu), kernel_(kernel), mm_(mm), nid_(nid), shared_(shared) {}
+
+    MoveResult run(const std::vector<VirtAddr>& addresses) {
+        migrate_prep(cpu_, kernel_);
+        bool moved = true;
+        for (auto it = addresses.begin(); it != addresses.end() && moved; ++it)
+            if (!add_page_for_migration(page_start(*it))) moved = do_move_pages_to_node();
+        if (moved) do_move_pages_to_node();
+        result_.skipped = addresses.size() - result_.succeeded - result_.failed;
+        return result_;
+    }
+
+private:
+    /// Finds the page at `address` and isolates it, unless it is on the node already. False: an
+    /// error that is reported for this address and no other.
+    bool add_page_for_migration(VirtAddr address) {
+        mmap_sem_lock_read(cpu_, mm_);
+        bool ok = false;
+        std::optional<UserPage> found;
+        if (const Vma* vma = mm_.find_vma(address))
+            found = follow_page(cpu_, kernel_, *vma, address, FollFlags::kGet | FollFlags::kDump,
+                                Part::kPageWalk);
+        if (found) {
+            Page& page = kernel_.pages.pfn_to_page(found->frame);
+            ok = page.nid() == nid_ || isolate(page);
+            put_page(cpu_, kernel_, page);
+        }
+        mmap_sem_unlock_read(cpu_, mm_);
+        return ok;
+    }
+
+    bool isolate(Page& page) {
+        if (shared_ == MoveShared::kNo && page.mapcount(cpu_) > 1) return false;
+        const bool isolated = kernel_.lru.isolate_lru_page(cpu_, page);
+        if (isolated)
+            pages_.add_tail(page);
+        else
+            ++result_.failed;
+        return isolated;
+    }
+
+    /// Moves the pages collected so far. False: some could not be moved.
+    bool do_move_pages_to_node() {
+        if (pages_.empty()) return true;
+        const std::uint64_t queued = pages_.size();
+        const bool moved = migrate_pages(cpu_, kernel_, pages_, nid_, MigrateReason::kSyscall) == 0;
+        result_.succeeded += queued - pages_.size();
+        result_.failed += pages_.size();
+        putback_movable_pages(cpu_, kernel_, pages_);
+        return moved;
+    }
+
+    Cpu& cpu_;
+    KernelState& kernel_;
+    Mm& mm_;
+    const NodeId nid_;
+    const MoveShared shared_;
+    PageList pages_;
+    MoveResult result_;
+};
 
 }  // namespace
 
@@ -221,55 +283,31 @@ void putback_movable_pages(Cpu& cpu, KernelState& kernel, PageList& pages) {
     }
 }
 
-std::uint64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid,
-                            MigrateReason reason) {
+std::int64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId nid,
+                           MigrateReason reason) {
     cpu.emit(Event::kMigratePages, {static_cast<std::uint64_t>(reason), kMigrateSync});
     std::uint64_t nr_succeeded = 0;
-    for (unsigned pass = 0; pass < kPasses && !from.empty(); ++pass) {
+    Migrated last = Migrated::kSuccess;
+    for (unsigned pass = 0; pass < kPasses && !from.empty() && last != Migrated::kNoMemory;
+         ++pass) {
         const Force force = pass < kPassesWithoutForce ? Force::kNo : Force::kYes;
-        PageList again;
-        while (!from.empty()) {
-            Page& page = from.head();
-            from.remove(page);
-            if (unmap_and_move(cpu, kernel, page, nid, force) == Migrated::kSuccess)
-                ++nr_succeeded;
-            else
-                again.add_tail(page);
-        }
-        while (!again.empty()) {
-            Page& page = again.head();
-            again.remove(page);
-            from.add_tail(page);
-        }
+        last = migrate_pass(cpu, kernel, from, nid, force, nr_succeeded);
     }
-    const std::uint64_t nr_failed = from.size();
+    // Those that were not even tried do not count.
+    const bool no_memory = last == Migrated::kNoMemory;
+    const std::uint64_t nr_failed = no_memory ? 1 : from.size();
+    const std::int64_t rc = no_memory ? kENoMem : static_cast<std::int64_t>(nr_failed);
     cpu.emit(Event::kMmMigratePages,
              {nr_succeeded, nr_failed, kMigrateSync, static_cast<std::uint64_t>(reason)});
-    cpu.emit(Event::kMigratePagesRet, {nr_failed});
-    putback_movable_pages(cpu, kernel, from);
-    return nr_failed;
+    cpu.emit(Event::kMigratePagesRet, {static_cast<std::uint64_t>(rc)});
+    return rc;
 }
 
 MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<VirtAddr>& addresses,
                       NodeId nid, MoveShared shared) {
     const OperationId call = begin_operation(cpu, OperationKind::kMovePages, addresses.size());
     cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
-    migrate_prep(cpu, kernel);
-    MoveResult result;
-    PageList pages;
-    for (const VirtAddr address : addresses) {
-        const Added added =
-            add_page_for_migration(cpu, kernel, mm, page_start(address), nid, shared, pages);
-        result.skipped += added == Added::kSkipped;
-        result.failed += added == Added::kFailed;
-    }
-    const std::uint64_t isolated = pages.size();
-    if (isolated > 0) {
-        const std::uint64_t not_moved =
-            migrate_pages(cpu, kernel, pages, nid, MigrateReason::kSyscall);
-        result.succeeded = isolated - not_moved;
-        result.failed += not_moved;
-    }
+    const MoveResult result = PagesMove(cpu, kernel, mm, nid, shared).run(addresses);
     cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
     end_operation(cpu, call, OperationKind::kMovePages, Outcome::kDone, result.succeeded);
     return result;

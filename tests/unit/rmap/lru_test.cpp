@@ -147,3 +147,20 @@ TEST_CASE("page list: a page is on one list at a time", "[unit][rmap]") {
     CHECK(other.size() == 1);
     CHECK(one.empty());
 }
+
+TEST_CASE("page list: splicing keeps the order and empties the other list", "[unit][rmap]") {
+    KernelBench bench;
+    PageList one;
+    PageList other;
+    std::vector<Page*> pages;
+    for (unsigned i = 0; i < 3; ++i) {
+        pages.push_back(&bench.kernel.state().pages.alloc_page(bench.cpu(), 0));
+        (i == 0 ? one : other).add_tail(*pages.back());
+    }
+    one.splice_tail(other);
+    CHECK(other.empty());
+    CHECK(one.size() == 3);
+    CHECK(&one.head() == pages[0]);
+    CHECK(PageList::next(*pages[0]) == pages[1]);
+    CHECK(&one.tail() == pages[2]);
+}

@@ -134,6 +134,59 @@ TEST_CASE("move_pages: somebody else's reference makes it put the old page back"
           }) == 10);
 }
 
+TEST_CASE("move_pages: pages collected before an address without a page are moved first",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {0});
+    const MoveResult result = bench.kernel.move_pages(
+        bench.cpu(), mm, {bench.page(0), bench.page(1), {0x5000}, bench.page(2)}, 1);
+    CHECK(result.succeeded == 3);
+    CHECK(result.skipped == 1);
+    CHECK(bench.values(Event::kMmMigratePages, "nr_succeeded") == std::vector<std::uint64_t>{2, 1});
+}
+
+TEST_CASE("move_pages: an address whose page is there already does not end the list",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {0});
+    bench.kernel.move_pages(bench.cpu(), mm, {bench.page(1)}, 1);
+    bench.trace().clear();
+    bench.kernel.move_pages(bench.cpu(), mm, {bench.page(0), bench.page(1), bench.page(2)}, 1);
+    CHECK(bench.values(Event::kMmMigratePages, "nr_succeeded") == std::vector<std::uint64_t>{2});
+}
+
+TEST_CASE("move_pages: it ends with the first list of which a page could not be moved",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {0});
+    get_page(bench.cpu(), bench.mapped_page(mm, 1));
+    const MoveResult result = bench.kernel.move_pages(
+        bench.cpu(), mm, {bench.page(0), bench.page(1), {0x5000}, bench.page(2)}, 1);
+    CHECK(result.succeeded == 1);
+    CHECK(result.failed == 1);
+    CHECK(result.skipped == 2);
+    CHECK(bench.trace().count(Event::kMigratePages) == 1);
+    CHECK(bench.mapped_page(mm, 2).nid() == 0);
+}
+
+TEST_CASE("move_pages: a full node takes no page, and no other node does", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {0});
+    auto& pages = bench.kernel.state().pages;
+    while (pages.nr_free_pages(1) > 1) pages.alloc_page_thisnode(bench.cpu(), 1);
+    const MoveResult result =
+        bench.kernel.move_pages(bench.cpu(), mm, {bench.page(0), bench.page(1), bench.page(2)}, 1);
+    CHECK(result.succeeded == 1);
+    CHECK(result.failed == 2);
+    CHECK(bench.values(Event::kMmMigratePages, "nr_failed") == std::vector<std::uint64_t>{1});
+    CHECK(bench.values(Event::kMigratePagesRet, "ret") ==
+          std::vector<std::uint64_t>{~std::uint64_t{12} + 1});
+    CHECK(bench.mapped_page(mm, 2).nid() == 0);
+    bench.drain();
+    CHECK(bench.mapped_page(mm, 2).test(bench.cpu(), PageFlag::kLru));
+    CHECK_FALSE(pages.alloc_page_thisnode(bench.cpu(), 1));
+}
+
 TEST_CASE("move_pages: the old page of a file has left it and its flags are those of a new page",
           "[unit][rmap]") {
     FileBench bench(FileKind::kExt4, 1, {1});
