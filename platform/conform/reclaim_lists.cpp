@@ -73,13 +73,13 @@ bool ReclaimLists::place(rmap::Cpu& cpu, const Frames& theirs, bool active) {
         else
             page.clear(cpu, rmap::PageFlag::kActive);
         const bool file = !page.test(cpu, rmap::PageFlag::kSwapBacked);
-        scan_.nid = page.nid();
+        scan_.control.nid = page.nid();
         scan_.memcg = page.memcg;
         scan_.list = list_of(file, active);
         state.lru.lruvec(page.nid(), page.memcg).list(scan_.list).add_tail(page);
     }
     scan_.nr_to_scan = theirs.size();
-    scan_.target_mem_cgroup = memcg_;
+    scan_.control.target_mem_cgroup = memcg_;
     return true;
 }
 
@@ -133,7 +133,7 @@ void ReclaimLists::read_priority(rmap::CpuId cpu, const std::string& end) {
     script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
         if (event.name != end) return true;
         const auto theirs = static_cast<unsigned>(event.number("priority"));
-        scan_.priority = std::min(scan_.priority, theirs);
+        scan_.control.priority = std::min(scan_.control.priority, theirs);
         return false;
     });
 }
@@ -152,7 +152,7 @@ void ReclaimLists::shrink_lists(rmap::Cpu& cpu) {
 /// try_to_free_mem_cgroup_pages()
 void ReclaimLists::try_to_free_pages(rmap::Cpu& cpu) {
     reclaimed_ = 0;
-    scan_.priority = kDefPriority;
+    scan_.control.priority = kDefPriority;
     cpu.emit(rmap::Event::kMemcgReclaimBegin,
              {0, kMayWritepage, kGfpHighuserMovable, kHighestZone});
     shrink_lists(cpu);

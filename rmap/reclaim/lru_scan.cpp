@@ -15,7 +15,7 @@ constexpr LruList inactive_of(LruList active) {
 
 /// isolate_lru_pages(): from the tail; the list keeps their order. lru_lock held.
 void isolate_lru_pages(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageList& dst) {
-    PageList& src = kernel.lru.lruvec(scan.nid, scan.memcg).list(scan.list);
+    PageList& src = kernel.lru.lruvec(scan.control.nid, scan.memcg).list(scan.list);
     PageList busy;
     for (std::uint64_t i = 0; i < scan.nr_to_scan && !src.empty(); ++i) {
         Page& page = src.tail();
@@ -28,66 +28,57 @@ void isolate_lru_pages(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageL
         kernel.lru.del_page_from_lru_list(cpu, page);
         dst.add_head(page);
     }
-    while (!busy.empty()) {
-        Page& page = busy.tail();
-        busy.remove(page);
-        src.add_head(page);
-    }
+    busy.splice_tail(src);
+    src.splice_tail(busy);
 }
 
 void isolate(Cpu& cpu, KernelState& kernel, const LruScan& scan, PageList& dst) {
     const InterruptsOff irq(cpu.time());
-    kernel.lru.lru_lock(scan.nid).lock(cpu);
+    kernel.lru.lru_lock(scan.control.nid).lock(cpu);
     isolate_lru_pages(cpu, kernel, scan, dst);
-    kernel.lru.lru_lock(scan.nid).unlock(cpu);
+    kernel.lru.lru_lock(scan.control.nid).unlock(cpu);
 }
 
-/// The common part of putback_inactive_pages() and move_active_pages_to_lru(): back to the list
-/// that the flags name, from the tail on. Those that nobody else uses any more stay in `pages`.
-/// lru_lock held.
-void put_back(Cpu& cpu, KernelState& kernel, PageList& pages) {
-    PageList unused;
-    while (!pages.empty()) {
-        Page& page = pages.tail();
-        pages.remove(page);
-        kernel.lru.add_page_to_lru_list(cpu, page);
-        if (page.add_refcount(cpu, -1) > 0) continue;
-        kernel.lru.del_page_from_lru_list(cpu, page);
-        unused.add_head(page);
-    }
-    while (!unused.empty()) {
-        Page& page = unused.head();
-        unused.remove(page);
-        pages.add_tail(page);
-    }
+/// What putback_inactive_pages() and move_active_pages_to_lru() do with a page: it goes back to the
+/// list that its flags name, without the reference of its isolation. False: nobody else had one, so
+/// it is in `pages_to_free`. lru_lock held.
+bool put_back(Cpu& cpu, KernelState& kernel, Page& page, PageList& pages_to_free) {
+    kernel.lru.add_page_to_lru_list(cpu, page);
+    if (page.add_refcount(cpu, -1) > 0) return true;
+    kernel.lru.del_page_from_lru_list(cpu, page);
+    pages_to_free.add_head(page);
+    return false;
 }
 
-/// Moves the pages that were mlocked while they were isolated to `unevictable`. lru_lock held.
-void cull_unevictable_pages(Cpu& cpu, PageList& pages, PageList& unevictable) {
-    for (Page* page = pages.empty() ? nullptr : &pages.head(); page;) {
-        Page& candidate = *page;
-        page = PageList::next(candidate);
-        if (page_evictable(cpu, candidate)) continue;
-        pages.remove(candidate);
-        unevictable.add_head(candidate);
-    }
-}
-
-/// putback_inactive_pages(). Those that nobody else uses any more stay in `pages`.
-void putback_inactive_pages(Cpu& cpu, KernelState& kernel, NodeId nid, PageList& pages) {
-    PageList unevictable;
-    {
-        const InterruptsOff irq(cpu.time());
-        kernel.lru.lru_lock(nid).lock(cpu);
-        cull_unevictable_pages(cpu, pages, unevictable);
-        put_back(cpu, kernel, pages);
-        kernel.lru.lru_lock(nid).unlock(cpu);
-    }
-    while (!unevictable.empty()) {
-        Page& page = unevictable.head();
-        unevictable.remove(page);
+/// putback_inactive_pages(): from the tail on. The lru_lock is held, and dropped for a page that
+/// was mlocked meanwhile. Those that nobody else uses any more stay in `page_list`.
+void putback_inactive_pages(Cpu& cpu, KernelState& kernel, Lock& lru_lock, PageList& page_list) {
+    PageList pages_to_free;
+    while (!page_list.empty()) {
+        Page& page = page_list.tail();
+        page_list.remove(page);
+        if (page_evictable(cpu, page)) {
+            put_back(cpu, kernel, page, pages_to_free);
+            continue;
+        }
+        lru_lock.unlock(cpu);
         putback_lru_page(cpu, kernel, page);
+        lru_lock.lock(cpu);
     }
+    page_list.splice_tail(pages_to_free);
+}
+
+/// move_active_pages_to_lru(): from the tail on. Those that nobody else uses any more go to
+/// `pages_to_free`. Returns how many were moved. lru_lock held.
+std::uint64_t move_active_pages_to_lru(Cpu& cpu, KernelState& kernel, PageList& list,
+                                       PageList& pages_to_free) {
+    std::uint64_t nr_moved = 0;
+    while (!list.empty()) {
+        Page& page = list.tail();
+        list.remove(page);
+        nr_moved += put_back(cpu, kernel, page, pages_to_free);
+    }
+    return nr_moved;
 }
 
 }  // namespace
@@ -131,7 +122,7 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
             continue;
         }
         const PageReferenced referenced =
-            page_referenced(cpu, kernel, page, PageLocked::kNo, scan.target_mem_cgroup);
+            page_referenced(cpu, kernel, page, PageLocked::kNo, scan.control.target_mem_cgroup);
         if (referenced.vmas > 0) {
             ++nr_rotated;
             if ((referenced.vm_flags & VmFlags::kExec) && is_file_lru(scan.list)) {
@@ -142,25 +133,22 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
         page.clear(cpu, PageFlag::kActive, Part::kLru);
         l_inactive.add_head(page);
     }
-    const std::uint64_t nr_active = l_active.size();
-    const std::uint64_t nr_deactivated = l_inactive.size();
+    std::uint64_t nr_activate = 0;
+    std::uint64_t nr_deactivate = 0;
     {
         const InterruptsOff irq(cpu.time());
-        kernel.lru.lru_lock(scan.nid).lock(cpu);
-        put_back(cpu, kernel, l_active);
-        put_back(cpu, kernel, l_inactive);
-        kernel.lru.lru_lock(scan.nid).unlock(cpu);
+        Lock& lru_lock = kernel.lru.lru_lock(scan.control.nid);
+        lru_lock.lock(cpu);
+        nr_activate = move_active_pages_to_lru(cpu, kernel, l_active, l_hold);
+        nr_deactivate = move_active_pages_to_lru(cpu, kernel, l_inactive, l_hold);
+        kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgDeactivate, nr_deactivate);
+        lru_lock.unlock(cpu);
     }
-    while (!l_inactive.empty()) {
-        Page& page = l_inactive.head();
-        l_inactive.remove(page);
-        l_active.add_tail(page);
-    }
-    kernel.pages.free_unref_page_list(cpu, l_active);
-    kernel.reclaim_stats[cpu.id()].deactivated += nr_deactivated;
-    kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgDeactivate, nr_deactivated);
-    cpu.emit(Event::kShrinkActive, {scan.nid, nr_taken, nr_active, nr_deactivated, nr_rotated,
-                                    scan.priority, ReclaimWriteback::of(is_file_lru(scan.list))});
+    kernel.pages.free_unref_page_list(cpu, l_hold);
+    kernel.reclaim_stats[cpu.id()].deactivated += nr_deactivate;
+    cpu.emit(Event::kShrinkActive,
+             {scan.control.nid, nr_taken, nr_activate, nr_deactivate, nr_rotated,
+              scan.control.priority, ReclaimWriteback::of(is_file_lru(scan.list))});
 }
 
 LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
@@ -172,9 +160,14 @@ LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan&
     if (page_list.empty()) return result;
 
     ReclaimStat& stat = result.stat;
-    const PageListScan how{scan.nid, scan.target_mem_cgroup, scan.reclaimer};
-    result.reclaimed = shrink_page_list(cpu, kernel, page_list, how, stat);
-    putback_inactive_pages(cpu, kernel, scan.nid, page_list);
+    result.reclaimed = shrink_page_list(cpu, kernel, page_list, scan.control, stat);
+    {
+        const InterruptsOff irq(cpu.time());
+        Lock& lru_lock = kernel.lru.lru_lock(scan.control.nid);
+        lru_lock.lock(cpu);
+        putback_inactive_pages(cpu, kernel, lru_lock, page_list);
+        lru_lock.unlock(cpu);
+    }
     kernel.pages.free_unref_page_list(cpu, page_list);
 
     ReclaimStats& stats = kernel.reclaim_stats[cpu.id()];
@@ -185,10 +178,11 @@ LruScanResult shrink_inactive_list(Cpu& cpu, KernelState& kernel, const LruScan&
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgScan, result.taken);
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgSteal, result.reclaimed);
     kernel.vm_events.count(cpu, scan.memcg, VmEvent::kPgActivate, stat.nr_activate);
-    cpu.emit(Event::kShrinkInactive,
-             {scan.nid, result.taken, result.reclaimed, stat.nr_dirty, stat.nr_writeback,
-              stat.nr_congested, stat.nr_immediate, stat.nr_activate, stat.nr_ref_keep,
-              stat.nr_unmap_fail, scan.priority, ReclaimWriteback::of(is_file_lru(scan.list))});
+    cpu.emit(
+        Event::kShrinkInactive,
+        {scan.control.nid, result.taken, result.reclaimed, stat.nr_dirty, stat.nr_writeback,
+         stat.nr_congested, stat.nr_immediate, stat.nr_activate, stat.nr_ref_keep,
+         stat.nr_unmap_fail, scan.control.priority, ReclaimWriteback::of(is_file_lru(scan.list))});
     return result;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "rmap/mm/kernel_state.hpp"
 #include "rmap/reclaim/shrink_page_list.hpp"
@@ -11,13 +10,10 @@ namespace mmusim::rmap {
 
 /// What one call to a shrink_*_list() works on.
 struct LruScan {
-    NodeId nid = 0;
+    ScanControl control;
     unsigned memcg = 0;
     LruList list{};
     std::uint64_t nr_to_scan = 0;
-    std::optional<unsigned> target_mem_cgroup;  ///< whose accesses count; none = everybody's
-    Reclaimer reclaimer = Reclaimer::kDirect;
-    unsigned priority = 0;  ///< sc->priority
 };
 
 struct LruScanResult {

@@ -21,25 +21,16 @@ bool evictable(const ReclaimControl& control, LruList list) {
 }
 
 /// The state of one call.
-class ShrinkNode {
+class Reclaim {
 public:
-    ShrinkNode(Cpu& cpu, KernelState& kernel, const ReclaimControl& control)
-        : cpu_(cpu), kernel_(kernel), control_(control) {}
+    Reclaim(Cpu& cpu, KernelState& kernel, const ReclaimControl& control)
+        : cpu_(cpu),
+          kernel_(kernel),
+          control_(control),
+          sc_{control.nid, control.memcg, control.reclaimer, kDefPriority} {}
 
     ReclaimResult run() {
-        for (unsigned round = 0; round <= kDefPriority && !enough(); ++round) {
-            priority_ = kDefPriority - round;
-            moved_ = 0;
-            nr_ = {};
-            if (control_.memcg) {
-                shrink_node_memcg(*control_.memcg);
-            } else {
-                for (unsigned memcg = 0; memcg < kernel_.lru.groups(); ++memcg)
-                    shrink_node_memcg(memcg);
-            }
-            if (control_.reclaimer == Reclaimer::kKswapd) set_pgdat_flags();
-            if (moved_ == 0) break;
-        }
+        while (!enough() && shrink_node() && sc_.priority > 0) --sc_.priority;
         // The node is balanced: clear_pgdat_congested().
         if (control_.reclaimer == Reclaimer::kKswapd && enough())
             kernel_.lru.clear_pgdat_flags(cpu_, control_.nid);
@@ -50,6 +41,20 @@ private:
     bool enough() const {
         return result_.reclaimed >= control_.nr_to_reclaim ||
                result_.scanned >= control_.nr_to_scan;
+    }
+
+    /// One round. False: there was nothing that it could move or reclaim.
+    bool shrink_node() {
+        moved_ = 0;
+        nr_ = {};
+        if (control_.memcg) {
+            shrink_node_memcg(*control_.memcg);
+        } else {
+            for (unsigned memcg = 0; memcg < kernel_.lru.groups(); ++memcg)
+                shrink_node_memcg(memcg);
+        }
+        if (control_.reclaimer == Reclaimer::kKswapd) set_pgdat_flags();
+        return moved_ > 0;
     }
 
     /// The end of shrink_node(): what kswapd concludes from one round.
@@ -82,8 +87,7 @@ private:
 
     /// shrink_list()
     void shrink_list(unsigned memcg, LruList list, std::uint64_t nr_to_scan) {
-        LruScan scan{control_.nid,       memcg,    list, nr_to_scan, control_.memcg,
-                     control_.reclaimer, priority_};
+        LruScan scan{sc_, memcg, list, nr_to_scan};
         if (is_active_lru(list)) {
             if (!inactive_list_is_low(cpu_, kernel_, control_.nid, memcg, list)) return;
             shrink_active_list(cpu_, kernel_, scan);
@@ -104,8 +108,8 @@ private:
     Cpu& cpu_;
     KernelState& kernel_;
     const ReclaimControl control_;
+    ScanControl sc_;
     ReclaimResult result_;
-    unsigned priority_ = kDefPriority;
     std::uint64_t moved_ = 0;
     /// sc->nr: what kswapd looks at when a round is over.
     struct {
@@ -118,9 +122,9 @@ private:
 
 }  // namespace
 
-ReclaimResult shrink_node(Cpu& cpu, KernelState& kernel, const ReclaimControl& control) {
+ReclaimResult reclaim_pages(Cpu& cpu, KernelState& kernel, const ReclaimControl& control) {
     const OperationId call = begin_operation(cpu, OperationKind::kReclaim, control.nr_to_reclaim);
-    const ReclaimResult result = ShrinkNode(cpu, kernel, control).run();
+    const ReclaimResult result = Reclaim(cpu, kernel, control).run();
     end_operation(cpu, call, OperationKind::kReclaim, Outcome::kDone, result.reclaimed);
     return result;
 }

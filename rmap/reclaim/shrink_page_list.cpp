@@ -62,7 +62,7 @@ bool free_lazyfree_page(Cpu& cpu, Page& page) {
 }
 
 /// One operation per page, from here until its frame is safe to reuse or it is kept.
-bool unmap_page(Cpu& cpu, KernelState& kernel, Page& page) {
+bool begin_unmap(Cpu& cpu, KernelState& kernel, Page& page) {
     page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
     return try_to_unmap(cpu, kernel, page, TtuFlags::kBatchFlush);
 }
@@ -75,7 +75,7 @@ void end_unmap_operation(Cpu& cpu, OperationId& id, Outcome outcome) {
 
 /// sane_reclaim(): there are dirty limits for what is reclaimed, so reclaim need not throttle who
 /// dirties pages. Groups are those of cgroup v1, which have none.
-bool sane_reclaim(const PageListScan& scan) { return !scan.target_mem_cgroup; }
+bool sane_reclaim(const ScanControl& sc) { return !sc.target_mem_cgroup; }
 
 /// page_check_dirty_writeback(), and what is counted of it. What goes to swap is written by reclaim
 /// itself, so it does not count. Returns whether the page is under write-back.
@@ -91,17 +91,17 @@ bool check_dirty_writeback(Cpu& cpu, KernelState& kernel, Page& page, ReclaimSta
 }
 
 /// A page under write-back.
-Fate handle_writeback(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
+Fate handle_writeback(Cpu& cpu, KernelState& kernel, Page& page, const ScanControl& sc,
                       ReclaimStat& stat) {
     const bool reclaim = page.test(cpu, PageFlag::kReclaim);
     // Case 1: it came round again before it was written. There are too many of these.
-    if (scan.reclaimer == Reclaimer::kKswapd && reclaim &&
-        kernel.lru.test_pgdat_flag(cpu, scan.nid, PgdatFlag::kWriteback)) {
+    if (sc.reclaimer == Reclaimer::kKswapd && reclaim &&
+        kernel.lru.test_pgdat_flag(cpu, sc.nid, PgdatFlag::kWriteback)) {
         ++stat.nr_immediate;
         return Fate::kActivateLocked;
     }
     // Case 2: reclaimed as soon as it is written.
-    if (sane_reclaim(scan) || !reclaim) {
+    if (sane_reclaim(sc) || !reclaim) {
         page.set(cpu, PageFlag::kReclaim);
         ++stat.nr_writeback;
         return Fate::kActivateLocked;
@@ -113,10 +113,10 @@ Fate handle_writeback(Cpu& cpu, KernelState& kernel, Page& page, const PageListS
 }
 
 /// Whether a dirty page of a file is left to the flusher threads.
-bool left_to_flushers(Cpu& cpu, KernelState& kernel, const Page& page, const PageListScan& scan) {
+bool left_to_flushers(Cpu& cpu, KernelState& kernel, const Page& page, const ScanControl& sc) {
     return page_is_file_cache(cpu, page) &&
-           (scan.reclaimer != Reclaimer::kKswapd || !page.test(cpu, PageFlag::kReclaim) ||
-            !kernel.lru.test_pgdat_flag(cpu, scan.nid, PgdatFlag::kDirty));
+           (sc.reclaimer != Reclaimer::kKswapd || !page.test(cpu, PageFlag::kReclaim) ||
+            !kernel.lru.test_pgdat_flag(cpu, sc.nid, PgdatFlag::kDirty));
 }
 
 /// Its write goes on (a disk), or somebody has stored to it since.
@@ -127,9 +127,9 @@ bool dirty_or_writeback(Cpu& cpu, KernelState& kernel, Page& page) {
 }
 
 /// A dirty page is written out before it can be freed. kFree: it is clean now, and locked.
-Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
+Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, const ScanControl& sc,
                       PageReferences references) {
-    if (left_to_flushers(cpu, kernel, page, scan)) {
+    if (left_to_flushers(cpu, kernel, page, sc)) {
         page.set(cpu, PageFlag::kReclaim);
         return Fate::kActivateLocked;
     }
@@ -155,15 +155,15 @@ Fate write_dirty_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListS
 }
 
 /// What shrink_page_list() does with one page once it is locked.
-Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& scan,
+Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const ScanControl& sc,
                  ReclaimStat& stat) {
     if (!page_evictable(cpu, page)) return Fate::kActivateLocked;
 
     if (check_dirty_writeback(cpu, kernel, page, stat))
-        return handle_writeback(cpu, kernel, page, scan, stat);
+        return handle_writeback(cpu, kernel, page, sc, stat);
 
     const PageReferences references =
-        page_check_references(cpu, kernel, page, scan.target_mem_cgroup);
+        page_check_references(cpu, kernel, page, sc.target_mem_cgroup);
     if (references == PageReferences::kActivate) return Fate::kActivateLocked;
     if (references == PageReferences::kKeep) {
         ++stat.nr_ref_keep;
@@ -174,13 +174,13 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const PageListScan& 
         !page.test(cpu, PageFlag::kSwapCache) && !add_to_swap(cpu, kernel, page))
         return Fate::kActivateLocked;
 
-    if (page_mapped(cpu, page) && !unmap_page(cpu, kernel, page)) {
+    if (page_mapped(cpu, page) && !begin_unmap(cpu, kernel, page)) {
         ++stat.nr_unmap_fail;
         return Fate::kActivateLocked;
     }
 
     if (page.test(cpu, PageFlag::kDirty)) {
-        const Fate fate = write_dirty_page(cpu, kernel, page, scan, references);
+        const Fate fate = write_dirty_page(cpu, kernel, page, sc, references);
         if (fate != Fate::kFree) return fate;
     }
     // try_to_release_page(): buffers that can be released are not modelled.
@@ -222,19 +222,19 @@ void flush_and_free(Cpu& cpu, KernelState& kernel, PageList& pages) {
 }  // namespace
 
 std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_list,
-                               const PageListScan& scan, ReclaimStat& stat) {
+                               const ScanControl& sc, ReclaimStat& stat) {
     const OperationId batch =
         begin_operation(cpu, OperationKind::kShrinkPageList, page_list.size());
     cpu.emit(Event::kShrinkPageList, {page_list.size()});
     PageList ret_pages;
-    PageList unmapped_pages;
+    PageList free_pages;
 
     while (!page_list.empty()) {
         Page& page = page_list.tail();
         page_list.remove(page);
         cpu.account().begin_page();
         Fate fate = Fate::kKeep;
-        if (trylock_page(cpu, page)) fate = shrink_page(cpu, kernel, page, scan, stat);
+        if (trylock_page(cpu, page)) fate = shrink_page(cpu, kernel, page, sc, stat);
 
         if (fate == Fate::kActivateLocked) activate_locked(cpu, kernel, page, stat);
         if (fate != Fate::kKeep && fate != Fate::kTryAgain) unlock_page(cpu, page);
@@ -242,7 +242,7 @@ std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_lis
             page_list.add_tail(page);
         } else if (fate == Fate::kFree) {
             if (page.unmap_operation) cpu.account().linger(page.unmap_operation);
-            unmapped_pages.add_head(page);
+            free_pages.add_head(page);
         } else {
             end_unmap_operation(cpu, page.unmap_operation, Outcome::kAbandoned);
             ret_pages.add_head(page);
@@ -250,13 +250,9 @@ std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_lis
         cpu.account().end_page();
     }
 
-    const std::uint64_t nr_reclaimed = unmapped_pages.size();
-    flush_and_free(cpu, kernel, unmapped_pages);
-    while (!ret_pages.empty()) {
-        Page& page = ret_pages.head();
-        ret_pages.remove(page);
-        page_list.add_tail(page);
-    }
+    const std::uint64_t nr_reclaimed = free_pages.size();
+    flush_and_free(cpu, kernel, free_pages);
+    page_list.splice_tail(ret_pages);
     cpu.emit(Event::kShrinkPageListRet, {nr_reclaimed});
     end_operation(cpu, batch, OperationKind::kShrinkPageList, Outcome::kDone, nr_reclaimed);
     return nr_reclaimed;

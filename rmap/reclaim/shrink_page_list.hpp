@@ -15,11 +15,14 @@ enum class Reclaimer {
     kKswapd,  ///< the node's own thread: only it writes pages of files, when there are too many
 };
 
-/// What shrink_page_list() knows of the call that it works for (struct scan_control).
-struct PageListScan {
+/// struct scan_control: what all who work on one reclaim know of it.
+struct ScanControl {
     NodeId nid = 0;
-    std::optional<unsigned> target_mem_cgroup;  ///< whose accesses count; none = everybody's
+    /// Reclaim of one memory control group: only its pages are scanned, only accesses by its
+    /// processes count. None: all pages of the node.
+    std::optional<unsigned> target_mem_cgroup;
     Reclaimer reclaimer = Reclaimer::kDirect;
+    unsigned priority = 0;  ///< falls from DEF_PRIORITY to 0 as it gets more difficult
 };
 
 /// struct reclaim_stat: what became of one list. Dirty pages and pages under write-back are those
@@ -42,6 +45,6 @@ struct ReclaimStat {
 /// operation; one unmap operation per page.
 /// Does not model: congestion of the device (a full queue).
 std::uint64_t shrink_page_list(Cpu& cpu, KernelState& kernel, PageList& page_list,
-                               const PageListScan& scan, ReclaimStat& stat);
+                               const ScanControl& sc, ReclaimStat& stat);
 
 }  // namespace mmusim::rmap

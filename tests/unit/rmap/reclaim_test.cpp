@@ -206,6 +206,36 @@ TEST_CASE("reclaim: the events of the lists tell their kind and how far they are
     CHECK(bench.values(Event::kShrinkActive, "priority") == std::vector<std::uint64_t>{12});
 }
 
+TEST_CASE("reclaim: a page that is freed while it is aged is not deactivated", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {1}, kColdActive);
+    const auto before = bench.kernel.state().pages.nr_free_pages(0);
+    Page& page = bench.mapped_page(mm, 0);
+    bench.trace().at_next(Event::kPageReferenced, 0,
+                          [&] { bench.kernel.munmap(bench.cpu(1), mm, bench.range(1)); });
+    bench.kernel.reclaim_pages(bench.cpu(), on_node(0));
+    CHECK(bench.values(Event::kShrinkActive, "nr_taken") == std::vector<std::uint64_t>{3});
+    CHECK(bench.values(Event::kShrinkActive, "nr_deactivated") == std::vector<std::uint64_t>{2});
+    CHECK(page.refcount(bench.cpu()) == 0);
+    CHECK(bench.kernel.state().pages.nr_free_pages(0) == before + 3);
+}
+
+TEST_CASE("reclaim: a page that is mlocked while it is isolated goes to the unevictable list",
+          "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(3, {1});
+    Page& page = bench.mapped_page(mm, 1);
+    bench.trace().at_next(Event::kShrinkPageList, 0, [&] {
+        bench.kernel.mlock(bench.cpu(1), mm, bench.range(1, 1), MlockFlags::kNone);
+    });
+    CHECK(bench.kernel.reclaim_pages(bench.cpu(), on_node(0)).reclaimed == 2);
+    bench.drain();
+    CHECK(bench.kernel.state().lru.size(0, 0, LruList::kUnevictable) == 1);
+    CHECK(page.test(bench.cpu(), PageFlag::kUnevictable));
+    CHECK(page.refcount(bench.cpu()) == 1);
+    CHECK_FALSE(bench.kernel.state().lru.lru_lock(0).held_by(bench.cpu()));
+}
+
 TEST_CASE("reclaim: without aging active pages stay", "[unit][rmap]") {
     KernelBench bench;
     bench.anon_mm(2, {1}, kColdActive);
