@@ -9,6 +9,9 @@ namespace mmusim::rmap {
 
 namespace {
 
+/// Longer than anybody needs from finding an anon_vma to having its semaphore or a reference.
+constexpr Duration kGracePeriod = nanoseconds(1'000'000);
+
 void set_vma_anon_vma(Cpu& cpu, const Vma& vma, const AnonVma* anon_vma) {
     cpu.memory().store(vma.anon_vma, {anon_vma ? anon_vma->line.value : 0, 0}, Part::kPageState);
 }
@@ -59,11 +62,31 @@ AnonVma* find_mergeable_anon_vma(Cpu& cpu, KernelState& kernel, const Vma& vma) 
 
 }  // namespace
 
+AnonVma* AnonVmaTable::reuse(Cpu& cpu) {
+    auto& freed = freed_.at(cpu.id());
+    if (freed.empty() || cpu.now() < freed.front().at + kGracePeriod) return nullptr;
+    // From here on no CPU is behind, so the grace period is over for all of them.
+    cpu.time().sync_before_visible_action();
+    AnonVma& anon_vma = *freed.front().anon_vma;
+    freed.pop_front();
+    anon_vma.root = anon_vma.parent = &anon_vma;
+    anon_vma.degree = 1;
+    return &anon_vma;
+}
+
 AnonVma& AnonVmaTable::alloc(Cpu& cpu, KernelMemory& memory) {
-    const PhysAddr line = memory.allocate_object(cpu.id());
-    AnonVma& anon_vma = *by_line_.emplace(line, std::make_unique<AnonVma>(line)).first->second;
-    cpu.memory().store(anon_vma.refcount, {1, 0}, Part::kPageState);
-    return anon_vma;
+    AnonVma* anon_vma = reuse(cpu);
+    if (!anon_vma) {
+        const PhysAddr line = memory.allocate_object(cpu.id());
+        anon_vma = by_line_.emplace(line, std::make_unique<AnonVma>(line)).first->second.get();
+    }
+    cpu.memory().store(anon_vma->refcount, {1, 0}, Part::kPageState);
+    return *anon_vma;
+}
+
+void AnonVmaTable::free(Cpu& cpu, AnonVma& anon_vma) {
+    MMUSIM_CHECK(anon_vma.rb_root.empty(), "an anon_vma outlives its VMAs");
+    freed_.at(cpu.id()).push_back({&anon_vma, cpu.now()});
 }
 
 AnonVma& AnonVmaTable::at(PhysAddr line) const { return *by_line_.at(line); }
@@ -116,14 +139,22 @@ AnonVma* page_get_anon_vma(Cpu& cpu, KernelState& kernel, const Page& page) {
     if (!atomic_inc_not_zero(cpu, anon_vma.refcount)) return nullptr;
     // While the page is mapped, its anon_vma cannot have been freed and used for another purpose.
     if (page_mapped(cpu, page)) return &anon_vma;
-    put_anon_vma(cpu, anon_vma);
+    put_anon_vma(cpu, kernel, anon_vma);
     return nullptr;
 }
 
-bool put_anon_vma(Cpu& cpu, AnonVma& anon_vma) {
-    if (cpu.memory().fetch_add(anon_vma.refcount, -1, Part::kPageState) > 0) return false;
-    if (anon_vma.root != &anon_vma) put_anon_vma(cpu, *anon_vma.root);
-    return true;
+bool atomic_dec_and_test(Cpu& cpu, PhysAddr word) {
+    return cpu.memory().fetch_add(word, -1, Part::kPageState) == 0;
+}
+
+void put_anon_vma(Cpu& cpu, KernelState& kernel, AnonVma& anon_vma) {
+    if (atomic_dec_and_test(cpu, anon_vma.refcount)) free_unused_anon_vma(cpu, kernel, anon_vma);
+}
+
+void free_unused_anon_vma(Cpu& cpu, KernelState& kernel, AnonVma& anon_vma) {
+    AnonVma& root = *anon_vma.root;
+    kernel.anon_vmas.free(cpu, anon_vma);
+    if (&root != &anon_vma) put_anon_vma(cpu, kernel, root);
 }
 
 void anon_vma_prepare(Cpu& cpu, KernelState& kernel, Vma& vma) {
@@ -143,7 +174,7 @@ void anon_vma_prepare(Cpu& cpu, KernelState& kernel, Vma& vma) {
     }
     vma.vm_mm->page_table_lock.unlock(cpu);
     anon_vma_unlock_write(cpu, *anon_vma);
-    if (allocated) put_anon_vma(cpu, *allocated);
+    if (allocated) put_anon_vma(cpu, kernel, *allocated);
 }
 
 void anon_vma_clone(Cpu& cpu, KernelState& kernel, Vma& dst, const Vma& src) {
@@ -199,7 +230,7 @@ void unlink_anon_vmas(Cpu& cpu, KernelState& kernel, Vma& vma) {
     if (root) anon_vma_unlock_write(cpu, *root);
     // Dropping the last reference of a child drops one of its root, which may not be done with
     // the root's semaphore held.
-    for (AnonVma* anon_vma : empty) put_anon_vma(cpu, *anon_vma);
+    for (AnonVma* anon_vma : empty) put_anon_vma(cpu, kernel, *anon_vma);
 }
 
 }  // namespace mmusim::rmap

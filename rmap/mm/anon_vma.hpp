@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <deque>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "rmap/mm/interval_tree.hpp"
 #include "rmap/mm/page.hpp"
@@ -13,8 +16,8 @@ namespace mmusim::rmap {
 struct KernelState;
 
 /// struct anon_vma: the VMAs in which the pages that point to it may be mapped. Its memory stays an
-/// anon_vma for ever (the kernel's SLAB_TYPESAFE_BY_RCU, made permanent), so whoever finds a stale
-/// address in page->mapping may still look at it.
+/// anon_vma for ever, that one or a later one (the kernel's SLAB_TYPESAFE_BY_RCU, made permanent),
+/// so whoever finds a stale address in page->mapping may still look at it.
 struct AnonVma {
     explicit AnonVma(PhysAddr at) : line(at), rwsem(at), refcount(at + 8) {}
 
@@ -32,12 +35,27 @@ struct AnonVma {
 /// All anon_vmas by the address of their line. Only looked up, never iterated.
 class AnonVmaTable {
 public:
-    /// anon_vma_alloc(): one reference, degree 1, its own root. The line comes from the CPU's slab.
+    explicit AnonVmaTable(std::size_t cpus) : freed_(cpus) {}
+
+    /// anon_vma_alloc(): one reference, degree 1, its own root. The line is one that this CPU has
+    /// freed, or comes from its slab.
     AnonVma& alloc(Cpu& cpu, KernelMemory& memory);
+    /// anon_vma_free(): it has no VMA and no reference. In v5.0 it may be allocated again at once,
+    /// after waiting for walkers that hold its semaphore without a reference; here a grace period
+    /// later, when nobody who has found a stale address can still be reading its root.
+    void free(Cpu& cpu, AnonVma& anon_vma);
     AnonVma& at(PhysAddr line) const;
 
 private:
+    struct Freed {
+        AnonVma* anon_vma;
+        Instant at;
+    };
+
+    AnonVma* reuse(Cpu& cpu);
+
     std::unordered_map<PhysAddr, std::unique_ptr<AnonVma>> by_line_;
+    std::vector<std::deque<Freed>> freed_;  ///< per CPU, which alone touches it; oldest first
 };
 
 /// vma->anon_vma as this CPU sees it; nullptr if there is none.
@@ -56,8 +74,11 @@ AnonVma& page_anon_vma(KernelState& kernel, PageMapping mapping);
 /// page_get_anon_vma(): a reference to the anon_vma of a mapped page, or nullptr.
 AnonVma* page_get_anon_vma(Cpu& cpu, KernelState& kernel, const Page& page);
 bool atomic_inc_not_zero(Cpu& cpu, PhysAddr word);
-/// Returns true if it was the last reference.
-bool put_anon_vma(Cpu& cpu, AnonVma& anon_vma);
+bool atomic_dec_and_test(Cpu& cpu, PhysAddr word);
+/// put_anon_vma(): frees it with the last reference.
+void put_anon_vma(Cpu& cpu, KernelState& kernel, AnonVma& anon_vma);
+/// __put_anon_vma(): frees one that has no reference left; that was one to its root.
+void free_unused_anon_vma(Cpu& cpu, KernelState& kernel, AnonVma& anon_vma);
 
 /// anon_vma_prepare(): makes sure that the VMA has an anon_vma before its first anonymous page.
 /// mmap_sem held for reading.

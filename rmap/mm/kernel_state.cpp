@@ -14,6 +14,7 @@ KernelState::KernelState(const KernelConfig& kernel_config, KernelMemory& kernel
       lru(kernel_memory, kernel_config.memcgs),
       swap(kernel_memory, kernel_config.swap),
       disk(kernel_memory),
+      anon_vmas(kernel_config.node_of_cpu.size()),
       mmlist_lock(kernel_memory.allocate_line()),
       last_mm_ctx_id(mmlist_lock.word() + 8),
       zero_page(kernel_memory.allocate_frame()),

@@ -158,7 +158,7 @@ Migrated unmap_and_move_page(Cpu& cpu, KernelState& kernel, Page& new_page, Page
     lock_page(cpu, new_page);  // nobody else knows it: always at once
     const Migrated rc = unmap_and_move_locked(cpu, kernel, new_page, old_page);
     unlock_page(cpu, new_page);
-    if (anon_vma) put_anon_vma(cpu, *anon_vma);
+    if (anon_vma) put_anon_vma(cpu, kernel, *anon_vma);
     unlock_page(cpu, old_page);
     if (rc == Migrated::kSuccess) putback_lru_page(cpu, kernel, new_page);
     return rc;
@@ -305,11 +305,9 @@ std::int64_t migrate_pages(Cpu& cpu, KernelState& kernel, PageList& from, NodeId
 
 MoveResult move_pages(Cpu& cpu, KernelState& kernel, Mm& mm, const std::vector<VirtAddr>& addresses,
                       NodeId nid, MoveShared shared) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMovePages, addresses.size());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMovePages, addresses.size());
     const MoveResult result = PagesMove(cpu, kernel, mm, nid, shared).run(addresses);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMovePages, Outcome::kDone, result.succeeded);
+    call.exit(result.succeeded);
     return result;
 }
 

@@ -55,15 +55,17 @@ void rmap_walk_file(Cpu& cpu, KernelState& kernel, Page& page, PageMapping page_
 }
 
 /// The semaphore is contended: hold on to the anon_vma by a reference while sleeping.
-AnonVma* page_lock_anon_vma_read_slow(Cpu& cpu, const Page& page, AnonVma& anon_vma) {
+AnonVma* page_lock_anon_vma_read_slow(Cpu& cpu, KernelState& kernel, const Page& page,
+                                      AnonVma& anon_vma) {
     if (!atomic_inc_not_zero(cpu, anon_vma.refcount)) return nullptr;
     if (!page_mapped(cpu, page)) {
-        put_anon_vma(cpu, anon_vma);
+        put_anon_vma(cpu, kernel, anon_vma);
         return nullptr;
     }
     anon_vma_lock_read(cpu, anon_vma);
-    if (!put_anon_vma(cpu, anon_vma)) return &anon_vma;
+    if (!atomic_dec_and_test(cpu, anon_vma.refcount)) return &anon_vma;
     anon_vma_unlock_read(cpu, anon_vma);
+    free_unused_anon_vma(cpu, kernel, anon_vma);
     return nullptr;
 }
 
@@ -75,7 +77,7 @@ AnonVma* page_lock_anon_vma_read(Cpu& cpu, KernelState& kernel, const Page& page
     if (!mapping.anon() || !page_mapped(cpu, page)) return nullptr;
     AnonVma& anon_vma = page_anon_vma(kernel, mapping);
     if (!anon_vma_trylock_read(cpu, anon_vma))
-        return page_lock_anon_vma_read_slow(cpu, page, anon_vma);
+        return page_lock_anon_vma_read_slow(cpu, kernel, page, anon_vma);
     // A page that is still mapped keeps its anon_vma; no reference is needed.
     if (page_mapped(cpu, page)) return &anon_vma;
     anon_vma_unlock_read(cpu, anon_vma);

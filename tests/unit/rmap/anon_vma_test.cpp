@@ -104,6 +104,31 @@ TEST_CASE("anon_vma: the last VMA to leave drops it and its hold on the root", "
     CHECK(root->rb_root.empty());
 }
 
+TEST_CASE("anon_vma: one that is freed is allocated again a grace period later", "[unit][rmap]") {
+    KernelBench bench;
+    Mm& mm = bench.anon_mm(1, {});
+    Mm& child = bench.kernel.fork(bench.cpu(), mm, "child");
+    AnonVma* const root = anon_vma_of(bench, mm);
+    AnonVma* const freed = anon_vma_of(bench, child);
+    bench.kernel.munmap(bench.cpu(), child, bench.range(1));
+    CHECK(references(bench, *freed) == 0);
+
+    Mm& early = bench.kernel.fork(bench.cpu(), mm, "early");
+    CHECK(anon_vma_of(bench, early) != freed);
+    bench.cpu().spend(nanoseconds(2'000'000), Part::kUser);
+    Mm& late = bench.kernel.fork(bench.cpu(), mm, "late");
+    AnonVma* const again = anon_vma_of(bench, late);
+    CHECK(again == freed);
+    CHECK(references(bench, *again) == 1);
+    CHECK(again->root == root);
+    CHECK(again->parent == root);
+    CHECK(again->degree == 1);
+    CHECK(again->rb_root.size() == 1);
+    bench.cpu().spend(nanoseconds(2'000'000), Part::kUser);
+    Mm& other = bench.kernel.fork(bench.cpu(1), mm, "other");  // another CPU has its own
+    CHECK(anon_vma_of(bench, other) != freed);
+}
+
 TEST_CASE("anon_vma: its line comes from the slab of the CPU that faulted", "[unit][rmap]") {
     KernelBench bench;
     Mm& first = bench.kernel.create_mm(bench.cpu(), "first");

@@ -125,8 +125,9 @@ TEST_CASE("page_lock_anon_vma_read: a waiter that outlives the anon_vma gives up
 
     // The same, but the last other reference goes before the waiter gets the semaphore.
     anon_vma_lock_write(bench.cpu(), anon_vma);
+    anon_vma.rb_root.remove(*mm.find_vma(bench.page(0)), mm.find_vma(bench.page(0))->first_pgoff());
     bench.machine.time(1).while_waiting = [&] {
-        put_anon_vma(bench.cpu(), anon_vma);
+        put_anon_vma(bench.cpu(), bench.kernel.state(), anon_vma);
         anon_vma_unlock_write(bench.cpu(), anon_vma);
     };
     CHECK_FALSE(page_lock_anon_vma_read(bench.cpu(1), bench.kernel.state(), page));
