@@ -39,7 +39,6 @@ struct ReclaimStats {
     std::uint64_t activated = 0;
     std::uint64_t unmap_failed = 0;
     std::uint64_t written = 0;
-    std::uint64_t deactivated = 0;
 
     ReclaimStats& operator+=(const ReclaimStats& other) {
         scanned += other.scanned;
@@ -47,7 +46,6 @@ struct ReclaimStats {
         activated += other.activated;
         unmap_failed += other.unmap_failed;
         written += other.written;
-        deactivated += other.deactivated;
         return *this;
     }
 };

@@ -54,8 +54,7 @@ public:
     void clear_pgdat_flags(Cpu& cpu, NodeId nid);
     LruVec& lruvec(NodeId nid, unsigned memcg) { return nodes_.at(nid).lruvecs.at(memcg); }
 
-    /// lru_list_size(): as of the lock's last holder; callers hold the lru_lock, or ask for
-    /// reports and tests.
+    /// lruvec_lru_size(); callers hold the lru_lock, or ask for reports and tests.
     std::uint64_t size(NodeId nid, unsigned memcg, LruList list) {
         return lruvec(nid, memcg).list(list).size();
     }

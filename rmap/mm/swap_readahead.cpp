@@ -11,7 +11,6 @@ namespace mmusim::rmap {
 namespace {
 
 constexpr unsigned kMaxWindow = 1 << 3;  // page_cluster, of a machine with more than 16 MiB
-constexpr std::uint64_t kPmdSize = kPageSize * 512;
 
 /// vma->swap_readahead_info: where the last fault was, how many pages it was to read, and how many
 /// of them were used.
@@ -62,10 +61,10 @@ std::optional<VirtRange> swap_ra_info(VmFault& vmf) {
     if (fpfn == pfn + 1) before = 0;
     if (pfn == fpfn + 1) before = window - 1;
     const std::uint64_t lpfn = fpfn - std::min(before, fpfn);
-    const VirtAddr table{vmf.address.value & ~(kPmdSize - 1)};
+    const VirtAddr table{vmf.address.value & ~(kLargeSize - 1)};
     return VirtRange{std::max({VirtAddr{lpfn << kPageShift}, vmf.vma.vm_start, table}),
                      std::min({VirtAddr{(fpfn - before + window) << kPageShift}, vmf.vma.vm_end,
-                               table + kPmdSize})};
+                               table + kLargeSize})};
 }
 
 /// One page of the window; it may be the one that is needed.

@@ -83,7 +83,8 @@ std::uint64_t move_active_pages_to_lru(Cpu& cpu, KernelState& kernel, PageList& 
 
 }  // namespace
 
-std::uint64_t lru_size(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg, LruList list) {
+std::uint64_t lruvec_lru_size(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg,
+                              LruList list) {
     const InterruptsOff irq(cpu.time());
     kernel.lru.lru_lock(nid).lock(cpu);
     const std::uint64_t size = kernel.lru.size(nid, memcg, list);
@@ -93,12 +94,12 @@ std::uint64_t lru_size(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg
 
 bool inactive_list_is_low(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg,
                           LruList active) {
-    // int_sqrt(10 * gigabytes of both lists), or 1 below a gigabyte.
     const InterruptsOff irq(cpu.time());
     kernel.lru.lru_lock(nid).lock(cpu);
     const std::uint64_t inactive_size = kernel.lru.size(nid, memcg, inactive_of(active));
     const std::uint64_t active_size = kernel.lru.size(nid, memcg, active);
     kernel.lru.lru_lock(nid).unlock(cpu);
+    // int_sqrt(10 * gigabytes of both lists), or 1 below a gigabyte.
     const std::uint64_t gigabytes = (inactive_size + active_size) >> (30 - kPageShift);
     std::uint64_t ratio = 1;
     while ((ratio + 1) * (ratio + 1) <= 10 * gigabytes) ++ratio;
@@ -145,7 +146,6 @@ void shrink_active_list(Cpu& cpu, KernelState& kernel, const LruScan& scan) {
         lru_lock.unlock(cpu);
     }
     kernel.pages.free_unref_page_list(cpu, l_hold);
-    kernel.reclaim_stats[cpu.id()].deactivated += nr_deactivate;
     cpu.emit(Event::kShrinkActive,
              {scan.control.nid, nr_taken, nr_activate, nr_deactivate, nr_rotated,
               scan.control.priority, ReclaimWriteback::of(is_file_lru(scan.list))});

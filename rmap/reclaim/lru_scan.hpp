@@ -22,9 +22,11 @@ struct LruScanResult {
     ReclaimStat stat;
 };
 
-/// lruvec_lru_size() and inactive_list_is_low(), under the lru_lock.
-std::uint64_t lru_size(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg, LruList list);
-/// `active` names an active list; its inactive one is the smaller.
+/// lruvec_lru_size(). Here and in inactive_list_is_low() the lru_lock is taken, which guards the
+/// size; v5.0 reads its counters without it, and may see them a little old.
+std::uint64_t lruvec_lru_size(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg,
+                              LruList list);
+/// inactive_list_is_low(): `active` names an active list; its inactive one is the smaller.
 bool inactive_list_is_low(Cpu& cpu, KernelState& kernel, NodeId nid, unsigned memcg,
                           LruList active);
 

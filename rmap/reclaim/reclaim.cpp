@@ -76,7 +76,7 @@ private:
         std::array<std::uint64_t, kEvictableLruLists> nr{};
         for (unsigned i = 0; i < kEvictableLruLists; ++i)
             if (const auto list = static_cast<LruList>(i); scanned(list))
-                nr[i] = lru_size(cpu_, kernel_, control_.nid, memcg, list);
+                nr[i] = lruvec_lru_size(cpu_, kernel_, control_.nid, memcg, list);
         while (!enough() && std::any_of(nr.begin(), nr.end(), [](auto n) { return n > 0; }))
             for (unsigned i = 0; i < kEvictableLruLists && !enough(); ++i) {
                 const std::uint64_t piece = std::min(nr[i], kernel_.config.swap_cluster_max);

@@ -61,12 +61,6 @@ bool free_lazyfree_page(Cpu& cpu, Page& page) {
     return false;
 }
 
-/// One operation per page, from here until its frame is safe to reuse or it is kept.
-bool begin_unmap(Cpu& cpu, KernelState& kernel, Page& page) {
-    page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
-    return try_to_unmap(cpu, kernel, page, TtuFlags::kBatchFlush);
-}
-
 void end_unmap_operation(Cpu& cpu, OperationId& id, Outcome outcome) {
     if (!id) return;
     end_operation(cpu, id, OperationKind::kUnmap, outcome, 1);
@@ -174,9 +168,13 @@ Fate shrink_page(Cpu& cpu, KernelState& kernel, Page& page, const ScanControl& s
         !page.test(cpu, PageFlag::kSwapCache) && !add_to_swap(cpu, kernel, page))
         return Fate::kActivateLocked;
 
-    if (page_mapped(cpu, page) && !begin_unmap(cpu, kernel, page)) {
-        ++stat.nr_unmap_fail;
-        return Fate::kActivateLocked;
+    if (page_mapped(cpu, page)) {
+        // One operation per page, until its frame is safe to reuse or it is kept.
+        page.unmap_operation = begin_operation(cpu, OperationKind::kUnmap, 1);
+        if (!try_to_unmap(cpu, kernel, page, TtuFlags::kBatchFlush)) {
+            ++stat.nr_unmap_fail;
+            return Fate::kActivateLocked;
+        }
     }
 
     if (page.test(cpu, PageFlag::kDirty)) {

@@ -195,22 +195,18 @@ NodeId node_remap(NodeId node, NodeMask from, NodeMask to) {
 
 std::int64_t migrate_pages_call(Cpu& cpu, KernelState& kernel, Mm& mm, NodeMask from, NodeMask to,
                                 MoveShared shared) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMovePages, mm.total_vm);
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMovePages, mm.total_vm);
     std::uint64_t moved = 0;
     const std::int64_t result = do_migrate_pages(cpu, kernel, mm, from, to, shared, moved);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMovePages, Outcome::kDone, moved);
+    call.exit(moved);
     return result;
 }
 
 RangeResult mbind(Cpu& cpu, KernelState& kernel, Mm& mm, VirtRange range, NodeId nid,
                   MoveShared shared) {
-    const OperationId call = begin_operation(cpu, OperationKind::kMovePages, range.pages());
-    cpu.spend(cpu.costs().syscall_entry, Part::kSyscall);
+    Syscall call(cpu, OperationKind::kMovePages, range.pages());
     const RangeResult result = do_mbind(cpu, kernel, mm, range, nid, shared);
-    cpu.spend(cpu.costs().syscall_exit, Part::kSyscall);
-    end_operation(cpu, call, OperationKind::kMovePages, Outcome::kDone, result.pages);
+    call.exit(result.pages);
     return result;
 }
 
