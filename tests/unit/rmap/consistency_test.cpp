@@ -148,6 +148,8 @@ public:
                                               nanoseconds(300'000) * kPages);
         end_finished_writes(cpu(0), bench_.kernel.state());
         for (AddressSpace* file : holders_.files) bench_.kernel.truncate(cpu(0), *file, 0);
+        // Reclaim cannot see what another CPU has on the way to a list.
+        lru_add_drain_all(cpu(0), bench_.kernel.state());
         for (NodeId nid = 0; nid < 2; ++nid) {
             ReclaimControl control;
             control.nid = nid;
