@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rmap/mm/page_writeback.hpp"
 #include "rmap/mm/pagevec.hpp"
 #include "rmap/reclaim/lru_scan.hpp"
 
@@ -57,14 +58,27 @@ std::uint64_t ReclaimLists::ours_of(rmap::Cpu& cpu, std::uint64_t theirs) {
     return pte.frame().value;
 }
 
+/// What else moves pages about has happened by the time of the capture's list: disks have written
+/// what they were given, so that it was rotated.
+void ReclaimLists::settle(rmap::Cpu& cpu) {
+    lockstep_.unrecorded(cpu, [&] {
+        cpu.spend(cpu.costs().disk_write, rmap::Part::kIdle);
+        rmap::end_finished_writes(cpu, kernel_.state());
+        rmap::lru_add_drain(cpu, kernel_.state());
+    });
+}
+
 /// Makes the list end with these pages, the first of them at the very tail.
 bool ReclaimLists::place(rmap::Cpu& cpu, const Frames& theirs, bool active) {
+    settle(cpu);
     inputs_.count(Input::kLists);
     auto& state = kernel_.state();
     for (auto frame = theirs.rbegin(); frame != theirs.rend(); ++frame) {
         const std::uint64_t ours = ours_of(cpu, *frame);
         if (ours == 0) return false;
         rmap::Page& page = state.pages.pfn_to_page({ours});
+        if (!page.test(cpu, rmap::PageFlag::kLru))  // it was on its way, by another CPU
+            lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, state); });
         if (!page.test(cpu, rmap::PageFlag::kLru)) return false;
         auto& from = state.lru.list_of(page, page.flags(cpu));
         from.remove(page);

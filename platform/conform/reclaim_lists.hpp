@@ -36,6 +36,7 @@ private:
 
     Frames pages_until(rmap::CpuId cpu, const std::string& end, std::uint64_t locked) const;
     std::uint64_t ours_of(rmap::Cpu& cpu, std::uint64_t theirs);
+    void settle(rmap::Cpu& cpu);
     bool place(rmap::Cpu& cpu, const Frames& theirs, bool active);
     void set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs);
     void shrink_active(rmap::Cpu& cpu);
