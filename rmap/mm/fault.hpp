@@ -36,8 +36,7 @@ constexpr bool has(FaultFlags flags, FaultFlags flag) {
 /// The page-fault handler (arch/x86/mm/fault.c, mm/memory.c): called by a core whose access found
 /// no translation or none that allows it. Takes mmap_sem for reading. One page-fault operation.
 /// Time passes: Part::kFault, and the parts of what it calls.
-/// Does not model: growing stacks (expand_stack()), fault-around, swap readahead, transparent huge
-/// pages.
+/// Does not model: growing stacks (expand_stack()), fault-around, transparent huge pages.
 FaultResult handle_page_fault(Cpu& cpu, KernelState& kernel, Mm& mm, VirtAddr address,
                               Access access);
 

@@ -3,6 +3,7 @@
 
 #include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_writeback.hpp"
+#include "rmap/mm/swap_readahead.hpp"
 #include "rmap/mm/truncate.hpp"
 #include "rmap/mm/vm_fault.hpp"
 
@@ -27,10 +28,10 @@ PageCacheEntry find_lock_entry(Cpu& cpu, KernelState& kernel, const AddressSpace
 Page* swapin_page(VmFault& vmf, AddressSpace& mapping, std::uint64_t index, SwapEntry swap) {
     Cpu& cpu = vmf.cpu;
     KernelState& kernel = vmf.kernel;
-    Page* page = find_get_page(cpu, kernel, kernel.swap.cache, swap.offset, Part::kSwap);
+    Page* page = lookup_swap_cache(cpu, kernel, swap);
     if (!page) {
         kernel.vm_events.count(cpu, vmf.mm.memcg, VmEvent::kPgMajFault);
-        page = read_swap_cache(cpu, kernel, swap, vmf.mm.memcg);  // shmem_swapin()
+        page = swap_cluster_readahead(cpu, kernel, swap, vmf.mm.memcg);  // shmem_swapin()
     }
     if (!page) return nullptr;
     // Locked, because it may be moved back or freed by others until then.

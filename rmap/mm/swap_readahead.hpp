@@ -5,14 +5,25 @@
 
 namespace mmusim::rmap {
 
-/// lookup_swap_cache() of a fault: the page of a slot with a reference, nullptr if it is not
-/// cached. The VMA learns whether reading ahead has paid off.
-Page* lookup_swap_cache(VmFault& vmf, SwapEntry entry);
+// Which pages come along when one is read from swap (mm/swap_state.c). A page that was read ahead
+// has PG_readahead until a fault wants it; how often that happens decides how many are read next
+// time. Time passes in all: Part::kSwap, and Part::kFault for the device.
 
-/// swapin_readahead(): reads the page of a slot into the swap cache, and with it those that are
-/// mapped around the address (swap_vma_readahead()). With a reference; nullptr: the slot is not
-/// used any more. mmap_sem held; no lock of a page table. Does not model: swap_cluster_readahead(),
-/// by slot numbers, which disks and shmem use.
+/// lookup_swap_cache(): the page of a slot with a reference, nullptr if it is not cached. Whoever
+/// reads ahead learns whether the page was worth it: the VMA of the fault, or all who read by
+/// slots.
+Page* lookup_swap_cache(VmFault& vmf, SwapEntry entry);
+/// The same for a page of shmem, without a VMA.
+Page* lookup_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry);
+
+/// swapin_readahead(): the page of a slot, read into the swap cache together with others: those
+/// that are mapped around the address (swap_vma_readahead()), or on a disk, where it matters what
+/// lies side by side, swap_cluster_readahead(). With a reference; nullptr: the slot is not used any
+/// more. mmap_sem held; no lock of a page table.
 Page* swapin_readahead(VmFault& vmf, SwapEntry entry);
+
+/// swap_cluster_readahead(): the same, with the slots around this one, whosever they are. The new
+/// pages belong to group `memcg`. No locks.
+Page* swap_cluster_readahead(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg);
 
 }  // namespace mmusim::rmap

@@ -11,6 +11,7 @@ namespace mmusim::rmap {
 SwapSpace::SwapSpace(KernelMemory& memory, const SwapConfig& config)
     : cache("swap", FileKind::kSwap, config.slots, memory),
       device(config.device),
+      cluster_readahead(memory.allocate_line()),
       max_map_count_(config.max_map_count),
       nr_used_(memory.allocate_line()),
       lock_(memory.allocate_line()),
@@ -228,10 +229,15 @@ void swap_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
     cpu.emit(Event::kSwapWritepageRet, {0});
 }
 
-void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page) {
+void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page, SwapRequest request) {
     kernel.vm_events.count(cpu, page.memcg, VmEvent::kPswpIn);
     const bool disk = kernel.swap.device == SwapDevice::kDisk;
-    cpu.spend(disk ? cpu.costs().file_read : cpu.costs().swap_read, Part::kFault);
+    if (!disk)
+        cpu.spend(cpu.costs().swap_read, Part::kFault);
+    else if (request == SwapRequest::kMerged)
+        cpu.spend(cpu.costs().submit_bio, Part::kFault);
+    else
+        cpu.spend(cpu.costs().file_read, Part::kFault);
     page.set(cpu, PageFlag::kUptodate);
     // swap_slot_free_notify(): zram does not keep what the swap cache has.
     if (!disk && page.test(cpu, PageFlag::kSwapCache)) page.set(cpu, PageFlag::kDirty);
@@ -245,28 +251,30 @@ Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg) {
     return page;
 }
 
-Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg,
-                      SwapCacheRead* how) {
+SwapCachePage read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg,
+                              SwapRequest request) {
     SwapSpace& swap = kernel.swap;
+    Page* found = nullptr;
+    Page* fresh = nullptr;
     for (;;) {
-        if (Page* page = find_get_page(cpu, kernel, swap.cache, entry.offset, Part::kSwap))
-            return page;
-        switch (swap.swapcache_prepare(cpu, entry)) {
-            case SwapSpace::Prepared::kFree:
-                return nullptr;
-            case SwapSpace::Prepared::kBusy:
-                continue;  // about to appear, or to disappear
-            case SwapSpace::Prepared::kYes:
-                break;
-        }
-        Page& page = alloc_swap_page(cpu, kernel, memcg);
-        add_to_swap_cache(cpu, kernel, page, entry);
-        lru_cache_add(cpu, kernel, page);
-        swap_readpage(cpu, kernel, page);
-        unlock_page(cpu, page);
-        if (how) *how = SwapCacheRead::kRead;
-        return &page;
+        found = find_get_page(cpu, kernel, swap.cache, entry.offset, Part::kSwap);
+        // Nobody wants the content: it was freed, or is on its way there.
+        if (found || swap.swap_count(cpu, entry) == 0) break;
+        if (!fresh) fresh = &alloc_swap_page(cpu, kernel, memcg);
+        const auto prepared = swap.swapcache_prepare(cpu, entry);
+        if (prepared == SwapSpace::Prepared::kFree) break;
+        if (prepared == SwapSpace::Prepared::kBusy) continue;  // about to appear, or to disappear
+        add_to_swap_cache(cpu, kernel, *fresh, entry);
+        lru_cache_add(cpu, kernel, *fresh);
+        swap_readpage(cpu, kernel, *fresh, request);
+        unlock_page(cpu, *fresh);
+        return {fresh, true};
     }
+    if (fresh) {
+        unlock_page(cpu, *fresh);
+        put_page(cpu, kernel, *fresh);
+    }
+    return {found, false};
 }
 
 }  // namespace mmusim::rmap

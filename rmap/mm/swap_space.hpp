@@ -22,8 +22,8 @@ struct SwapConfig {
 };
 
 /// A swap device (struct swap_info_struct) with its part of the swap cache.
-/// Does not model: slot caches per CPU, clusters, readahead, reclaim of cached slots by who looks
-/// for a free one.
+/// Does not model: slot caches per CPU, clusters, reclaim of cached slots by who looks for a free
+/// one.
 class SwapSpace {
 public:
     /// Set-up.
@@ -32,6 +32,16 @@ public:
     /// swapper_spaces: slot n of its i_pages is the page that caches entry n.
     AddressSpace cache;
     const SwapDevice device;
+
+    /// Words of swap_cluster_readahead(): what it goes by.
+    struct ClusterReadahead {
+        explicit ClusterReadahead(PhysAddr line)
+            : hits(line), last_pages(line + 8), prev_offset(line + 16) {}
+        const PhysAddr hits;         ///< swapin_readahead_hits, counted from its initial value
+        const PhysAddr last_pages;   ///< last_readahead_pages
+        const PhysAddr prev_offset;  ///< of who had no hits to judge by
+    };
+    const ClusterReadahead cluster_readahead;
 
     /// total_swap_pages
     std::uint64_t total() const { return swap_map_.size(); }
@@ -109,19 +119,25 @@ void free_swap_and_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry);
 /// disk it only submits the write: the page is under write-back on return.
 void swap_writepage(Cpu& cpu, KernelState& kernel, Page& page);
 
+/// How a disk is asked for a page: by a request of its own, or by one that is on its way already
+/// and goes on to the next slots.
+enum class SwapRequest { kOwn, kMerged };
 /// swap_readpage(): fills a locked page.
-void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page);
+void swap_readpage(Cpu& cpu, KernelState& kernel, Page& page,
+                   SwapRequest request = SwapRequest::kOwn);
 
 /// A frame for a page that is read from swap, charged to group `memcg`: locked, on no list, not yet
 /// filled.
 Page& alloc_swap_page(Cpu& cpu, KernelState& kernel, unsigned memcg);
 
 /// read_swap_cache_async(): the page of a slot, in the swap cache and with a reference, read unless
-/// somebody else has done so; `how` says which. It belongs to group `memcg`. nullptr: the slot is
-/// not used any more.
-enum class SwapCacheRead { kFound, kRead };
-Page* read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg,
-                      SwapCacheRead* how = nullptr);
+/// it is there already. A new one belongs to group `memcg`. No page: the slot is not used any more.
+struct SwapCachePage {
+    Page* page = nullptr;
+    bool is_new = false;
+};
+SwapCachePage read_swap_cache(Cpu& cpu, KernelState& kernel, SwapEntry entry, unsigned memcg,
+                              SwapRequest request = SwapRequest::kOwn);
 
 /// The page's content is handed over for good: translations made so far may not write any more.
 /// Page locked and not mapped.
