@@ -16,14 +16,116 @@ namespace {
 
 VirtRange page_at(VirtAddr address) { return {address, address + rmap::kPageSize}; }
 
+// ---- what is the same in all captures: the program is linked statically, at fixed addresses ----
+
+enum class Content {
+    kText,  ///< of the executable, never written
+    kData,  ///< of the executable
+    kOther,
+};
+
+struct ProgramVma {
+    VirtRange range;
+    Content content;
+};
+constexpr ProgramVma kVmas[] = {
+    {{{0x400000}, {0x401000}}, Content::kText},
+    {{{0x401000}, {0x490000}}, Content::kText},
+    {{{0x490000}, {0x4bb000}}, Content::kText},
+    {{{0x4bb000}, {0x4bf000}}, Content::kData},  // read-only once it is relocated
+    {{{0x4bf000}, {0x4c2000}}, Content::kData},
+    {{{0x4c2000}, {0x503000}}, Content::kOther},              // .bss and the heap behind it
+    {{{0x7ffff7ffa000}, {0x7ffff7ffb000}}, Content::kOther},  // where children are told things
+    {{{0x7ffff7ffe000}, {0x7ffff7fff000}}, Content::kOther},  // vdso
+    {{{0x7ffffffde000}, {0x7ffffffff000}}, Content::kOther},  // stack
+};
+/// What main has written before it forks anybody: buffers, the heap, the top of its stack.
+constexpr VirtRange kWritten[] = {{{0x4bf000}, {0x4c3000}},
+                                  {{0x4d7000}, {0x4db000}},
+                                  {{0x4df000}, {0x4e4000}},
+                                  {{0x7ffff7ffa000}, {0x7ffff7ffb000}},
+                                  {{0x7fffffffc000}, {0x7fffffffe000 + rmap::kPageSize}}};
+
+/// What it alone has read: the headers of the executable, and those of the vdso.
+constexpr VirtAddr kReadByMain[] = {{0x400000}, {0x7ffff7ffe000}};
+
+/// Threads have stacks of 8 MiB below each other, with a guard page under each; they write to the
+/// two pages on top.
+constexpr VirtAddr kThreadStacks{0x7ffff7ffa000};
+constexpr std::uint64_t kThreadStack = 8 << 20;
+constexpr std::uint64_t kThreadStackWritten = 2 * rmap::kPageSize;
+
+constexpr std::uint64_t kFaultAroundBytes = 1 << 16;  // fault_around_bytes
+
+const ProgramVma* program_vma(VirtAddr address) {
+    const auto found = std::find_if(std::begin(kVmas), std::end(kVmas),
+                                    [&](const auto& vma) { return vma.range.contains(address); });
+    return found == std::end(kVmas) ? nullptr : found;
+}
+
+/// An area of the program, and what events have shown of it, is known as a whole.
+void add_area(VirtRange range, ProgramMemory& memory) {
+    auto& areas = memory.areas;
+    areas.erase(
+        std::remove_if(areas.begin(), areas.end(),
+                       [&](const ProgramArea& shown) { return range.contains(shown.range.start); }),
+        areas.end());
+    areas.push_back({range, 0});
+    for (auto& [mm, tables] : memory.tables)
+        tables.erase(tables.lower_bound(range.start), tables.lower_bound(range.end));
+}
+
+using SurePages = std::map<VirtAddr, rmap::Access>;
+
+/// do_fault_around() maps the neighbours of a page, which are all in the page cache.
+void add_neighbours(VirtAddr address, VirtRange vma, SurePages& sure) {
+    const VirtAddr window{address.value - address.value % kFaultAroundBytes};
+    for (VirtAddr at = window; at < window + kFaultAroundBytes; at = at + rmap::kPageSize)
+        if (vma.contains(at)) sure.emplace(at, rmap::Access::kRead);
+}
+
+void add_thread_stacks(std::size_t threads, ProgramMemory& memory, ProgramMemory::Mm main) {
+    VirtAddr top = kThreadStacks;
+    for (std::size_t n = 0; n < threads; ++n) {
+        const VirtAddr bottom{top.value - kThreadStack};
+        const VirtAddr guard{bottom.value - rmap::kPageSize};
+        add_area({bottom, top}, memory);
+        add_area({guard, bottom}, memory);
+        for (VirtAddr at{top.value - kThreadStackWritten}; at < top; at = at + rmap::kPageSize)
+            memory.sure[main][at] = rmap::Access::kWrite;
+        top = guard;
+    }
+}
+
+/// What clear_refs finds besides what events show.
+void add_what_is_sure(const Capture& capture, ProgramMemory& memory) {
+    for (const auto& vma : kVmas) add_area(vma.range, memory);
+    for (const auto& [mm, name] : capture.mms) {
+        auto& sure = memory.sure[mm];
+        for (const auto& range : kWritten)
+            for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize)
+                sure[at] = rmap::Access::kWrite;
+        for (auto& [address, pte] : memory.ptes[mm]) {
+            const auto* vma = program_vma(address);
+            const bool of_file = vma && vma->content != Content::kOther;
+            if (of_file && vma->content == Content::kText) pte &= ~(Pte::kDirty | Pte::kWritable);
+            if (of_file) add_neighbours(address, vma->range, sure);
+        }
+        if (name == "main") {
+            for (const VirtAddr address : kReadByMain) sure.emplace(address, rmap::Access::kRead);
+            add_thread_stacks(capture.threads.size(), memory, mm);
+        }
+        // Whether or not a page is present, there is a page table.
+        for (const auto& vma : kVmas) memory.tables[mm].insert(vma.range.start);
+    }
+}
+
 /// Goes through the events once.
 class Search {
 public:
     explicit Search(const Capture& capture) : target_(capture.target) {
         for (const auto& event : capture.events) look_at(event);
         join_pieces();
-        std::sort(memory_.areas.begin(), memory_.areas.end(),
-                  [](const auto& a, const auto& b) { return a.range.start < b.range.start; });
         for (const auto& [frame, attempts] : attempts_)
             if (attempts.failed && !attempts.moved) memory_.busy.insert(frame);
     }
@@ -108,7 +210,12 @@ ProgramMemory find_program_memory(const Capture& capture) {
     const bool walks_all =
         op != capture.args.end() &&
         (op->second == "clearrefs" || op->second == "softdirty" || op->second == "migrate");
-    return walks_all ? Search(capture).take() : ProgramMemory{};
+    if (!walks_all) return {};
+    auto memory = Search(capture).take();
+    if (op->second != "migrate") add_what_is_sure(capture, memory);
+    std::sort(memory.areas.begin(), memory.areas.end(),
+              [](const auto& a, const auto& b) { return a.range.start < b.range.start; });
+    return memory;
 }
 
 }  // namespace mmusim::platform

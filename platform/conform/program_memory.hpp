@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "platform/conform/capture.hpp"
+#include "rmap/types/access.hpp"
 
 namespace mmusim::platform {
 
@@ -23,13 +24,16 @@ struct ProgramMemory {
 
     std::vector<ProgramArea> areas;  ///< ascending; of all processes together
     std::map<Mm, std::map<rmap::VirtAddr, std::uint64_t>> ptes;  ///< of pages that are present
+    /// Pages that are present whether events show them or not.
+    std::map<Mm, std::map<rmap::VirtAddr, rmap::Access>> sure;
     std::map<Mm, std::set<rmap::VirtAddr>> tables;  ///< an address in each page table that exists
     std::set<std::uint64_t> busy;  ///< frames that somebody else holds a reference to
 
     bool empty() const { return areas.empty(); }
 };
 
-/// Empty unless the operation is one of those: clear_refs, migrate_pages(2).
+/// Empty unless the operation is one of those: clear_refs, migrate_pages(2). What the program maps,
+/// and most of what it has touched, is the same in all captures; clear_refs has to find all of it.
 ProgramMemory find_program_memory(const Capture& capture);
 
 }  // namespace mmusim::platform

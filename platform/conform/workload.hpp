@@ -109,6 +109,7 @@ private:
     void map_program_area(models::CoreModule& core, rmap::Cpu& cpu, rmap::MmapRequest request);
     void plan_program();
     const std::map<rmap::VirtAddr, std::uint64_t>& program_ptes(const std::string& name) const;
+    const std::map<rmap::VirtAddr, rmap::Access>& sure_pages(const std::string& name) const;
     bool is_present(rmap::Cpu& cpu, rmap::Mm& mm, rmap::VirtAddr address);
     void match_presence(models::CoreModule& core, rmap::Cpu& cpu, const std::string& name);
     void match_copies(models::CoreModule& core, rmap::Cpu& cpu, const std::string& name);

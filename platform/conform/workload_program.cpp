@@ -74,6 +74,9 @@ void Workload::map_program_area(models::CoreModule& core, rmap::Cpu& cpu,
     kernel.mmap(cpu, main_mm(), request);
     for (auto page = first; page != last; ++page)
         touch(core, cpu, main_mm(), page->first, first_access(page->second));
+    for (const auto& [address, access] : sure_pages("main"))
+        if (request.range.contains(address) && !is_present(cpu, main_mm(), address))
+            touch(core, cpu, main_mm(), address, access);
     if (request.vm_flags != flags)
         kernel.mprotect(cpu, main_mm(), request.range, flags & VmFlags::kAccessFlags);
 }
@@ -102,6 +105,13 @@ const std::map<VirtAddr, std::uint64_t>& Workload::program_ptes(const std::strin
     return kNone;
 }
 
+const std::map<VirtAddr, Access>& Workload::sure_pages(const std::string& name) const {
+    static const std::map<VirtAddr, Access> kNone;
+    for (const auto& [pointer, pages] : program_.sure)
+        if (name_of(pointer) == name) return pages;
+    return kNone;
+}
+
 bool Workload::is_present(rmap::Cpu& cpu, rmap::Mm& mm, VirtAddr address) {
     const auto word = machine_.kernel().read_pte(cpu, mm, address);
     return word && Pte{word->value}.present();
@@ -121,10 +131,13 @@ void Workload::match_presence(models::CoreModule& core, rmap::Cpu& cpu, const st
     const auto& ptes = program_ptes(name);
     for (const auto& [address, pte] : ptes)
         if (!is_present(cpu, mm, address)) touch(core, cpu, mm, address, first_access(pte));
+    const auto& sure = sure_pages(name);
+    for (const auto& [address, access] : sure)
+        if (!is_present(cpu, mm, address)) touch(core, cpu, mm, address, access);
     if (ptes.empty()) return;
     for (const auto& area : program_.areas)
         for (VirtAddr at = area.range.start; at < area.range.end; at = at + rmap::kPageSize)
-            if (!ptes.count(at) && is_present(cpu, mm, at))
+            if (!ptes.count(at) && !sure.count(at) && is_present(cpu, mm, at))
                 kernel.madvise(cpu, mm, page_at(at), rmap::Madvise::kDontneed);
 }
 
