@@ -73,6 +73,37 @@ class Conform(unittest.TestCase):
         self.assertIn("(the same)", done.stdout)
         self.assertTrue(done.stdout.endswith("0 conform, 1 differ\n"))
 
+    def test_a_page_is_not_freed_twice_in_a_row(self):
+        at = self.line_of("mm_page_free")
+        self.lines.insert(at, self.lines[at])
+        header = json.loads(self.lines[0])
+        header["events"] += 1
+        self.lines[0] = json.dumps(header) + "\n"
+        self.assertEqual(conform(self.write()).returncode, 1)
+
+    def test_generations_continue_those_before_the_operation(self):
+        first = self.first_of_operation()
+        for n in range(first, len(self.lines)):
+            self.lines[n] = self.lines[n].replace('"gen":"0x', '"gen":"0x1')
+        self.assertIn("gen is", conform(self.write()).stdout)
+
+    def test_whatever_the_arguments_of_the_program_are_it_is_run(self):
+        first = self.first_of_operation()
+        end = next(n for n, line in enumerate(self.lines) if "OP_END" in line)
+        header = json.loads(self.lines[0])
+        for kind in ("anon", "file", "filepriv", "shmem"):
+            for prep in ("none", "madvfree_redirty", "mlockonfault", "idleset", "recl_touch"):
+                for op in ("none", "free", "punch", "reclaim", "moveall", "clearrefs", "idleread"):
+                    header["scenario"] = f"{kind}-{prep}-{op}"
+                    header["args"].update(kind=kind, prep=prep, op=op)
+                    lines = [header, json.loads(self.lines[first]), json.loads(self.lines[end])]
+                    header["events"] = len(lines) - 1
+                    self.write([json.dumps(line) + "\n" for line in lines], header["scenario"])
+        done = conform(self.folder)
+        self.assertEqual((done.returncode, done.stderr), (1, ""), done.stdout)
+        self.assertNotIn("broken", done.stdout)
+        self.assertTrue(done.stdout.startswith("ok") or "\nok" in done.stdout)
+
     def test_what_is_not_modelled_is_skipped_and_alone_an_error(self):
         header = self.lines[0].replace('"op":"munmap"', '"op":"softoff"')
         other = self.write([header, *self.lines[1:]])
