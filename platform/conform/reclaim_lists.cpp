@@ -79,7 +79,9 @@ bool ReclaimLists::place(rmap::Cpu& cpu, const Frames& theirs, bool active) {
         rmap::Page& page = state.pages.pfn_to_page({ours});
         if (!page.test(cpu, rmap::PageFlag::kLru))  // it was on its way, by another CPU
             lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, state); });
-        if (!page.test(cpu, rmap::PageFlag::kLru)) return false;
+        // Nobody scans the unevictable ones.
+        if (!page.test(cpu, rmap::PageFlag::kLru) || page.test(cpu, rmap::PageFlag::kUnevictable))
+            return false;
         auto& from = state.lru.list_of(page, page.flags(cpu));
         from.remove(page);
         if (active)

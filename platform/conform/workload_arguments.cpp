@@ -105,6 +105,18 @@ void check_together(const Capture& capture, const WorkloadArguments& arguments) 
         refuse(capture, "op", "there is no child");
     if (arguments.prep == "mlockchild" && arguments.procs < 2)
         refuse(capture, "prep", "there is no child");
+    const unsigned procs = std::max(arguments.procs, 1U);
+    for (const auto& page : capture.pages_before)
+        if (page.process >= procs)
+            throw UserError(fmt::format("{}:1: pages_before: there is no process {}", capture.file,
+                                        page.process));
+    for (const auto& entry : capture.mms) {
+        bool known = entry.second == "main" || (entry.second == "rec" && arguments.by_rec());
+        for (unsigned n = 1; n < procs; ++n) known |= entry.second == "p" + std::to_string(n);
+        if (!known)
+            throw UserError(
+                fmt::format("{}:1: mms: there is no process {}", capture.file, entry.second));
+    }
     const bool accesses = arguments.op == "read" || arguments.op == "write";
     const bool past_end = arguments.len > static_cast<std::int64_t>(arguments.np - arguments.off);
     if (accesses && (past_end || arguments.by_rec()))
