@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "platform/config/config_error.hpp"
@@ -176,6 +177,23 @@ void keep_operation(Capture& capture) {
     events = {begin, end.base()};
 }
 
+bool is_of_scenario(const Capture& capture, const CaptureEvent& event) {
+    const auto is_its = [&](const CaptureTask& task) { return task.name == event.task; };
+    return std::any_of(capture.processes.begin(), capture.processes.end(), is_its) ||
+           std::any_of(capture.threads.begin(), capture.threads.end(), is_its);
+}
+
+/// See Capture::has_flusher. Interrupts stay with the CPU that took them.
+void find_flusher(Capture& capture) {
+    std::set<std::string> flushers;
+    for (const auto& event : capture.events)
+        if (event.name == "page_mkclean" && !is_of_scenario(capture, event))
+            flushers.insert(event.task);
+    capture.has_flusher = !flushers.empty();
+    for (auto& event : capture.events)
+        if (!event.irq && flushers.count(event.task)) event.cpu = Capture::kFlusherCpu;
+}
+
 }  // namespace
 
 const CaptureArgument* CaptureEvent::find(std::string_view argument) const {
@@ -243,6 +261,7 @@ Capture read_capture(const std::string& file) {
                                     file, line, capture.events.size(), announced));
     restore_running_cpu(capture);
     keep_operation(capture);
+    find_flusher(capture);
     return capture;
 }
 

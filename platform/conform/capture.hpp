@@ -69,6 +69,12 @@ struct Capture {
     /// The last tlb_gen that a flush of an mm carried before the operation.
     std::map<std::uint64_t, std::uint64_t> generation_before;
     std::vector<CaptureEvent> events;
+    /// Whether a flusher thread of the kernel, which is not of the scenario, has written pages
+    /// back. In the kernel it shares the scenario's CPUs, and goes on whenever somebody else there
+    /// gives way; as none of its steps depends on where it runs, its events are of a CPU of its
+    /// own.
+    bool has_flusher = false;
+    static constexpr rmap::CpuId kFlusherCpu = 4;
 
     /// The mm of one of the processes, or of a thread of main; 0: the operator's, or of none.
     std::uint64_t mm_of_task(const std::string& task) const;

@@ -47,10 +47,20 @@ rmap::SwapConfig swap_of(const Capture& capture) {
 constexpr unsigned kGroup = 1;
 constexpr std::uint64_t kFirstSwapperSpace = 1;
 constexpr unsigned kSwapAddressSpaceShift = 14;  // SWAP_ADDRESS_SPACE_SHIFT
+/// Less than what ConformMachine::run() takes for a standstill.
+constexpr rmap::Duration kDiskWrite = rmap::nanoseconds(90'000'000);
 /// How long, and in which steps, a fault waits for somebody to lock its page.
 constexpr unsigned kPatience = 4000;
 constexpr rmap::Duration kLook = rmap::nanoseconds(50);
 constexpr std::uint64_t kHardwareBits = rmap::Pte::kAccessed | rmap::Pte::kDirty;
+
+/// The machine of the capture, with a CPU more if its flusher thread needs one. Its disk is so slow
+/// that no write ends before something shows that it has (ReclaimLists).
+PlatformConfig machine_of(const Capture& capture, PlatformConfig platform) {
+    if (capture.has_flusher) ++platform.topology.cores_per_socket;
+    platform.costs.disk_write = kDiskWrite;
+    return platform;
+}
 
 /// Whether an event reads an entry whose bits may be given.
 bool reads_bits(const CaptureEvent& event) {
@@ -68,6 +78,7 @@ class Replay final : public EventContext {
 public:
     Replay(const Capture& capture, const PlatformConfig& platform)
         : capture_(capture),
+          platform_(machine_of(capture, platform)),
           script_(capture),
           comparison_(*this),
           visibility_(capture, comparison_.bindings()),
@@ -84,7 +95,7 @@ public:
                [this](rmap::Cpu& cpu, const CaptureEvent& matched) { lose_race(cpu, matched); },
                [this](rmap::Cpu& cpu) { resume(cpu); },
                [this](rmap::Cpu& cpu, const CaptureEvent& event) { switch_mm(cpu, event); }}),
-          machine_({platform, swap_of(capture), 2,
+          machine_({platform_, swap_of(capture), 2,
                     [this](CpuId cpu, rmap::Event event, const rmap::EventArguments& arguments) {
                         lockstep_.emit(cpu, event, arguments);
                     },
@@ -158,6 +169,7 @@ private:
     void account_for(models::CoreModule& core, rmap::Cpu& cpu, const CaptureEvent& event) {
         if (event.name == "mark") return mark(core, cpu, event);
         if (event.name == "switch_mm_irqs_off") return switch_mm(cpu, event);
+        if (cpu.id() == Capture::kFlusherCpu) return write_back(cpu, event);
         if (workload_.is_told(event.task)) return workload_.obey(core, cpu);
         if (const auto access = workload_.faulting_access(cpu, event)) {
             if (!inputs_.allows(Input::kOtherAgents))
@@ -166,6 +178,14 @@ private:
             return workload_.touch(core, cpu, *access);
         }
         lockstep_.fail(cpu, "nothing that this CPU does explains the event");
+    }
+
+    /// When it does, and how far it comes until others go on, is given.
+    void write_back(rmap::Cpu& cpu, const CaptureEvent& event) {
+        if (event.name != "page_mkclean")
+            lockstep_.fail(cpu, "the flusher thread had begun before the operation");
+        inputs_.count(Input::kOtherAgents);
+        lockstep_.as_stranger(cpu, [&] { workload_.write_back(cpu); });
     }
 
     void mark(models::CoreModule& core, rmap::Cpu& cpu, const CaptureEvent& event) {
@@ -366,6 +386,7 @@ private:
     }
 
     const Capture& capture_;
+    const PlatformConfig platform_;
     Script script_;
     Comparison comparison_;
     Visibility visibility_;

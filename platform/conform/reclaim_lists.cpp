@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_writeback.hpp"
 #include "rmap/mm/pagevec.hpp"
 #include "rmap/reclaim/lru_scan.hpp"
@@ -27,131 +28,170 @@ LruList list_of(bool file, bool active) {
 
 }  // namespace
 
-/// The pages that page_referenced() was asked about, from the next event to the end of the list.
-ReclaimLists::Frames ReclaimLists::pages_until(rmap::CpuId cpu, const std::string& end,
-                                               std::uint64_t locked) const {
-    Frames frames;
+/// The list that is scanned next: from now on to the event that says what became of it.
+ReclaimLists::List ReclaimLists::read_list(rmap::CpuId cpu, bool active) const {
+    const char* const end =
+        active ? "mm_vmscan_lru_shrink_active" : "mm_vmscan_lru_shrink_inactive";
+    const std::uint64_t locked = active ? kUnlocked : kLocked;
+    List list;
+    list.active = active;
     script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
         if (event.irq) return true;
-        if (event.name == end || event.name == "mark") return false;
+        if (event.name == "mark") return false;
         if (event.name == "page_referenced" && event.number("locked") == locked)
-            frames.push_back(event.number("pfn"));
-        return true;
+            list.seen.push_back(event.number("pfn"));
+        if (event.name != end) return true;
+        list.file = event.text("flags").find("RECLAIM_WB_FILE") != std::string::npos;
+        list.nid = static_cast<rmap::NodeId>(event.number("nid"));
+        list.priority = static_cast<unsigned>(event.number("priority"));
+        list.length = event.number(active ? "nr_taken" : "nr_scanned");
+        list.dirty = event.number("nr_dirty");
+        list.waited_for = event.number("nr_congested");
+        return false;
     });
-    return frames;
+    return list;
 }
 
 /// A page that was made since the operation began is the one that is mapped where the capture's is.
-std::uint64_t ReclaimLists::ours_of(rmap::Cpu& cpu, std::uint64_t theirs) {
-    if (const auto known = bindings_.ours(Identity::kFrame, theirs)) return known;
+rmap::Page* ReclaimLists::ours_of(rmap::Cpu& cpu, std::uint64_t theirs) {
+    auto& frames = kernel_.state().pages;
+    if (const auto known = bindings_.ours(Identity::kFrame, theirs))
+        return &frames.pfn_to_page({known});
     const CaptureEvent* visit = nullptr;
     script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
         if (event.name == "page_referenced_one" && event.number("pfn") == theirs) visit = &event;
         return !visit;
     });
     const auto mm = visit ? bindings_.ours(Identity::kMm, visit->number("mm")) : 0;
-    if (mm == 0) return 0;
+    if (mm == 0) return nullptr;
     const auto id = static_cast<rmap::MmId>(mm);
     const auto word = kernel_.read_pte(cpu, kernel_.mm(id), {visit->number("addr")});
     const rmap::Pte pte{word ? word->value : 0};
-    if (!pte.present() || !bindings_.bind(Identity::kFrame, theirs, pte.frame().value)) return 0;
-    return pte.frame().value;
+    if (!pte.present() || !bindings_.bind(Identity::kFrame, theirs, pte.frame().value))
+        return nullptr;
+    return &frames.pfn_to_page(pte.frame());
 }
 
-/// What else moves pages about has happened by the time of the capture's list: disks have written
-/// what they were given, so that it was rotated.
-void ReclaimLists::settle(rmap::Cpu& cpu) {
+/// Those that were seen, on our lists.
+ReclaimLists::Pages ReclaimLists::pages_of(rmap::Cpu& cpu, const List& list) {
+    Pages pages;
+    for (const std::uint64_t theirs : list.seen) {
+        rmap::Page* page = ours_of(cpu, theirs);
+        if (page && !page->test(cpu, rmap::PageFlag::kLru))  // on its way there, by another CPU
+            lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, kernel_.state()); });
+        if (!page || !page->test(cpu, rmap::PageFlag::kLru))
+            lockstep_.fail(cpu, "a page of this list is on no list of ours");
+        pages.push_back(page);
+    }
+    return pages;
+}
+
+/// When a disk has written a page is given: by the time it is reclaimed, or so late that reclaim
+/// had to wait; then for the first ones.
+void ReclaimLists::end_writes(rmap::Cpu& cpu, const List& list, const Pages& seen) {
+    if (list.active) return;
+    auto& state = kernel_.state();
+    std::uint64_t waited_for = list.waited_for;
     lockstep_.unrecorded(cpu, [&] {
-        cpu.spend(cpu.costs().disk_write, rmap::Part::kIdle);
-        rmap::end_finished_writes(cpu, kernel_.state());
-        rmap::lru_add_drain(cpu, kernel_.state());
+        for (rmap::Page* page : seen) {
+            if (!page->test(cpu, rmap::PageFlag::kWriteback)) continue;
+            if (waited_for == 0) state.disk.end_write(cpu, *page);
+            waited_for -= waited_for > 0;
+        }
+        rmap::end_finished_writes(cpu, state);
+        rmap::lru_add_drain(cpu, state);  // they are rotated before the list is taken
     });
 }
 
-/// Makes the list end with these pages, the first of them at the very tail.
-bool ReclaimLists::place(rmap::Cpu& cpu, const Frames& theirs, bool active) {
-    settle(cpu);
+/// Whether nobody asks if the page was referenced.
+bool ReclaimLists::is_passed_over(rmap::Cpu& cpu, const List& list, const rmap::Page& page) {
+    if (!rmap::page_evictable(cpu, page)) return true;
+    if (list.active) return false;
+    return rmap::page_locked(cpu, page) || (page.test(cpu, rmap::PageFlag::kWriteback) &&
+                                            !page.test(cpu, rmap::PageFlag::kReclaim));
+}
+
+/// With as many more as the capture counts, where they are on our own list.
+ReclaimLists::Pages ReclaimLists::with_unseen(rmap::Cpu& cpu, const List& list, const Pages& seen) {
+    Pages ours;
+    const auto& lru_list = kernel_.state().lru.lruvec(list.nid, memcg_).list(scan_.list);
+    for (rmap::Page* page = lru_list.empty() ? nullptr : &lru_list.head(); page;
+         page = rmap::PageList::next(*page))
+        ours.push_back(page);
+    std::reverse(ours.begin(), ours.end());  // from the tail on
+
+    Pages all;
+    auto next = seen.begin();
+    for (rmap::Page* page : ours) {
+        if (std::find(seen.begin(), seen.end(), page) != seen.end())
+            all.push_back(*next++);
+        else if (all.size() + static_cast<std::size_t>(seen.end() - next) < list.length &&
+                 is_passed_over(cpu, list, *page))
+            all.push_back(page);
+    }
+    all.insert(all.end(), next, seen.end());
+    return all;
+}
+
+/// Makes our list end with the capture's, the first page of that at the very tail.
+ReclaimLists::Pages ReclaimLists::place(rmap::Cpu& cpu, const List& list) {
     inputs_.count(Input::kLists);
-    auto& state = kernel_.state();
-    for (auto frame = theirs.rbegin(); frame != theirs.rend(); ++frame) {
-        const std::uint64_t ours = ours_of(cpu, *frame);
-        if (ours == 0) return false;
-        rmap::Page& page = state.pages.pfn_to_page({ours});
-        if (!page.test(cpu, rmap::PageFlag::kLru))  // it was on its way, by another CPU
-            lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, state); });
-        // Nobody scans the unevictable ones.
-        if (!page.test(cpu, rmap::PageFlag::kLru) || page.test(cpu, rmap::PageFlag::kUnevictable))
-            return false;
-        auto& from = state.lru.list_of(page, page.flags(cpu));
-        from.remove(page);
-        if (active)
+    auto& lru = kernel_.state().lru;
+    scan_.nid = list.nid;
+    scan_.memcg = memcg_;
+    scan_.list = list_of(list.file, list.active);
+    scan_.target_mem_cgroup = memcg_;
+    // How far a list is scanned falls from call to call of one attempt.
+    scan_.priority = std::min(scan_.priority, list.priority);
+
+    const Pages seen = pages_of(cpu, list);
+    end_writes(cpu, list, seen);
+    const Pages pages = with_unseen(cpu, list, seen);
+    scan_.nr_to_scan = pages.size();
+    for (auto next = pages.rbegin(); next != pages.rend(); ++next) {
+        rmap::Page& page = **next;
+        lru.list_of(page, page.flags(cpu)).remove(page);
+        if (list.active)
             page.set(cpu, rmap::PageFlag::kActive);
         else
             page.clear(cpu, rmap::PageFlag::kActive);
-        const bool file = !page.test(cpu, rmap::PageFlag::kSwapBacked);
-        scan_.control.nid = page.nid();
-        scan_.memcg = page.memcg;
-        scan_.list = list_of(file, active);
-        state.lru.lruvec(page.nid(), page.memcg).list(scan_.list).add_tail(page);
+        lru.lruvec(list.nid, memcg_).list(scan_.list).add_tail(page);
     }
-    scan_.nr_to_scan = theirs.size();
-    scan_.control.target_mem_cgroup = memcg_;
-    return true;
+    return pages;
 }
 
 /// Of the pages that nobody maps and a file system holds on to, as many are dirty as the count
 /// says.
-void ReclaimLists::set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs) {
-    std::uint64_t dirty = 0;
-    script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
-        dirty = event.number("nr_dirty");
-        return event.name != "mm_vmscan_lru_shrink_inactive";
-    });
-    const auto page_of = [&](std::uint64_t frame) -> rmap::Page& {
-        return kernel_.state().pages.pfn_to_page({bindings_.ours(Identity::kFrame, frame)});
-    };
-    for (const auto frame : theirs) {
-        const rmap::Page& page = page_of(frame);
-        const bool counts = !page.test(cpu, rmap::PageFlag::kPrivate) &&
-                            !page.test(cpu, rmap::PageFlag::kSwapBacked) &&
-                            page.test(cpu, rmap::PageFlag::kDirty);
+void ReclaimLists::set_dirty_metadata(rmap::Cpu& cpu, const List& list, const Pages& pages) {
+    std::uint64_t dirty = list.dirty;
+    for (const rmap::Page* page : pages) {
+        const bool counts = !rmap::page_locked(cpu, *page) &&
+                            !page->test(cpu, rmap::PageFlag::kPrivate) &&
+                            !page->test(cpu, rmap::PageFlag::kSwapBacked) &&
+                            (page->test(cpu, rmap::PageFlag::kDirty) ||
+                             page->test(cpu, rmap::PageFlag::kWriteback));
         if (counts && dirty > 0) --dirty;
     }
     if (dirty > 0) inputs_.count(Input::kResults);
-    for (const auto frame : theirs) {
-        rmap::Page& page = page_of(frame);
-        if (!page.test(cpu, rmap::PageFlag::kPrivate)) continue;
+    for (rmap::Page* page : pages) {
+        if (!page->test(cpu, rmap::PageFlag::kPrivate)) continue;
         if (dirty > 0)
-            page.set(cpu, rmap::PageFlag::kDirty);
+            page->set(cpu, rmap::PageFlag::kDirty);
         else
-            page.clear(cpu, rmap::PageFlag::kDirty);
+            page->clear(cpu, rmap::PageFlag::kDirty);
         if (dirty > 0) --dirty;
     }
 }
 
 void ReclaimLists::shrink_active(rmap::Cpu& cpu) {
-    const Frames pages = pages_until(cpu.id(), "mm_vmscan_lru_shrink_active", kUnlocked);
-    read_priority(cpu.id(), "mm_vmscan_lru_shrink_active");
-    if (!place(cpu, pages, true)) lockstep_.fail(cpu, "a page of this list is on no list of ours");
+    place(cpu, read_list(cpu.id(), true));
     rmap::shrink_active_list(cpu, kernel_.state(), scan_);
 }
 
 void ReclaimLists::shrink_inactive(rmap::Cpu& cpu) {
-    const Frames pages = pages_until(cpu.id(), "shrink_page_list_ret", kLocked);
-    read_priority(cpu.id(), "mm_vmscan_lru_shrink_inactive");
-    if (!place(cpu, pages, false)) lockstep_.fail(cpu, "a page of this list is on no list of ours");
-    set_dirty_metadata(cpu, pages);
+    const List list = read_list(cpu.id(), false);
+    set_dirty_metadata(cpu, list, place(cpu, list));
     reclaimed_ += rmap::shrink_inactive_list(cpu, kernel_.state(), scan_).reclaimed;
-}
-
-/// How far a list is scanned falls from call to call of one attempt.
-void ReclaimLists::read_priority(rmap::CpuId cpu, const std::string& end) {
-    script_.for_rest_on(cpu, [&](const CaptureEvent& event) {
-        if (event.name != end) return true;
-        const auto theirs = static_cast<unsigned>(event.number("priority"));
-        scan_.control.priority = std::min(scan_.control.priority, theirs);
-        return false;
-    });
 }
 
 void ReclaimLists::shrink_lists(rmap::Cpu& cpu) {
@@ -168,7 +208,7 @@ void ReclaimLists::shrink_lists(rmap::Cpu& cpu) {
 /// try_to_free_mem_cgroup_pages()
 void ReclaimLists::try_to_free_pages(rmap::Cpu& cpu) {
     reclaimed_ = 0;
-    scan_.control.priority = kDefPriority;
+    scan_.priority = kDefPriority;
     cpu.emit(rmap::Event::kMemcgReclaimBegin,
              {0, kMayWritepage, kGfpHighuserMovable, kHighestZone});
     shrink_lists(cpu);

@@ -32,18 +32,32 @@ public:
     void force_empty(rmap::Cpu& cpu);
 
 private:
-    using Frames = std::vector<std::uint64_t>;
+    /// One list, as the capture shows it.
+    struct List {
+        bool active = false;
+        bool file = false;
+        rmap::NodeId nid = 0;
+        unsigned priority = 0;
+        std::uint64_t length = 0;  ///< pages that were taken
+        std::vector<std::uint64_t>
+            seen;  ///< of these, those that page_referenced() was asked about
+        std::uint64_t dirty = 0;
+        std::uint64_t waited_for = 0;  ///< until they were written
+    };
+    using Pages = std::vector<rmap::Page*>;
 
-    Frames pages_until(rmap::CpuId cpu, const std::string& end, std::uint64_t locked) const;
-    std::uint64_t ours_of(rmap::Cpu& cpu, std::uint64_t theirs);
-    void settle(rmap::Cpu& cpu);
-    bool place(rmap::Cpu& cpu, const Frames& theirs, bool active);
-    void set_dirty_metadata(rmap::Cpu& cpu, const Frames& theirs);
+    List read_list(rmap::CpuId cpu, bool active) const;
+    rmap::Page* ours_of(rmap::Cpu& cpu, std::uint64_t theirs);
+    Pages pages_of(rmap::Cpu& cpu, const List& list);
+    void end_writes(rmap::Cpu& cpu, const List& list, const Pages& seen);
+    bool is_passed_over(rmap::Cpu& cpu, const List& list, const rmap::Page& page);
+    Pages with_unseen(rmap::Cpu& cpu, const List& list, const Pages& seen);
+    Pages place(rmap::Cpu& cpu, const List& list);
+    void set_dirty_metadata(rmap::Cpu& cpu, const List& list, const Pages& pages);
     void shrink_active(rmap::Cpu& cpu);
     void shrink_inactive(rmap::Cpu& cpu);
     void try_to_free_pages(rmap::Cpu& cpu);
     void shrink_lists(rmap::Cpu& cpu);
-    void read_priority(rmap::CpuId cpu, const std::string& end);
 
     Script& script_;
     Lockstep& lockstep_;

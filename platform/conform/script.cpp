@@ -20,7 +20,8 @@ const std::vector<IgnoredEvents>& ignored_events() {
          "a switch between two address spaces outside the scenario"},
         {"(any)", "by a task outside the scenario, not in interrupt context",
          "timeout, init, kworker and others share the CPUs; what they do to the scenario's memory "
-         "is given where it matters (switch_mm_irqs_off)"},
+         "is given where it matters (switch_mm_irqs_off), and what a flusher thread does is ours, "
+         "too"},
     };
     return table;
 }
@@ -30,7 +31,7 @@ Script::Script(const Capture& capture) {
     for (const auto& task : capture.threads) cast_.insert(task.name);
     std::map<rmap::CpuId, const CaptureEvent*> last;
     for (const auto& event : capture.events) {
-        if (is_ignored(event) || is_foreign_switch(capture, event, last[event.cpu]))
+        if (is_ignored(capture, event) || is_foreign_switch(capture, event, last[event.cpu]))
             ++ignored_;
         else
             events_.push_back(&event);
@@ -66,10 +67,11 @@ bool Script::is_free_of_other_use(const CaptureEvent& event) {
     return false;
 }
 
-bool Script::is_ignored(const CaptureEvent& event) {
+bool Script::is_ignored(const Capture& capture, const CaptureEvent& event) {
     if (event.name == "free_unref_page_list") return true;
     if (is_free_of_other_use(event)) return true;
     if (event.name == "switch_mm_irqs_off") return false;
+    if (capture.has_flusher && event.cpu == Capture::kFlusherCpu) return false;
     // An idle CPU, or one that runs somebody else, answers interrupts like any other.
     return !has_task(event.task) && !event.irq;
 }

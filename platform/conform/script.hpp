@@ -42,7 +42,7 @@ public:
     bool has_task(const std::string& task) const { return cast_.count(task) != 0; }
 
 private:
-    bool is_ignored(const CaptureEvent& event);
+    bool is_ignored(const Capture& capture, const CaptureEvent& event);
     bool is_free_of_other_use(const CaptureEvent& event);
     static bool is_foreign_switch(const Capture& capture, const CaptureEvent& event,
                                   const CaptureEvent* before);

@@ -56,6 +56,23 @@ bool makes_known_when_freed(const std::string& name) {
     return name == "try_to_unmap" || name == "mm_page_free";
 }
 
+/// What names a page or an address space of the scenario: all that was recorded of other tasks.
+bool names_identity(Event event) {
+    switch (event) {
+        case Event::kPageMkclean:
+        case Event::kPageMkcleanOne:
+        case Event::kRmapWalkFile:
+        case Event::kPageVmaMappedWalk:
+        case Event::kPtepClearFlush:
+        case Event::kFlushTlbMmRange:
+        case Event::kFlushTlbOthers:
+        case Event::kSetPageDirty:
+            return true;
+        default:
+            return false;
+    }
+}
+
 }  // namespace
 
 Visibility::Visibility(const Capture& capture, const Bindings& bindings)
@@ -83,8 +100,9 @@ bool Visibility::names_known_page(Event event, const rmap::EventArguments& argum
 bool Visibility::is_recorded_of_stranger(Event event, const rmap::EventArguments& arguments,
                                          By by) {
     if (event == Event::kSwitchMm) return by == By::kStranger;
-    return event != Event::kTlbFlush ||
-           arguments[0] != static_cast<std::uint64_t>(rmap::TlbFlushReason::kTaskSwitch);
+    if (event == Event::kTlbFlush)
+        return arguments[0] != static_cast<std::uint64_t>(rmap::TlbFlushReason::kTaskSwitch);
+    return by == By::kStrangersInterrupt || names_identity(event);
 }
 
 bool Visibility::recorded(Event event, const rmap::EventArguments& arguments, By by) const {

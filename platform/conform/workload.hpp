@@ -45,6 +45,9 @@ public:
     /// event: it had no work. False: it would have had.
     bool obeyed(rmap::Cpu& cpu);
 
+    /// A flusher thread writes the file of the target back.
+    void write_back(rmap::Cpu& cpu);
+
     /// Whether `operate` replays the capture's lists (reclaim).
     bool reclaims() const { return arguments_.op == "reclaim"; }
 

@@ -7,6 +7,7 @@
 
 #include "platform/conform/workload.hpp"
 #include "rmap/mm/address_space.hpp"
+#include "rmap/mm/page_writeback.hpp"
 #include "rmap/types/check.hpp"
 #include "rmap/unmap/page_idle.hpp"
 
@@ -136,6 +137,12 @@ bool Workload::obeyed(rmap::Cpu& cpu) {
         if (!pte.valid() || !pte.writable()) return false;
     }
     return true;
+}
+
+void Workload::write_back(rmap::Cpu& cpu) {
+    if (file_)
+        rmap::do_writepages(cpu, machine_.kernel().state(), *file_, {0, rmap::kToTheEnd},
+                            rmap::WritebackSync::kNone);
 }
 
 std::int64_t Workload::operate_on_file(rmap::Cpu& cpu) {

@@ -29,6 +29,22 @@ std::optional<Instant> BlockDevice::write_ends_at(Cpu& cpu, const Page& page) {
     return end;
 }
 
+void BlockDevice::end_write(Cpu& cpu, const Page& page) {
+    const InterruptsOff irq(cpu.time());
+    queue_lock_.lock(cpu);
+    const auto write = std::find_if(in_flight_.begin(), in_flight_.end(),
+                                    [&](const Write& other) { return other.page == &page; });
+    if (write != in_flight_.end()) {
+        const Write over{write->page, cpu.now()};
+        in_flight_.erase(write);
+        const auto later =
+            std::upper_bound(in_flight_.begin(), in_flight_.end(), over.end,
+                             [](Instant at, const Write& other) { return at < other.end; });
+        in_flight_.insert(later, over);
+    }
+    queue_lock_.unlock(cpu);
+}
+
 std::vector<Page*> BlockDevice::take_finished_writes(Cpu& cpu) {
     std::vector<Page*> finished;
     if (cpu.memory().load(in_flight_count_, Part::kPageState).value == 0) return finished;

@@ -23,6 +23,9 @@ public:
     void submit_write(Cpu& cpu, Page& page);
     /// When the write of this page ends; none if it is not in flight any more.
     std::optional<Instant> write_ends_at(Cpu& cpu, const Page& page);
+    /// The write of this page is over now, whenever it was to end: for replays of what real disks
+    /// did. Nothing happens if it is not in flight.
+    void end_write(Cpu& cpu, const Page& page);
     /// Takes the writes that are over by now out of the queue, in the order of their ends.
     std::vector<Page*> take_finished_writes(Cpu& cpu);
 

@@ -19,11 +19,14 @@ void submit_page(Cpu& cpu, KernelState& kernel, Page& page) {
 }
 
 /// The part of write_cache_pages() for one page. The caller has a reference.
-void write_cache_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, Page& page) {
+void write_cache_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping, Page& page,
+                      WritebackSync sync) {
     lock_page(cpu, page);
     // Truncated or written by somebody else while we waited for the lock.
     const bool ours = page.mapping(cpu).raw == mapping.mapping().raw;
-    if (ours && page.test(cpu, PageFlag::kDirty)) {
+    const bool wanted = ours && page.test(cpu, PageFlag::kDirty) &&
+                        (sync == WritebackSync::kAll || !page_writeback(cpu, kernel, page));
+    if (wanted) {
         wait_on_page_writeback(cpu, kernel, page);
         if (clear_page_dirty_for_io(cpu, kernel, page)) return submit_page(cpu, kernel, page);
     }
@@ -31,13 +34,14 @@ void write_cache_page(Cpu& cpu, KernelState& kernel, const AddressSpace& mapping
 }
 
 /// ext4_writepages(), in the order of write_cache_pages(): page after page, by their index.
-void ext4_writepages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range) {
+void ext4_writepages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+                     WritebackSync sync) {
     cpu.emit(Event::kFileWritepages, {mapping.mapping().raw});
     Pagevec pvec;
     while (range.first <= range.last) {
         pvec.pages = pagevec_lookup_range_tag(cpu, kernel, mapping, range, PageFlag::kDirty,
                                               Part::kWriteback);
-        for (Page* page : pvec.pages) write_cache_page(cpu, kernel, mapping, *page);
+        for (Page* page : pvec.pages) write_cache_page(cpu, kernel, mapping, *page, sync);
         pagevec_release(cpu, kernel, pvec);
     }
 }
@@ -100,10 +104,15 @@ void ext4_writepage(Cpu& cpu, KernelState& kernel, Page& page) {
     submit_page(cpu, kernel, page);
 }
 
+void do_writepages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+                   WritebackSync sync) {
+    ext4_writepages(cpu, kernel, mapping, range, sync);
+}
+
 void filemap_write_and_wait_range(Cpu& cpu, KernelState& kernel, AddressSpace& mapping,
                                   PageRange range) {
     if (!mapping.account_dirty()) return;
-    ext4_writepages(cpu, kernel, mapping, range);
+    do_writepages(cpu, kernel, mapping, range, WritebackSync::kAll);
     filemap_fdatawait_range(cpu, kernel, mapping, range);
 }
 

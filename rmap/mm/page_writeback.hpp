@@ -32,6 +32,15 @@ void wait_on_page_writeback(Cpu& cpu, KernelState& kernel, Page& page);
 /// unlocks it.
 void ext4_writepage(Cpu& cpu, KernelState& kernel, Page& page);
 
+/// wbc->sync_mode: whether pages whose write has started already are written once more.
+enum class WritebackSync {
+    kNone,  ///< WB_SYNC_NONE, of the flusher threads: they are left out
+    kAll,   ///< WB_SYNC_ALL, of fsync(): after that write has ended
+};
+/// do_writepages(): starts the writes of the dirty pages of a range. No page locked.
+void do_writepages(Cpu& cpu, KernelState& kernel, AddressSpace& mapping, PageRange range,
+                   WritebackSync sync);
+
 /// filemap_write_and_wait_range(): writes the dirty pages of a range and waits for them. Does
 /// nothing for shmem, which has no backing store but swap. No page locked.
 /// Does not model: tags of the page cache (every slot of the range is looked at).
