@@ -314,7 +314,7 @@ private:
         const rmap::Page* page = workload_.cached_page(cpu, fault);
         if (!page) return;
         for (unsigned i = 0; i < kPatience && !lockstep_.over(); ++i) {
-            if (rmap::page_locked(cpu, *page)) return;
+            if (rmap::page_locked(cpu, *page)) return inputs_.count(Input::kResults);
             cpu.spend(kLook, rmap::Part::kIdle);
         }
     }

@@ -87,19 +87,18 @@ ReclaimLists::Pages ReclaimLists::pages_of(rmap::Cpu& cpu, const List& list) {
 }
 
 /// When a disk has written a page is given: by the time it is reclaimed, or so late that reclaim
-/// had to wait; then for the first ones.
+/// had to wait; then for the first ones. What is over is rotated before the list is taken.
 void ReclaimLists::end_writes(rmap::Cpu& cpu, const List& list, const Pages& seen) {
-    if (list.active) return;
     auto& state = kernel_.state();
     std::uint64_t waited_for = list.waited_for;
     lockstep_.unrecorded(cpu, [&] {
         for (rmap::Page* page : seen) {
-            if (!page->test(cpu, rmap::PageFlag::kWriteback)) continue;
+            if (list.active || !page->test(cpu, rmap::PageFlag::kWriteback)) continue;
             if (waited_for == 0) state.disk.end_write(cpu, *page);
             waited_for -= waited_for > 0;
         }
         rmap::end_finished_writes(cpu, state);
-        rmap::lru_add_drain(cpu, state);  // they are rotated before the list is taken
+        rmap::lru_add_drain(cpu, state);
     });
 }
 
