@@ -79,7 +79,9 @@ ReclaimLists::Pages ReclaimLists::pages_of(rmap::Cpu& cpu, const List& list) {
         rmap::Page* page = ours_of(cpu, theirs);
         if (page && !page->test(cpu, rmap::PageFlag::kLru))  // on its way there, by another CPU
             lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, kernel_.state()); });
-        if (!page || !page->test(cpu, rmap::PageFlag::kLru))
+        // Nobody scans the unevictable ones.
+        if (!page || !page->test(cpu, rmap::PageFlag::kLru) ||
+            page->test(cpu, rmap::PageFlag::kUnevictable))
             lockstep_.fail(cpu, "a page of this list is on no list of ours");
         pages.push_back(page);
     }
@@ -136,12 +138,12 @@ ReclaimLists::Pages ReclaimLists::with_unseen(rmap::Cpu& cpu, const List& list, 
 ReclaimLists::Pages ReclaimLists::place(rmap::Cpu& cpu, const List& list) {
     inputs_.count(Input::kLists);
     auto& lru = kernel_.state().lru;
-    scan_.nid = list.nid;
+    scan_.control.nid = list.nid;
     scan_.memcg = memcg_;
     scan_.list = list_of(list.file, list.active);
-    scan_.target_mem_cgroup = memcg_;
+    scan_.control.target_mem_cgroup = memcg_;
     // How far a list is scanned falls from call to call of one attempt.
-    scan_.priority = std::min(scan_.priority, list.priority);
+    scan_.control.priority = std::min(scan_.control.priority, list.priority);
 
     const Pages seen = pages_of(cpu, list);
     end_writes(cpu, list, seen);
@@ -207,7 +209,7 @@ void ReclaimLists::shrink_lists(rmap::Cpu& cpu) {
 /// try_to_free_mem_cgroup_pages()
 void ReclaimLists::try_to_free_pages(rmap::Cpu& cpu) {
     reclaimed_ = 0;
-    scan_.priority = kDefPriority;
+    scan_.control.priority = kDefPriority;
     cpu.emit(rmap::Event::kMemcgReclaimBegin,
              {0, kMayWritepage, kGfpHighuserMovable, kHighestZone});
     shrink_lists(cpu);
