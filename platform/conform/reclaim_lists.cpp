@@ -72,6 +72,13 @@ rmap::Page* ReclaimLists::ours_of(rmap::Cpu& cpu, std::uint64_t theirs) {
     return &frames.pfn_to_page(pte.frame());
 }
 
+/// Whether it may be on that list. Nobody scans the unevictable ones.
+bool ReclaimLists::is_of(rmap::Cpu& cpu, const List& list, const rmap::Page& page) const {
+    return page.test(cpu, rmap::PageFlag::kLru) && !page.test(cpu, rmap::PageFlag::kUnevictable) &&
+           page.nid() == list.nid && page.memcg == memcg_ &&
+           page.test(cpu, rmap::PageFlag::kSwapBacked) != list.file;
+}
+
 /// Those that were seen, on our lists.
 ReclaimLists::Pages ReclaimLists::pages_of(rmap::Cpu& cpu, const List& list) {
     Pages pages;
@@ -79,10 +86,9 @@ ReclaimLists::Pages ReclaimLists::pages_of(rmap::Cpu& cpu, const List& list) {
         rmap::Page* page = ours_of(cpu, theirs);
         if (page && !page->test(cpu, rmap::PageFlag::kLru))  // on its way there, by another CPU
             lockstep_.unrecorded(cpu, [&] { rmap::lru_add_drain_all(cpu, kernel_.state()); });
-        // Nobody scans the unevictable ones.
-        if (!page || !page->test(cpu, rmap::PageFlag::kLru) ||
-            page->test(cpu, rmap::PageFlag::kUnevictable))
-            lockstep_.fail(cpu, "a page of this list is on no list of ours");
+        if (!page || !is_of(cpu, list, *page) ||
+            std::find(pages.begin(), pages.end(), page) != pages.end())
+            lockstep_.fail(cpu, "a page of this list is on no such list of ours");
         pages.push_back(page);
     }
     return pages;

@@ -48,6 +48,7 @@ private:
 
     List read_list(rmap::CpuId cpu, bool active) const;
     rmap::Page* ours_of(rmap::Cpu& cpu, std::uint64_t theirs);
+    bool is_of(rmap::Cpu& cpu, const List& list, const rmap::Page& page) const;
     Pages pages_of(rmap::Cpu& cpu, const List& list);
     void end_writes(rmap::Cpu& cpu, const List& list, const Pages& seen);
     bool is_passed_over(rmap::Cpu& cpu, const List& list, const rmap::Page& page);
