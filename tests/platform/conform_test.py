@@ -52,7 +52,8 @@ class Conform(unittest.TestCase):
         self.assertEqual(len(reports), len(list(CAPTURES.iterdir())))
         for report in reports:
             self.assertEqual(report["predicted"] + report["ignored"], report["events"])
-            self.assertGreaterEqual(report["predicted"], report["ignored"], report["scenario"])
+        predicted, ignored = (sum(r[key] for r in reports) for key in ("predicted", "ignored"))
+        self.assertGreater(predicted, 20 * ignored)
 
     def test_results_are_the_same_bytes_whatever_runs_at_the_same_time(self):
         self.write(name="one")
