@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "platform/report/event_text.hpp"
 #include "platform/report/latency_stats.hpp"
 #include "platform/report/text_units.hpp"
+#include "rmap/mm/mm_status.hpp"
+#include "rmap/mm/vm_event.hpp"
 
 namespace mmusim::platform {
 namespace {
@@ -204,24 +207,43 @@ private:
              grouped(result_.walk_reads));
     }
 
-    /// /proc/PID/status of the first processes, as far as it tells what unmapping did.
+    /// /proc/PID/status of the first processes, in its order, and what their memory groups have
+    /// counted.
     void memory() {
-        constexpr std::size_t kShownProcesses = 8;
-        if (result_.memory.empty()) return;
-        heading(fmt::format("{:<18}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}", "MEMORY, kB",
-                            "VmPeak", "VmSize", "VmHWM", "VmRSS", "RssAnon", "RssFile", "VmSwap"));
+        std::vector<std::string> lines;
+        rmap::MmStatus{}.visit([&](const char* name, std::uint64_t) { lines.emplace_back(name); });
+        memory_table("MEMORY, kB", lines, [](const std::string& name) { return name + "_kb"; });
+        std::vector<std::string> events;
+        for (const auto& event : rmap::kVmEventTable) events.emplace_back(event.name);
+        memory_table("VM EVENTS of groups", events,
+                     [](const std::string& name) { return "memcg_" + name; });
+    }
+
+    /// A column for each process; rows in which all of them have 0 are left out.
+    template <class KeyOf>
+    void memory_table(std::string_view title, const std::vector<std::string>& names,
+                      KeyOf&& key_of) {
+        constexpr std::size_t kShownProcesses = 7;
+        std::string processes;
+        std::vector<std::string> rows(names.size());
         std::size_t shown = 0;
-        for (const auto& [process, rows] : result_.memory) {
-            if (++shown > kShownProcesses) break;
-            const auto kb = [&rows = rows](const std::string& name) {
-                const auto found = rows.find(name + "_kb");
-                return grouped(found == rows.end() ? 0 : found->second);
-            };
-            line("  {:<16}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}", process, kb("VmPeak"),
-                 kb("VmSize"), kb("VmHWM"), kb("VmRSS"), kb("RssAnon"), kb("RssFile"),
-                 kb("VmSwap"));
+        for (const auto& [process, values] : result_.memory) {
+            if (shown++ == kShownProcesses) break;
+            processes += fmt::format("{:>11}", shortened(process, 10));
+            for (std::size_t row = 0; row < names.size(); ++row) {
+                const auto value = values.find(key_of(names[row]));
+                rows[row] +=
+                    fmt::format("{:>11}", value == values.end() ? "0" : grouped(value->second));
+            }
         }
-        if (shown > kShownProcesses)
+        const auto all_zero = [](const std::string& row) {
+            return row.find_first_not_of(" 0") == std::string::npos;
+        };
+        if (std::all_of(rows.begin(), rows.end(), all_zero)) return;
+        heading(fmt::format("{:<20}{}", title, processes));
+        for (std::size_t row = 0; row < names.size(); ++row)
+            if (!all_zero(rows[row])) line("  {:<18}{}", names[row], rows[row]);
+        if (result_.memory.size() > kShownProcesses)
             line("  and {} more processes", result_.memory.size() - kShownProcesses);
     }
 

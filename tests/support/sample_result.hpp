@@ -33,7 +33,8 @@ inline platform::RunResult sample_result() {
     result.tlbs = {{"core0.l1_tlb", 1000, 900, 100, 7}, {"core1.l1_tlb", 1000, 1000, 0, 8}};
     result.walks = 50;
     result.walk_reads = 200;
-    result.memory["main"]["VmRSS_kb"] = 2048;
+    result.memory["child"] = {{"VmRSS_kb", 512}, {"VmSwap_kb", 0}, {"memcg_pgfault", 7}};
+    result.memory["main"] = {{"VmRSS_kb", 2048}, {"VmPeak_kb", 4096}, {"memcg_pgfault", 7}};
     result.oracle.checked = 2000;
     result.oracle.rules = {{"T5", 12, 0}, {"T6", 7, 0}};
     result.quantum.automatic = rmap::nanoseconds(24);

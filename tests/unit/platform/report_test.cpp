@@ -223,6 +223,26 @@ TEST_CASE("printed report: a violation is a block that names everything", "[unit
     CHECK_THAT(text, Catch::EndsWith("\nUNSAFE: 2,000 violations\n"));
 }
 
+TEST_CASE("printed report: memory has a column for each process and the kernel's order of lines",
+          "[unit][report]") {
+    const std::string text = text_of(sample_result());
+    CHECK_THAT(text, Catch::Contains("\nMEMORY, kB                child       main\n"
+                                     "  VmPeak                      0      4,096\n"
+                                     "  VmRSS                     512      2,048\n"
+                                     "\nVM EVENTS of groups       child       main\n"
+                                     "  pgfault                     7          7\n\n"));
+}
+
+TEST_CASE("printed report: seven processes have room beside each other", "[unit][report]") {
+    RunResult result = sample_result();
+    for (unsigned n = 2; n < 10; ++n) result.memory["p" + std::to_string(n)] = {{"VmRSS_kb", n}};
+    CHECK_THAT(
+        text_of(result),
+        Catch::Contains("child       main         p2         p3         p4         p5         "
+                        "p6\n") &&
+            Catch::Contains("\n  and 3 more processes\n"));
+}
+
 platform::HazardVerdict sample_hazard() {
     platform::HazardVerdict hazard;
     hazard.id = "HZ14";
