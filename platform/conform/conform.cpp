@@ -224,7 +224,9 @@ private:
         // Only switches between two address spaces outside the scenario were not recorded.
         if (!capture_.mms.count(prev) && capture_.mms.count(loaded(cpu)))
             lockstep_.fail(cpu, "ours has an address space of the scenario loaded");
-        if (!capture_.mms.count(prev))
+        // A CPU whose lazy mm was taken from it does not tell the scheduler.
+        const auto& state = machine_.flush().cpu_tlbstate(cpu.id());
+        if (!capture_.mms.count(prev) || state.loaded_mm.id == rmap::kInitMm)
             lockstep_.unrecorded(
                 cpu, [&] { machine_.flush().switch_mm(cpu, &workload_.mm_of(cpu, prev).context); });
         const auto do_switch = [&] { machine_.flush().switch_mm(cpu, &next.context); };
@@ -232,6 +234,7 @@ private:
             do_switch();
         else
             lockstep_.as_stranger(cpu, do_switch);
+        machine_.task(cpu.id()).mm = &workload_.mm_of(cpu, event.number("next"));
     }
 
     /// Whether the CPU that is asked is lazy is an input.
@@ -294,6 +297,7 @@ private:
 
     /// A task of the scenario goes on: it has its address space loaded.
     void resume(rmap::Cpu& cpu) {
+        if (!machine_.task(cpu.id()).mm) return;  // it exits, and has left its own
         come_back(cpu);
         const auto mm = capture_.mm_of_task(script_.next().task);
         if (mm && mm != loaded(cpu))

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "rmap/mm/page_table.hpp"
 #include "rmap/types/pte.hpp"
 
 namespace mmusim::platform {
@@ -143,6 +144,10 @@ private:
             mm_ = event.number("mm");
         } else if (event.name == "clear_refs_pte_range") {
             note_piece({{event.number("addr")}, {event.number("end")}});
+        } else if (event.name == "unmap_page_range") {
+            note_unmapped({{event.number("addr")}, {event.number("end")}});
+        } else if (event.name == "flush_tlb_batched_pending") {
+            note_table(event.number("mm"));
         } else if (event.name == "ptep_test_and_clear_young" || event.name == "ptep_clear_flush") {
             note_page(event);
         } else if (event.name == "try_to_unmap_one") {
@@ -160,6 +165,23 @@ private:
         if (target_.contains(piece.start)) return;
         memory_.tables[mm_].insert(piece.start);
         pieces_.emplace(piece.start, piece);
+    }
+
+    /// A VMA that goes when its process exits.
+    void note_unmapped(VirtRange vma) {
+        unmapped_ = {};
+        if (target_.contains(vma.start)) return;
+        unmapped_ = vma;
+        const auto same = [&](const ProgramArea& area) { return area.range == vma; };
+        auto& areas = memory_.areas;
+        if (std::none_of(areas.begin(), areas.end(), same)) areas.push_back({vma, 0});
+    }
+
+    /// The next of the page tables that it has.
+    void note_table(ProgramMemory::Mm mm) {
+        if (unmapped_.start >= unmapped_.end) return;
+        memory_.tables[mm].insert(unmapped_.start);
+        unmapped_.start = rmap::pmd_addr_end(unmapped_.start, unmapped_.end);
     }
 
     void note_page(const CaptureEvent& event) {
@@ -196,6 +218,7 @@ private:
     const VirtRange target_;
     ProgramMemory memory_;
     ProgramMemory::Mm mm_ = 0;
+    VirtRange unmapped_{};  ///< what is left to see of it
     std::map<VirtAddr, VirtRange> pieces_;
     std::map<VirtAddr, std::uint64_t> vma_of_page_;  // of the process that is seen first
     std::map<std::uint64_t, std::uint64_t> flags_;   // by VMA
@@ -207,12 +230,13 @@ private:
 
 ProgramMemory find_program_memory(const Capture& capture) {
     const auto op = capture.args.find("op");
+    const bool clears_refs =
+        op != capture.args.end() && (op->second == "clearrefs" || op->second == "softdirty");
     const bool walks_all =
-        op != capture.args.end() &&
-        (op->second == "clearrefs" || op->second == "softdirty" || op->second == "migrate");
-    if (!walks_all) return {};
+        op != capture.args.end() && (op->second == "migrate" || op->second == "childexit");
+    if (!clears_refs && !walks_all) return {};
     auto memory = Search(capture).take();
-    if (op->second != "migrate") add_what_is_sure(capture, memory);
+    if (clears_refs) add_what_is_sure(capture, memory);
     std::sort(memory.areas.begin(), memory.areas.end(),
               [](const auto& a, const auto& b) { return a.range.start < b.range.start; });
     return memory;

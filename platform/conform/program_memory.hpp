@@ -32,7 +32,7 @@ struct ProgramMemory {
     bool empty() const { return areas.empty(); }
 };
 
-/// Empty unless the operation is one of those: clear_refs, migrate_pages(2). What the program maps,
+/// Empty unless the operation is one of those: clear_refs, migrate_pages(2), exit(2). What the program maps,
 /// and most of what it has touched, is the same in all captures; clear_refs has to find all of it.
 ProgramMemory find_program_memory(const Capture& capture);
 

@@ -108,6 +108,8 @@ bool Visibility::is_recorded_of_stranger(Event event, const rmap::EventArguments
 bool Visibility::recorded(Event event, const rmap::EventArguments& arguments, By by) const {
     if (rmap::info(event).capture_5_0.empty()) return false;
     if (event == Event::kFreeUnrefPageList) return false;
+    // By flush_tlb_func(), which says that it comes from nowhere: no address space of the scenario.
+    if (event == Event::kSwitchMm && arguments[1] == rmap::kInitMm) return false;
     if (large_ && is_detail(event)) return false;
     if (is_of_one_page(event)) return names_known_page(event, arguments);
     if (event == Event::kPageFault || event == Event::kHandleMmFault)

@@ -557,7 +557,9 @@ const rmap::Page* Workload::cached_page(rmap::Cpu& cpu, const CaptureEvent& faul
     if (!address) return nullptr;
     auto& state = machine_.kernel().state();
     const auto word = machine_.kernel().read_pte(cpu, *machine_.task(cpu.id()).mm, *address);
-    const rmap::PhysAddr slot = state.swap.cache.slot(rmap::Pte(word->value).offset());
+    const rmap::Pte pte{word ? word->value : 0};
+    if (!pte.swap_type() || pte.migration()) return nullptr;
+    const rmap::PhysAddr slot = state.swap.cache.slot(pte.offset());
     const auto frame = cpu.memory().load(slot, rmap::Part::kUser).value;
     return frame ? &state.pages.pfn_to_page({frame}) : nullptr;
 }

@@ -78,6 +78,8 @@ private:
         rmap::Mm* mm = nullptr;
     };
 
+    /// The task that the CPU runs is the last one of the mm.
+    void exit(rmap::Cpu& cpu, rmap::Mm& mm);
     std::int64_t operate_on_file(rmap::Cpu& cpu);
     std::int64_t operate_on_range(models::CoreModule& core, rmap::Cpu& cpu, rmap::VirtRange range);
     std::int64_t move(rmap::Cpu& cpu);

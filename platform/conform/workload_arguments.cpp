@@ -18,11 +18,11 @@ using Names = std::vector<std::string>;
 
 const Names kKinds{"anon", "file", "filepriv", "shmem"};
 const Names kOperations{
-    "pageout",    "cold",       "free",    "dontneed", "remove",    "munmap",      "mprotect",
-    "protnone",   "mremap",     "msync",   "fsync",    "truncate",  "punch",       "reclaim",
-    "move",       "moveall",    "migrate", "mbind",    "clearrefs", "softdirty",   "idleset",
-    "idleread",   "mlock",      "munlock", "read",     "write",     "childmunmap", "childmunlock",
-    "childmlock", "childwrite", "none"};
+    "pageout",    "cold",       "free",      "dontneed", "remove",    "munmap",      "mprotect",
+    "protnone",   "mremap",     "msync",     "fsync",    "truncate",  "punch",       "reclaim",
+    "move",       "moveall",    "migrate",   "mbind",    "clearrefs", "softdirty",   "idleset",
+    "idleread",   "mlock",      "munlock",   "read",     "write",     "childmunmap", "childmunlock",
+    "childmlock", "childwrite", "childexit", "none"};
 const Names kPreparations{"none",     "clean",     "cleanfile",  "madvfree",     "madvfree_redirty",
                           "mlock",    "mlockboth", "mlockchild", "mlockonfault", "swapout",
                           "splitpte", "idleset",   "recl_touch"};
@@ -31,8 +31,7 @@ const Names kOperators{"self", "rec"};
 // What else the program knows.
 const Names kOtherKinds{"thp",      "ksm", "hugetlb", "hugeshare",
                         "hugepriv", "kvm", "kvmthp",  "kvmksm"};
-const Names kOtherOperations{"hwpoison",   "softoff", "compact",  "ksmrun",
-                             "ksmunmerge", "fork",    "childexit"};
+const Names kOtherOperations{"hwpoison", "softoff", "compact", "ksmrun", "ksmunmerge", "fork"};
 const Names kOtherPreparations{"ksm"};
 
 constexpr std::string_view kKernel = "5.0.";
@@ -103,6 +102,8 @@ void check_together(const Capture& capture, const WorkloadArguments& arguments) 
         refuse(capture, "off", "the operation begins behind the target");
     if (arguments.op.rfind("child", 0) == 0 && arguments.procs < 2)
         refuse(capture, "op", "there is no child");
+    if (arguments.op == "childexit" && arguments.opn > 1)
+        refuse(capture, "opn", "the child exits once");
     if (arguments.prep == "mlockchild" && arguments.procs < 2)
         refuse(capture, "prep", "there is no child");
     const unsigned procs = std::max(arguments.procs, 1U);

@@ -119,7 +119,13 @@ void Workload::obey(models::CoreModule& core, rmap::Cpu& cpu) {
     if (arguments_.op == "childmunmap") kernel.munmap(cpu, mm, target);
     if (arguments_.op == "childmlock") kernel.mlock(cpu, mm, target);
     if (arguments_.op == "childmunlock") kernel.munlock(cpu, mm, target);
+    if (arguments_.op == "childexit") exit(cpu, mm);
     if (arguments_.op == "childwrite") touch_all(core, cpu, mm, Access::kWrite);
+}
+
+void Workload::exit(rmap::Cpu& cpu, rmap::Mm& mm) {
+    machine_.task(cpu.id()).mm = &mm;
+    machine_.kernel().exit(cpu, mm);
 }
 
 bool Workload::obeyed(rmap::Cpu& cpu) {

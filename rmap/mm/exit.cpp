@@ -37,16 +37,17 @@ void forget_sizes(Mm& mm) {
 }
 
 std::uint64_t unmap_all(Cpu& cpu, KernelState& kernel, Mm& mm) {
-    DetachedVmas vmas = take_all_vmas(mm);
-    if (vmas.empty()) return 0;
+    if (mm.mmap.empty()) return 0;
     lru_add_drain(cpu, kernel);
     MmuGather tlb(cpu, kernel, mm, kAllAddresses);
     // unmap_vmas(): the section of an mm whose list of notifiers is empty by now.
     const NotifierRange everything{mm.context.id, kAllAddresses, true};
     mmu_notifier_invalidate_range_start(cpu, kernel, everything);
     std::uint64_t cleared = 0;
-    for (const auto& vma : vmas) cleared += unmap_single_vma(cpu, kernel, tlb, *vma, kAllAddresses);
+    for (const auto& entry : mm.mmap)
+        cleared += unmap_single_vma(cpu, kernel, tlb, *entry.second, kAllAddresses);
     mmu_notifier_invalidate_range_end(cpu, kernel, everything);
+    DetachedVmas vmas = take_all_vmas(mm);
     free_pgtables(cpu, kernel, tlb, mm, vmas, {}, {});
     tlb.finish();
     for (auto& vma : vmas) vm_area_free(cpu, kernel, std::move(vma));
