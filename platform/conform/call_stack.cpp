@@ -12,6 +12,11 @@ namespace {
 /// Marks a caller that is no event of ours.
 constexpr Event kAnywhere{};
 
+/// dup_mmap(), or the one of its callers that the compiler has put it into.
+constexpr std::string_view kFork = "dup_mmap";
+constexpr std::string_view kCallersOfFork[] = {"dup_mm", "copy_mm", "copy_process",
+                                               "copy_process.part.0"};
+
 struct CallerRow {
     Event returned;
     Event inside;  ///< innermost of the rows' that is open; kAnywhere: none of them is
@@ -32,6 +37,7 @@ constexpr CallerRow kCallers[] = {
     {Event::kFlushTlbMmRangeRet, Event::kUnmapPageRange, "unmap_page_range"},
     {Event::kFlushTlbMmRangeRet, Event::kChangeProtectionRange, "change_protection_range"},
     {Event::kFlushTlbMmRangeRet, Event::kMovePageTables, "move_page_tables"},
+    {Event::kFlushTlbMmRangeRet, kAnywhere, kFork},
     {Event::kFlushTlbOthersRet, Event::kArchTlbbatchFlush, "arch_tlbbatch_flush"},
     {Event::kFlushTlbOthersRet, Event::kFlushTlbMmRange, "flush_tlb_mm_range"},
     {Event::kMigratePagesRet, Event::kDoMigratePages, "do_migrate_pages.part.0"},
@@ -118,6 +124,10 @@ void CallStack::record(Event event, const rmap::EventArguments& arguments) {
         return;
     }
     if (event == Event::kOperationBegin || event == Event::kOperationEnd) return;
+    // exit_mmap() calls it, too: it stands for unmap_region() only, which is no event.
+    if (event == Event::kFreePgtables &&
+        std::find(open_.begin(), open_.end(), Event::kExitMmap) != open_.end())
+        return;
     const rmap::EventMark mark = rmap::info(event).mark;
     if (mark == rmap::EventMark::kEntry || is_entry_only(event)) open_.push_back(event);
     if (mark != rmap::EventMark::kReturn) return;
@@ -128,6 +138,12 @@ void CallStack::record(Event event, const rmap::EventArguments& arguments) {
     if (event == Event::kFlushTlbMmRangeRet && !open_.empty() &&
         open_.back() == Event::kFlushTlbBatchedPending)
         open_.pop_back();
+}
+
+bool CallStack::is_same_caller(std::string_view ours, std::string_view theirs) {
+    const auto* const end = std::end(kCallersOfFork);
+    return ours == theirs ||
+           (ours == kFork && std::find(std::begin(kCallersOfFork), end, theirs) != end);
 }
 
 std::string_view CallStack::caller_of(Event event) const {

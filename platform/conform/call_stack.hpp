@@ -18,6 +18,10 @@ public:
     /// The function that the return `event` goes to; empty if no row of the table applies.
     std::string_view caller_of(rmap::Event event) const;
 
+    /// Whether a caller in a capture is what we call it: of functions that call each other once,
+    /// compilers leave one.
+    static bool is_same_caller(std::string_view ours, std::string_view theirs);
+
 private:
     std::vector<rmap::Event> open_;
 };

@@ -258,7 +258,7 @@ std::string Comparison::difference(const CaptureEvent& theirs, Event event,
     for (const auto& argument : theirs.arguments) {
         if (argument.name == "caller") {
             const auto caller = calls.caller_of(event);
-            if (caller != argument.text)
+            if (!CallStack::is_same_caller(caller, argument.text))
                 return fmt::format("caller is {}, ours {}", argument.text,
                                    caller.empty() ? "unknown" : caller);
             continue;

@@ -171,6 +171,8 @@ private:
         if (event.name == "switch_mm_irqs_off") return switch_mm(cpu, event);
         if (cpu.id() == Capture::kFlusherCpu) return write_back(cpu, event);
         if (workload_.is_told(event.task)) return workload_.obey(core, cpu);
+        if (workload_.is_child(event.number("mm"))) run_child(cpu);
+        if (workload_.child_exits(event)) return workload_.exit_child(cpu);
         if (const auto access = workload_.faulting_access(cpu, event)) {
             if (!inputs_.allows(Input::kOtherAgents))
                 lockstep_.fail(cpu, "nobody but the operation accesses memory here");
@@ -178,6 +180,16 @@ private:
             return workload_.touch(core, cpu, *access);
         }
         lockstep_.fail(cpu, "nothing that this CPU does explains the event");
+    }
+
+    /// The child of a process whose address space no header lists, either: nobody has recorded that
+    /// the scheduler has switched to it.
+    void run_child(rmap::Cpu& cpu) {
+        rmap::Mm& child = *workload_.child();
+        if (machine_.flush().cpu_tlbstate(cpu.id()).loaded_mm.id == child.context.id) return;
+        lockstep_.unrecorded(cpu, [&] { machine_.flush().switch_mm(cpu, &child.context); });
+        machine_.task(cpu.id()).mm = &child;
+        inputs_.count(Input::kScheduling);
     }
 
     /// When it does, and how far it comes until others go on, is given.
@@ -202,6 +214,8 @@ private:
         lockstep_.pass_mark(cpu);
         if (!workload_.reclaims()) {
             returned_ = workload_.operate(core, cpu);
+            if (const rmap::Mm* child = workload_.child())
+                bind_generation(cpu, child->context, 0);  // init_new_context()
             return;
         }
         ReclaimLists(script_, lockstep_, comparison_.bindings(), machine_.kernel(), inputs_, kGroup)
@@ -211,10 +225,13 @@ private:
 
     void bind_generations(rmap::Cpu& cpu) {
         for (const auto& [theirs, generation] : capture_.generation_before) {
-            const rmap::MmContext& mm = workload_.mm_of(cpu, theirs).context;
-            const auto ours = cpu.memory().load(mm.tlb_gen, rmap::Part::kUser).value;
-            comparison_.bind_generation(mm.id, generation, ours);
+            bind_generation(cpu, workload_.mm_of(cpu, theirs).context, generation);
         }
+    }
+
+    void bind_generation(rmap::Cpu& cpu, const rmap::MmContext& mm, std::uint64_t theirs) {
+        const auto ours = cpu.memory().load(mm.tlb_gen, rmap::Part::kUser).value;
+        comparison_.bind_generation(mm.id, theirs, ours);
     }
 
     void switch_mm(rmap::Cpu& cpu, const CaptureEvent& event) {
@@ -299,6 +316,9 @@ private:
     void resume(rmap::Cpu& cpu) {
         if (!machine_.task(cpu.id()).mm) return;  // it exits, and has left its own
         come_back(cpu);
+        // A child that was forked has its parent's name.
+        const rmap::Mm* child = workload_.child();
+        if (child && machine_.task(cpu.id()).mm == child) return;
         const auto mm = capture_.mm_of_task(script_.next().task);
         if (mm && mm != loaded(cpu))
             lockstep_.fail(cpu, "ours has another address space loaded than this task's");

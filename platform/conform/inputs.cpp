@@ -9,9 +9,10 @@ namespace mmusim::platform {
 
 namespace {
 
-/// Operations that reclaim, that reach beyond the program's own pages, or that do file I/O.
-constexpr std::string_view kOpenOperations[] = {"reclaim",  "migrate", "fsync", "msync",
-                                                "truncate", "punch",   "remove"};
+/// Operations that reclaim, that reach beyond the program's own pages, that let processes write to
+/// what they have shared, or that do file I/O.
+constexpr std::string_view kOpenOperations[] = {
+    "reclaim", "migrate", "fsync", "msync", "truncate", "punch", "remove", "fork", "childexit"};
 constexpr std::string_view kIdle = "swapper/";
 
 bool has_stray_task(const Capture& capture) {

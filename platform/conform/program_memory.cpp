@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <string>
 
-#include "rmap/mm/page_table.hpp"
 #include "rmap/types/pte.hpp"
 
 namespace mmusim::platform {
@@ -121,6 +120,22 @@ void add_what_is_sure(const Capture& capture, ProgramMemory& memory) {
     }
 }
 
+/// A child that is forked has what its parent had: pages that either of them copies, and at least
+/// one that was written in each page table.
+void add_what_is_inherited(const Capture& capture, ProgramMemory& memory) {
+    for (const auto& [mm, name] : capture.mms) {
+        if (name != "main") continue;
+        auto& sure = memory.sure[mm];
+        for (const auto& process : memory.ptes)
+            for (const auto& [address, pte] : process.second)
+                sure.emplace(address, first_access(pte));
+        for (const auto& process : memory.tables)
+            for (const VirtAddr address : process.second)
+                sure.emplace(address, rmap::Access::kWrite);
+        for (const VirtAddr address : memory.unshared) sure.emplace(address, rmap::Access::kWrite);
+    }
+}
+
 /// Goes through the events once.
 class Search {
 public:
@@ -148,6 +163,8 @@ private:
             note_unmapped({{event.number("addr")}, {event.number("end")}});
         } else if (event.name == "flush_tlb_batched_pending") {
             note_table(event.number("mm"));
+        } else if (event.name == "ptep_set_access_flags") {
+            note_reuse(event);
         } else if (event.name == "ptep_test_and_clear_young" || event.name == "ptep_clear_flush") {
             note_page(event);
         } else if (event.name == "try_to_unmap_one") {
@@ -172,16 +189,24 @@ private:
         unmapped_ = {};
         if (target_.contains(vma.start)) return;
         unmapped_ = vma;
-        const auto same = [&](const ProgramArea& area) { return area.range == vma; };
-        auto& areas = memory_.areas;
-        if (std::none_of(areas.begin(), areas.end(), same)) areas.push_back({vma, 0});
+        pieces_.emplace(vma.start, vma);
     }
 
-    /// The next of the page tables that it has.
+    /// The next of the page tables that it has: stacks, which are all that is so large, are used
+    /// from above.
     void note_table(ProgramMemory::Mm mm) {
         if (unmapped_.start >= unmapped_.end) return;
-        memory_.tables[mm].insert(unmapped_.start);
-        unmapped_.start = rmap::pmd_addr_end(unmapped_.start, unmapped_.end);
+        const VirtAddr last{unmapped_.end.value - 1};
+        const VirtAddr table{last.value - last.value % rmap::kLargeSize};
+        unmapped_.end = std::max(unmapped_.start, table);
+        memory_.tables[mm].insert(unmapped_.end);
+    }
+
+    /// wp_page_reuse()
+    void note_reuse(const CaptureEvent& event) {
+        const VirtAddr address{event.number("addr")};
+        if (!target_.contains(address) && Pte{event.number("pte")}.writable())
+            memory_.unshared.insert(address);
     }
 
     void note_page(const CaptureEvent& event) {
@@ -228,17 +253,27 @@ private:
 
 }  // namespace
 
+rmap::Access first_access(std::uint64_t pte) {
+    return pte & (Pte::kDirty | Pte::kWritable) ? rmap::Access::kWrite : rmap::Access::kRead;
+}
+
 ProgramMemory find_program_memory(const Capture& capture) {
     const auto op = capture.args.find("op");
     const bool clears_refs =
         op != capture.args.end() && (op->second == "clearrefs" || op->second == "softdirty");
     const bool walks_all =
-        op != capture.args.end() && (op->second == "migrate" || op->second == "childexit");
+        op != capture.args.end() &&
+        (op->second == "migrate" || op->second == "childexit" || op->second == "fork");
     if (!clears_refs && !walks_all) return {};
     auto memory = Search(capture).take();
     if (clears_refs) add_what_is_sure(capture, memory);
+    if (op->second == "fork") add_what_is_inherited(capture, memory);
     std::sort(memory.areas.begin(), memory.areas.end(),
               [](const auto& a, const auto& b) { return a.range.start < b.range.start; });
+    // One for each process that has shown it.
+    const auto same = [](const auto& a, const auto& b) { return a.range == b.range; };
+    memory.areas.erase(std::unique(memory.areas.begin(), memory.areas.end(), same),
+                       memory.areas.end());
     return memory;
 }
 

@@ -27,13 +27,21 @@ struct ProgramMemory {
     /// Pages that are present whether events show them or not.
     std::map<Mm, std::map<rmap::VirtAddr, rmap::Access>> sure;
     std::map<Mm, std::set<rmap::VirtAddr>> tables;  ///< an address in each page table that exists
+    /// Of fork(2): pages that one of parent and child keeps when the other has gone or copied them,
+    /// so nobody else has them. The parent has written to them since it forked others.
+    std::set<rmap::VirtAddr> unshared;
     std::set<std::uint64_t> busy;  ///< frames that somebody else holds a reference to
 
     bool empty() const { return areas.empty(); }
 };
 
-/// Empty unless the operation is one of those: clear_refs, migrate_pages(2), exit(2). What the program maps,
-/// and most of what it has touched, is the same in all captures; clear_refs has to find all of it.
+/// How a page was accessed that has this entry: written, and no page of a file any more, unless it
+/// is shared; or only read.
+rmap::Access first_access(std::uint64_t pte);
+
+/// Empty unless the operation is one of those: clear_refs, migrate_pages(2), fork(2), exit(2). What
+/// the program maps, and most of what it has touched, is the same in all captures; clear_refs has
+/// to find all of it.
 ProgramMemory find_program_memory(const Capture& capture);
 
 }  // namespace mmusim::platform

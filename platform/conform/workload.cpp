@@ -82,7 +82,8 @@ Workload::Workload(const Capture& capture, const WorkloadArguments& arguments,
       bindings_(bindings),
       frames_(machine.kernel()),
       program_(find_program_memory(capture)),
-      cast_(find_cast(capture, program_)) {
+      cast_(find_cast(capture, program_)),
+      forked_(find_forked()) {
     plan();
 }
 
@@ -120,6 +121,7 @@ void Workload::run_as(const Member& member, rmap::Cpu& cpu) {
 rmap::Mm& Workload::mm_of(rmap::Cpu& cpu, std::uint64_t theirs) {
     if (const auto named = capture_.mms.find(theirs); named != capture_.mms.end())
         return *member(named->second).mm;
+    if (is_child(theirs)) return *child_;
     rmap::Mm*& mm = strangers_[theirs];
     if (!mm) mm = &machine_.kernel().create_mm(cpu, "stranger");
     return *mm;
@@ -564,12 +566,23 @@ const rmap::Page* Workload::cached_page(rmap::Cpu& cpu, const CaptureEvent& faul
     return frame ? &state.pages.pfn_to_page({frame}) : nullptr;
 }
 
+/// The page that wp_page_copy() is called for: its entry is cleared next.
+std::optional<VirtAddr> Workload::copied_page(const CaptureEvent& event) const {
+    const CaptureEvent* const end = capture_.events.data() + capture_.events.size();
+    const auto* next = std::find_if(&event + 1, end, [&](const CaptureEvent& later) {
+        return later.cpu == event.cpu && !later.irq;
+    });
+    if (next == end || next->name != "ptep_clear_flush") return std::nullopt;
+    return VirtAddr{next->number("addr")};
+}
+
 std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
                                                               const CaptureEvent& event) {
     constexpr std::uint64_t kWriteFault = 2;      // X86_PF_WRITE
     constexpr std::uint64_t kFaultFlagWrite = 1;  // FAULT_FLAG_WRITE
     rmap::Mm* mm = machine_.task(cpu.id()).mm;
-    if (const auto theirs = capture_.mm_of_task(event.task)) mm = &mm_of(cpu, theirs);
+    const auto theirs = capture_.mm_of_task(event.task);
+    if (theirs && (!mm || mm != child_)) mm = &mm_of(cpu, theirs);
     const auto access = [](bool write) { return write ? Access::kWrite : Access::kRead; };
     if (event.name == "page_fault_user")
         return UserAccess{
@@ -577,6 +590,13 @@ std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
     if (event.name == "handle_mm_fault")
         return UserAccess{
             mm, {event.number("addr")}, access(event.number("flags") & kFaultFlagWrite)};
+    if (event.name == "ptep_set_access_flags")
+        return UserAccess{
+            mm, {event.number("addr")}, access(rmap::Pte{event.number("pte")}.writable())};
+    if (event.name == "wp_page_copy") {
+        const auto address = copied_page(event);
+        return address ? std::optional(UserAccess{mm, *address, Access::kWrite}) : std::nullopt;
+    }
     if (event.name != "do_swap_page") return std::nullopt;
     if (const auto address = swapped_page(cpu, event))
         return UserAccess{mm, *address, Access::kRead};

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,16 @@ public:
     /// event: it had no work. False: it would have had.
     bool obeyed(rmap::Cpu& cpu);
 
+    /// The child that fork(2) has made for the operation; nullptr: none, or it has exited.
+    rmap::Mm* child() const { return child_; }
+    /// Whether an address space of the capture is that child's.
+    bool is_child(std::uint64_t theirs) const { return child_ && forked_.count(theirs) != 0; }
+    /// Whether the child begins to exit.
+    bool child_exits(const CaptureEvent& event) const {
+        return is_exit(event) && is_child(event.number("mm"));
+    }
+    void exit_child(rmap::Cpu& cpu);
+
     /// A flusher thread writes the file of the target back.
     void write_back(rmap::Cpu& cpu);
 
@@ -78,6 +89,10 @@ private:
         rmap::Mm* mm = nullptr;
     };
 
+    static bool is_exit(const CaptureEvent& event);
+    std::set<std::uint64_t> find_forked() const;
+    std::int64_t fork(rmap::Cpu& cpu);
+    std::optional<rmap::VirtAddr> copied_page(const CaptureEvent& event) const;
     /// The task that the CPU runs is the last one of the mm.
     void exit(rmap::Cpu& cpu, rmap::Mm& mm);
     std::int64_t operate_on_file(rmap::Cpu& cpu);
@@ -158,6 +173,8 @@ private:
     rmap::AddressSpace* file_ = nullptr;
     rmap::AddressSpace* other_file_ = nullptr;  ///< of the strangers
     std::vector<Step> steps_;
+    const std::set<std::uint64_t> forked_;  ///< the capture's mms that children of fork(2) have
+    rmap::Mm* child_ = nullptr;
     std::string told_;  ///< a child that is to do its part of the operation
 };
 

@@ -22,7 +22,7 @@ const Names kOperations{
     "protnone",   "mremap",     "msync",     "fsync",    "truncate",  "punch",       "reclaim",
     "move",       "moveall",    "migrate",   "mbind",    "clearrefs", "softdirty",   "idleset",
     "idleread",   "mlock",      "munlock",   "read",     "write",     "childmunmap", "childmunlock",
-    "childmlock", "childwrite", "childexit", "none"};
+    "childmlock", "childwrite", "childexit", "fork",     "none"};
 const Names kPreparations{"none",     "clean",     "cleanfile",  "madvfree",     "madvfree_redirty",
                           "mlock",    "mlockboth", "mlockchild", "mlockonfault", "swapout",
                           "splitpte", "idleset",   "recl_touch"};
@@ -31,7 +31,7 @@ const Names kOperators{"self", "rec"};
 // What else the program knows.
 const Names kOtherKinds{"thp",      "ksm", "hugetlb", "hugeshare",
                         "hugepriv", "kvm", "kvmthp",  "kvmksm"};
-const Names kOtherOperations{"hwpoison", "softoff", "compact", "ksmrun", "ksmunmerge", "fork"};
+const Names kOtherOperations{"hwpoison", "softoff", "compact", "ksmrun", "ksmunmerge"};
 const Names kOtherPreparations{"ksm"};
 
 constexpr std::string_view kKernel = "5.0.";

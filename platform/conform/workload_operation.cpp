@@ -101,6 +101,7 @@ std::int64_t Workload::operate(models::CoreModule& core, rmap::Cpu& cpu) {
         told_ = process_name(1);
         return 0;
     }
+    if (op == "fork") return fork(cpu);
     if (op == "move" || op == "moveall") return move(cpu);
     if (op == "idleset" || op == "idleread") return page_idle(cpu, op == "idleset");
     if (op == "clearrefs" || op == "softdirty") {
@@ -123,12 +124,43 @@ void Workload::obey(models::CoreModule& core, rmap::Cpu& cpu) {
     if (arguments_.op == "childwrite") touch_all(core, cpu, mm, Access::kWrite);
 }
 
+/// exit_mmap() gathers a whole address space, and unmaps it.
+bool Workload::is_exit(const CaptureEvent& event) {
+    return event.name == "tlb_gather_mmu" &&
+           event.number("start") == rmap::kAllAddresses.start.value &&
+           event.number("end") == rmap::kAllAddresses.end.value;
+}
+
+/// The child has its parent's name, and an address space that no header lists.
+std::set<std::uint64_t> Workload::find_forked() const {
+    std::set<std::uint64_t> found;
+    if (arguments_.op != "fork") return found;
+    for (const auto& event : capture_.events)
+        if (is_exit(event) && !capture_.mms.count(event.number("mm")))
+            found.insert(event.number("mm"));
+    return found;
+}
+
+/// The child has nothing to do but to exit, when the scheduler lets it run.
+std::int64_t Workload::fork(rmap::Cpu& cpu) {
+    child_ = &machine_.kernel().fork(cpu, *operator_().mm, "child");
+    return 0;
+}
+
+void Workload::exit_child(rmap::Cpu& cpu) {
+    exit(cpu, *child_);
+    const rmap::MmId mm = child_->context.id;
+    strangers_[bindings_.theirs(Identity::kMm, mm)] = std::exchange(child_, nullptr);
+    bindings_.retire_ours(Identity::kMm, mm);
+}
+
 void Workload::exit(rmap::Cpu& cpu, rmap::Mm& mm) {
     machine_.task(cpu.id()).mm = &mm;
     machine_.kernel().exit(cpu, mm);
 }
 
 bool Workload::obeyed(rmap::Cpu& cpu) {
+    if (child_) return false;
     if (told_.empty()) return true;
     rmap::Mm& mm = *member(std::exchange(told_, {})).mm;
     const VirtRange target = capture_.target;

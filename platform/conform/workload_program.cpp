@@ -22,11 +22,6 @@ constexpr std::uint64_t kStateBits = Pte::kAccessed | Pte::kDirty | Pte::kWritab
 
 VirtRange page_at(VirtAddr address) { return {address, address + rmap::kPageSize}; }
 
-/// Whether somebody has written to it, and it is no page of a file any more, unless it is shared.
-Access first_access(std::uint64_t pte) {
-    return pte & (Pte::kDirty | Pte::kWritable) ? Access::kWrite : Access::kRead;
-}
-
 }  // namespace
 
 /// Flags that nobody has shown: any will do that allow what the pages show.
@@ -84,6 +79,11 @@ void Workload::map_program_area(models::CoreModule& core, rmap::Cpu& cpu,
 /// Each process gets the pages and the page tables that it was seen with.
 void Workload::plan_program() {
     if (program_.empty()) return;
+    if (arguments_.op == "fork")
+        act(operator_().name, [this](auto& core, rmap::Cpu& cpu) {
+            for (const VirtAddr address : program_.unshared)
+                touch(core, cpu, *operator_().mm, address, Access::kWrite);
+        });
     for (unsigned n = 0; n < arguments_.procs; ++n) {
         const std::string name = process_name(n);
         act(name, [this, name](auto& core, rmap::Cpu& cpu) { match_presence(core, cpu, name); });
