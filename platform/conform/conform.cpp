@@ -177,9 +177,19 @@ private:
             if (!inputs_.allows(Input::kOtherAgents))
                 lockstep_.fail(cpu, "nobody but the operation accesses memory here");
             inputs_.count(Input::kOtherAgents);
+            prepare_copy(cpu);
             return workload_.touch(core, cpu, *access);
         }
         lockstep_.fail(cpu, "nothing that this CPU does explains the event");
+    }
+
+    /// An entry that a fault is to copy has had its bits before: afterwards it must be the same.
+    void prepare_copy(rmap::Cpu& cpu) {
+        script_.for_rest_on(cpu.id(), [&](const CaptureEvent& event) {
+            if (event.name == "ptep_clear_flush") prepare_inputs(cpu, event);
+            return event.irq || event.name == "page_fault_user" ||
+                   event.name == "handle_mm_fault" || event.name == "wp_page_copy";
+        });
     }
 
     /// The child of a process whose address space no header lists, either: nobody has recorded that

@@ -42,8 +42,8 @@ public:
     bool is_told(const std::string& task) const { return !told_.empty() && told_ == task; }
     /// The child does it, on its CPU, and nobody waits for it any more.
     void obey(models::CoreModule& core, rmap::Cpu& cpu);
-    /// The child that has not obeyed when the operation is over, because what it does shows no
-    /// event: it had no work. False: it would have had.
+    /// When the operation is over. A child that has not begun to obey, because what it does shows
+    /// no event, had no work. False: it would have had, or has not ended.
     bool obeyed(rmap::Cpu& cpu);
 
     /// The child that fork(2) has made for the operation; nullptr: none, or it has exited.
@@ -176,6 +176,7 @@ private:
     const std::set<std::uint64_t> forked_;  ///< the capture's mms that children of fork(2) have
     rmap::Mm* child_ = nullptr;
     std::string told_;  ///< a child that is to do its part of the operation
+    bool obeying_ = false;
 };
 
 }  // namespace mmusim::platform

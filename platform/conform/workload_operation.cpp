@@ -117,11 +117,13 @@ void Workload::obey(models::CoreModule& core, rmap::Cpu& cpu) {
     auto& kernel = machine_.kernel();
     rmap::Mm& mm = *member(std::exchange(told_, {})).mm;
     const VirtRange target = capture_.target;
+    obeying_ = true;
     if (arguments_.op == "childmunmap") kernel.munmap(cpu, mm, target);
     if (arguments_.op == "childmlock") kernel.mlock(cpu, mm, target);
     if (arguments_.op == "childmunlock") kernel.munlock(cpu, mm, target);
     if (arguments_.op == "childexit") exit(cpu, mm);
     if (arguments_.op == "childwrite") touch_all(core, cpu, mm, Access::kWrite);
+    obeying_ = false;
 }
 
 /// exit_mmap() gathers a whole address space, and unmaps it.
@@ -155,12 +157,16 @@ void Workload::exit_child(rmap::Cpu& cpu) {
 }
 
 void Workload::exit(rmap::Cpu& cpu, rmap::Mm& mm) {
+    std::vector<std::uintptr_t> vmas;
+    for (const auto& entry : mm.mmap)
+        vmas.push_back(reinterpret_cast<std::uintptr_t>(entry.second.get()));
     machine_.task(cpu.id()).mm = &mm;
     machine_.kernel().exit(cpu, mm);
+    for (const std::uintptr_t vma : vmas) bindings_.retire_ours(Identity::kVma, vma);
 }
 
 bool Workload::obeyed(rmap::Cpu& cpu) {
-    if (child_) return false;
+    if (child_ || obeying_) return false;
     if (told_.empty()) return true;
     rmap::Mm& mm = *member(std::exchange(told_, {})).mm;
     const VirtRange target = capture_.target;

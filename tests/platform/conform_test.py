@@ -16,6 +16,14 @@ import unittest
 PROGRAM = ""
 CAPTURES = pathlib.Path()
 SIMPLE = "o_munmap_n4_none"
+FORKED = "h_move_forkanon_p3_n4"
+ALL = "0xffffffffffffffff"
+TARGET = 0x100000000000
+VMAS = [(0x400000, 0x490000), (0x490000, 0x4c2000), (0x4c2000, 0x503000),
+        (TARGET, TARGET + 0x4000), (0x7ffffffde000, 0x7ffffffff000)]
+CHILDS_VMAS = 0xffff88803e700000
+CHILDS_MM = "0xffff88803d18a940"
+GIVEN = ("unmap_page_range", "flush_tlb_batched_pending", "switch_mm_irqs_off")
 CORRUPTIONS = 4 if os.environ.get("MMUSIM_TEST_SIZE") == "small" else 20
 
 
@@ -104,6 +112,89 @@ class Conform(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (1, ""), done.stdout)
         self.assertNotIn("broken", done.stdout)
         self.assertTrue(done.stdout.startswith("ok") or "\nok" in done.stdout)
+
+    def exit_of(self, mm, generation, pages):
+        """What a child shows when it exits: addresses of the program's, the order of the kernel's."""
+        everything = {"mm": mm, "start": "0x0", "end": ALL}
+        yield "tlb_gather_mmu", everything
+        for n, (start, end) in enumerate(VMAS):
+            yield "unmap_page_range", {"vma": f"{CHILDS_VMAS + 0xc0 * n:#x}", "addr": f"{start:#x}",
+                                       "end": f"{end:#x}"}
+            yield "flush_tlb_batched_pending", {"mm": mm, "batched": "0x0"}
+            if start == TARGET:
+                for page in pages:
+                    yield "page_remove_rmap", {"pfn": page, "compound": 0}
+        yield "free_pgtables", {}
+        yield "tlb_finish_mmu", everything
+        yield "flush_tlb_mm_range", {**everything, "stride": 12, "freed_tables": 1}
+        yield "flush_tlb_func", {"reason": 3, **everything, "gen": f"{generation:#x}"}
+        yield "tlb_flush", {"reason": "task_switch", "pages": -1}
+        yield "flush_tlb_func_ret", {"caller": "flush_tlb_mm_range"}
+        yield "flush_tlb_mm_range_ret", {"caller": "arch_tlb_finish_mmu"}
+        yield "tlb_finish_mmu_ret", {"caller": "exit_mmap"}
+
+    def write_made_up(self, operation, events, name):
+        """The situation of FORKED with another operation. `events`: (cpu, task, name, arguments)"""
+        header, *lines = self.forked
+        first = next(n for n, line in enumerate(lines) if "OP_BEGIN" in line.get("text", ""))
+        header = {**header, "op": operation, "args": {**header["args"], "op": operation}}
+        lines = lines[:first]
+        marks = [(0, "main", "mark", {"text": f"OP_BEGIN {operation}"})], \
+                [(0, "main", "mark", {"text": "OP_END ret=0"})]
+        for cpu, task, event, arguments in [*marks[0], *events, *marks[1]]:
+            lines.append({"t": lines[-1]["t"] + 1, "cpu": cpu, "task": task, "ev": event, **arguments})
+        header["events"] = len(lines)
+        return self.write([json.dumps(line, separators=(",", ":")) + "\n"
+                           for line in [header, *lines]], name)
+
+    def read_forked(self):
+        with lzma.open(CAPTURES / f"{FORKED}.jsonl.xz", "rt") as file:
+            self.forked = [json.loads(line) for line in file]
+        header = self.forked[0]
+        mms = {name: mm for mm, name in header["mms"].items()}
+        pages = [page["pfn"] for page in header["pages_before"] if page["proc"] == 1]
+        return mms, pages
+
+    def last_generation(self, mm):
+        return max(int(line["gen"], 16) for line in self.forked[1:]
+                   if line.get("mm") == mm and "gen" in line and line["t"] < self.forked[0]["op_begin_t"])
+
+    def check_made_up(self, operation, events, change):
+        right = self.write_made_up(operation, events, "right")
+        done = conform(right)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        for at, _ in enumerate(events):
+            changed = change(at)
+            if changed is not None:
+                self.assertEqual(conform(self.write_made_up(operation, changed, "wrong")).returncode, 1,
+                                 f"without {events[at]}")
+
+    def test_a_child_exits_as_the_kernel_does(self):
+        mms, pages = self.read_forked()
+        generation = self.last_generation(mms["p1"]) + 1
+        events = [(1, "p1", *event) for event in self.exit_of(mms["p1"], generation, pages)]
+        # Extents are given: without one of its VMAs the process had one less.
+        self.check_made_up("childexit", events, lambda at: events[:at] + events[at + 1:]
+                           if events[at][2] not in GIVEN else None)
+
+    def test_a_forked_child_exits_on_the_cpu_of_its_parent(self):
+        mms, pages = self.read_forked()
+        child = CHILDS_MM
+        main = {"mm": mms["main"], "start": "0x0", "end": ALL}
+        generation = f"{self.last_generation(mms['main']) + 1:#x}"
+        events = [(0, "main", *event) for event in [
+            ("flush_tlb_mm_range", {**main, "stride": 0, "freed_tables": 1}),
+            ("flush_tlb_func", {"reason": 3, **main, "gen": generation}),
+            ("tlb_flush", {"reason": "local_mm_shootdown", "pages": -1}),
+            ("flush_tlb_func_ret", {"caller": "flush_tlb_mm_range"}),
+            ("flush_tlb_mm_range_ret", {"caller": "dup_mm"}),
+            ("switch_mm_irqs_off", {"prev": mms["main"], "next": child}),
+            ("tlb_flush", {"reason": "task_switch", "pages": -1}),
+            *self.exit_of(child, 1, pages),
+            ("switch_mm_irqs_off", {"prev": child, "next": mms["main"]}),
+            ("tlb_flush", {"reason": "task_switch", "pages": -1})]]
+        self.check_made_up("fork", events, lambda at: events[:at] + events[at + 1:]
+                           if events[at][2] not in GIVEN else None)
 
     def test_what_is_not_modelled_is_skipped_and_alone_an_error(self):
         header = self.lines[0].replace('"op":"munmap"', '"op":"softoff"')
