@@ -154,6 +154,7 @@ WorkloadArguments workload_arguments(const Capture& capture) {
     reader.number("touch", arguments.touch, 0, 2);
     reader.number("spin", arguments.spin, -kMany, kMany);
     reader.number("incg", arguments.incg, -kMany, kMany);
+    reader.skip("kg");  // of guests only
     reader.skip("cgv");
     reader.skip("settle");
     reader.skip("rmask");
