@@ -83,6 +83,10 @@ public:
     rmap::Mm& mm_of(rmap::Cpu& cpu, std::uint64_t theirs);
 
 private:
+    static constexpr rmap::CpuId kLastCpu = 3;   ///< more processes and threads than CPUs share it
+    static constexpr unsigned kTargetGroup = 1;  ///< memory cgroup /t
+    static rmap::CpuId next_cpu(rmap::CpuId cpu) { return cpu < kLastCpu ? cpu + 1 : kLastCpu; }
+
     struct Member {
         std::string name;
         rmap::CpuId cpu = 0;

@@ -7,6 +7,7 @@
 
 #include "platform/conform/workload.hpp"
 #include "rmap/mm/address_space.hpp"
+#include "rmap/mm/page_release.hpp"
 #include "rmap/mm/page_writeback.hpp"
 #include "rmap/types/check.hpp"
 #include "rmap/unmap/page_idle.hpp"
@@ -235,6 +236,76 @@ std::int64_t Workload::operate_on_range(models::CoreModule& core, rmap::Cpu& cpu
     for (VirtAddr at = range.start; at < range.end; at = at + rmap::kPageSize)
         touch(core, cpu, mm, at, op == "read" ? Access::kRead : Access::kWrite);
     return 0;
+}
+
+// ---- faults of those who use the memory meanwhile ----
+
+/// The page that do_swap_page() is called for: whoever finds it in migration says so next;
+/// otherwise the one of a VMA, one of those that came along, that is not present.
+std::optional<VirtAddr> Workload::swapped_page(rmap::Cpu& cpu, const CaptureEvent& event) {
+    const CaptureEvent* const end = capture_.events.data() + capture_.events.size();
+    const auto* next = std::find_if(&event + 1, end, [&](const CaptureEvent& later) {
+        return later.cpu == event.cpu && !later.irq;
+    });
+    if (next != end && next->name == "migration_entry_wait") return VirtAddr{next->number("addr")};
+    const std::uint64_t vma = event.number("vma");
+    for (const auto& stranger : cast_.strangers)
+        for (const auto& visit : stranger.visits) {
+            if (visit.vma != vma) continue;
+            const auto word =
+                machine_.kernel().read_pte(cpu, *member(name_of(visit.mm)).mm, visit.address);
+            if (word && rmap::Pte{word->value}.swap_type()) return visit.address;
+        }
+    return std::nullopt;
+}
+
+const rmap::Page* Workload::cached_page(rmap::Cpu& cpu, const CaptureEvent& fault) {
+    const auto address = swapped_page(cpu, fault);
+    if (!address) return nullptr;
+    auto& state = machine_.kernel().state();
+    const auto word = machine_.kernel().read_pte(cpu, *machine_.task(cpu.id()).mm, *address);
+    const rmap::Pte pte{word ? word->value : 0};
+    if (!pte.swap_type() || pte.migration()) return nullptr;
+    const rmap::PhysAddr slot = state.swap.cache.slot(pte.offset());
+    const auto frame = cpu.memory().load(slot, rmap::Part::kUser).value;
+    return frame ? &state.pages.pfn_to_page({frame}) : nullptr;
+}
+
+/// The page that wp_page_copy() is called for: its entry is cleared next.
+std::optional<VirtAddr> Workload::copied_page(const CaptureEvent& event) const {
+    const CaptureEvent* const end = capture_.events.data() + capture_.events.size();
+    const auto* next = std::find_if(&event + 1, end, [&](const CaptureEvent& later) {
+        return later.cpu == event.cpu && !later.irq;
+    });
+    if (next == end || next->name != "ptep_clear_flush") return std::nullopt;
+    return VirtAddr{next->number("addr")};
+}
+
+std::optional<Workload::UserAccess> Workload::faulting_access(rmap::Cpu& cpu,
+                                                              const CaptureEvent& event) {
+    constexpr std::uint64_t kWriteFault = 2;      // X86_PF_WRITE
+    constexpr std::uint64_t kFaultFlagWrite = 1;  // FAULT_FLAG_WRITE
+    rmap::Mm* mm = machine_.task(cpu.id()).mm;
+    const auto theirs = capture_.mm_of_task(event.task);
+    if (theirs && (!mm || mm != child_)) mm = &mm_of(cpu, theirs);
+    const auto access = [](bool write) { return write ? Access::kWrite : Access::kRead; };
+    if (event.name == "page_fault_user")
+        return UserAccess{
+            mm, {event.number("address")}, access(event.number("error_code") & kWriteFault)};
+    if (event.name == "handle_mm_fault")
+        return UserAccess{
+            mm, {event.number("addr")}, access(event.number("flags") & kFaultFlagWrite)};
+    if (event.name == "ptep_set_access_flags")
+        return UserAccess{
+            mm, {event.number("addr")}, access(rmap::Pte{event.number("pte")}.writable())};
+    if (event.name == "wp_page_copy") {
+        const auto address = copied_page(event);
+        return address ? std::optional(UserAccess{mm, *address, Access::kWrite}) : std::nullopt;
+    }
+    if (event.name != "do_swap_page") return std::nullopt;
+    if (const auto address = swapped_page(cpu, event))
+        return UserAccess{mm, *address, Access::kRead};
+    return std::nullopt;
 }
 
 }  // namespace mmusim::platform

@@ -180,8 +180,8 @@ TEST_CASE("mmu: an entry that the kernel calls present is none without its first
     machine.map(kPage, FrameNumber{500}, Pte::kProtNone | Pte::kAccessed);
     machine.program(0, [&](models::CoreModule& core) {
         enter(core, machine);
-        access(core, kPage, Access::kRead, Fault::kNotPresent);
-        access(core, kPage, Access::kWrite, Fault::kNotPresent);
+        for (const Access kind : {Access::kRead, Access::kWrite})
+            CHECK(core.access(kPage, kind, kAccess) == Fault::kNotPresent);
     });
     machine.run();
 }

@@ -318,8 +318,18 @@ const std::set<std::string> kAllowedUnderLock{
     "warn_swapbacked_not_swapcache", "page_remove_rmap", "put_page", "mlock_page",
     "clear_page_mlock"};
 
-/// Runs one case and compares what came of it.
-void check(const Case& c, Notifiers notifiers, Flush flush) {
+/// What one case has come to.
+struct UnmapOutcome {
+    std::string sequence;
+    std::vector<std::uint64_t> returned;  ///< by try_to_unmap_one()
+    bool said_unmapped = false;           ///< by try_to_unmap()
+    bool mapped = false;
+    std::vector<std::uint64_t> counters_before;
+    std::vector<std::uint64_t> counters_after;
+    std::set<std::string> forbidden_under_lock;
+};
+
+UnmapOutcome run(const Case& c, Notifiers notifiers, Flush flush) {
     KernelBench::Config config;
     config.swap_max_map_count = 3;
     KernelBench bench(config);
@@ -327,24 +337,20 @@ void check(const Case& c, Notifiers notifiers, Flush flush) {
     Page& page = c.make(subject);
     bench.run(flush == Flush::kAtOnce ? 0 : 1, subject.mm);
     if (notifiers == Notifiers::kYes) bench.watch(subject.mm);
-    const auto before = counters(bench, subject.mm);
+    UnmapOutcome outcome;
+    outcome.counters_before = counters(bench, subject.mm);
     bench.trace().clear();
     if (c.flags == TtuFlags::kMunlock)
         try_to_munlock(bench.cpu(), bench.kernel.state(), page);
     else
-        CHECK(try_to_unmap(bench.cpu(), bench.kernel.state(), page, c.flags) == c.unmapped);
-
-    INFO(c.name << (notifiers == Notifiers::kYes ? ", notifiers" : "")
-                << (flush == Flush::kAtOnce ? ", at once" : ", deferred"));
-    const std::string sequence = expected(c, notifiers, flush);
-    CHECK(bench.canonical_unmap_one() == sequence);
-    CHECK(bench.values(Event::kTryToUnmapOneRet, "ret") == std::vector<std::uint64_t>{c.ret});
-    CHECK(page_mapped(bench.cpu(), page) == !c.unmapped);
-    CHECK(counters(bench, subject.mm) == changed(before, sequence));
-    for (const std::string& name : under_lock(bench)) {
-        CAPTURE(name);
-        CHECK(kAllowedUnderLock.count(name));
-    }
+        outcome.said_unmapped = try_to_unmap(bench.cpu(), bench.kernel.state(), page, c.flags);
+    outcome.sequence = bench.canonical_unmap_one();
+    outcome.returned = bench.values(Event::kTryToUnmapOneRet, "ret");
+    outcome.mapped = page_mapped(bench.cpu(), page);
+    outcome.counters_after = counters(bench, subject.mm);
+    for (const std::string& name : under_lock(bench))
+        if (!kAllowedUnderLock.count(name)) outcome.forbidden_under_lock.insert(name);
+    return outcome;
 }
 
 }  // namespace
@@ -352,7 +358,18 @@ void check(const Case& c, Notifiers notifiers, Flush flush) {
 TEST_CASE("X1: every branch of try_to_unmap_one has its canonical order", "[unit][rmap]") {
     for (const Case& c : kCases)
         for (const Notifiers notifiers : {Notifiers::kNo, Notifiers::kYes})
-            for (const Flush flush : {Flush::kAtOnce, Flush::kDeferred}) check(c, notifiers, flush);
+            for (const Flush flush : {Flush::kAtOnce, Flush::kDeferred}) {
+                INFO(c.name << (notifiers == Notifiers::kYes ? ", notifiers" : "")
+                            << (flush == Flush::kAtOnce ? ", at once" : ", deferred"));
+                const UnmapOutcome outcome = run(c, notifiers, flush);
+                const std::string sequence = expected(c, notifiers, flush);
+                CHECK(outcome.sequence == sequence);
+                CHECK(outcome.returned == std::vector<std::uint64_t>{c.ret});
+                CHECK(outcome.mapped == !c.unmapped);
+                if (c.flags != TtuFlags::kMunlock) CHECK(outcome.said_unmapped == c.unmapped);
+                CHECK(outcome.counters_after == changed(outcome.counters_before, sequence));
+                CHECK(outcome.forbidden_under_lock.empty());
+            }
 }
 
 TEST_CASE("X1: one section is opened and closed per VMA that is visited", "[unit][rmap]") {
