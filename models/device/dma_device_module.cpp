@@ -74,14 +74,14 @@ std::optional<Translation> DmaDeviceModule::translate(Pasid pasid, VirtAddr addr
     for (;;) {
         time_.advance(config_.device.atc.lookup, Part::kUser);
         apply_invalidations();
-        if (const auto* hit = atc_.lookup(page, pasid, kind)) return *hit;
+        if (const auto* hit = atc_.lookup(page, {pasid, 0}, kind)) return *hit;
 
         const auto answer = request(DmaRequest::Kind::kTranslation, pasid, address, kind);
         if (!answer.permitted) return std::nullopt;
         time_.advance(config_.device.atc.fill, Part::kUser);
         apply_invalidations();
         if (!overtaken(pasid, page, answer.translation)) {
-            atc_.insert(page, pasid, answer.translation);
+            atc_.insert(page, {pasid, 0}, answer.translation);
             return answer.translation;
         }
         ++stats_.stale_answers;
@@ -116,7 +116,7 @@ void DmaDeviceModule::apply_invalidations() {
     while (arriving_.next_at() <= decided_) {
         const auto item = arriving_.take();
         const auto& request = item.value;
-        atc_.invalidate(request.pasid, request.range, item.key.time);
+        atc_.invalidate(scope_of(request.pasid, request.range, item.key.time));
         applied_.push_back({item.key.time, request.pasid, request.range});
     }
 }
@@ -125,7 +125,7 @@ void DmaDeviceModule::apply_invalidations() {
 bool DmaDeviceModule::overtaken(Pasid pasid, rmap::PageNumber page,
                                 const Translation& translation) const {
     return std::any_of(applied_.begin(), applied_.end(), [&](const Applied& applied) {
-        return applied.pasid == pasid && applied.range.overlaps(pages_of(page, translation)) &&
+        return applied.pasid == pasid && applied.range.overlaps(translation.pages_around(page)) &&
                translation.oldest_read <= applied.arrived;
     });
 }

@@ -12,7 +12,7 @@
 #include "models/device/device_program.hpp"
 #include "models/device/dma_device_config.hpp"
 #include "models/device/in_flight_list.hpp"
-#include "models/iommu/iotlb_array.hpp"
+#include "models/tlb/tlb_array.hpp"
 #include "models/observe/access_writer.hpp"
 #include "models/observe/event_writer.hpp"
 #include "models/tlm/device_tlb_invalidation_extension.hpp"
@@ -140,7 +140,7 @@ private:
     // ---- the engine's ----
     Words words_{*this};
     EventWriter engine_events_;
-    IotlbArray atc_;
+    TlbArray atc_;
     InFlightList in_flight_;
     Inbox<DeviceTlbInvalidation> arriving_;  ///< not yet applied to the ATC
     bool at_work_ = true;                    ///< looks at the ATC again, and so at what arrives

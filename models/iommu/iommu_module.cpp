@@ -102,7 +102,7 @@ void IommuModule::serve(const DmaRequest& request) {
     const auto* known = pasid_cache_.lookup(request.source, request.pasid);
     if (known && (untranslated || known->device_tlb)) {
         const auto page = rmap::page_of(request.address);
-        if (const auto* hit = iotlb_.lookup(page, request.pasid, request.access)) {
+        if (const auto* hit = iotlb_.lookup(page, {request.pasid, 0}, request.access)) {
             answer(request, FaultReason::kNone, *hit);
             return;
         }
@@ -161,10 +161,10 @@ void IommuModule::fill(const Walk& walk, const DmaWalkResult& result) {
     if (result.reason != FaultReason::kNone) return;
     const auto page = rmap::page_of(request.address);
     const Translation& translation = result.translation;
-    if (doubtful(walk, Kind::kIotlb, pages_of(page, translation), translation.oldest_read))
+    if (doubtful(walk, Kind::kIotlb, translation.pages_around(page), translation.oldest_read))
         ++stats_.discarded;
     else
-        iotlb_.insert(page, request.pasid, translation);
+        iotlb_.insert(page, {request.pasid, 0}, translation);
 }
 
 /// Returns when the request is over as far as the IOMMU is concerned.
@@ -201,7 +201,7 @@ void IommuModule::serve(const IommuInvalidation& invalidation) {
     const Instant now = kernel_now();
     draining_ = Draining{invalidation, now, 0, 0, now};
     if (invalidation.kind == IommuInvalidation::Kind::kIotlb) {
-        draining_->entries = iotlb_.invalidate(invalidation.pasid, invalidation.range, now);
+        draining_->entries = iotlb_.invalidate(scope_of(invalidation.pasid, invalidation.range, now));
         walk_cache_.invalidate(invalidation.pasid, invalidation.range, now);
     } else {
         draining_->entries = pasid_cache_.invalidate(invalidation.pasid, now);

@@ -12,7 +12,7 @@
 
 #include "models/iommu/invalidation_queue_module.hpp"
 #include "models/iommu/iommu_walker_module.hpp"
-#include "models/iommu/iotlb_array.hpp"
+#include "models/tlb/tlb_array.hpp"
 #include "models/tlm/home_inbox.hpp"
 #include "models/walker/walk_cache.hpp"
 
@@ -130,7 +130,7 @@ private:
     rmap::Duration link_of(rmap::SourceId source) const;
 
     const Config config_;
-    IotlbArray iotlb_;
+    TlbArray iotlb_;
     WalkCache walk_cache_;
     PasidCache pasid_cache_;
     FaultRecorder faults_;

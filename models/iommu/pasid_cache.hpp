@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "models/tlb/set_associative.hpp"
-#include "models/tlb/tlb_config.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/ids.hpp"
 #include "rmap/types/time.hpp"
@@ -21,7 +20,7 @@ struct PasidEntry {
 /// The PASID cache (Intel VT-d, 6.2.2), context entries included. Plain: no time of its own.
 class PasidCache {
 public:
-    explicit PasidCache(const TlbGeometry& geometry) : entries_(geometry.entries, geometry.ways) {}
+    explicit PasidCache(const ArrayGeometry& geometry) : entries_(geometry) {}
 
     const PasidEntry* lookup(rmap::SourceId source, rmap::Pasid pasid) {
         return entries_.find(index(source, pasid), {source, pasid});

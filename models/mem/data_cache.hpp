@@ -19,8 +19,8 @@ public:
     };
 
     explicit DataCache(const CacheCapacity& capacity)
-        : l1_(capacity.l1_lines, kL1Ways),
-          l2_(capacity.l2_lines, kL2Ways),
+        : l1_({capacity.l1_lines, kL1Ways}),
+          l2_({capacity.l2_lines, kL2Ways}),
           keeps_lines_(capacity.l2_lines != 0) {}
 
     /// Whether a line may stay here after its use; if not, no write has to invalidate it.
@@ -41,13 +41,13 @@ public:
     }
 
 private:
-    static constexpr std::size_t kL1Ways = 8;
-    static constexpr std::size_t kL2Ways = 16;
+    static constexpr unsigned kL1Ways = 8;
+    static constexpr unsigned kL2Ways = 16;
     static constexpr std::size_t kSeenLines = 1 << 17;  ///< further lines count as never seen
 
     SetAssociative<rmap::LineNumber, rmap::Instant> l1_;
     SetAssociative<rmap::LineNumber, rmap::Instant> l2_;
-    SetAssociative<rmap::LineNumber, rmap::Instant> seen_{kSeenLines, 16};
+    SetAssociative<rmap::LineNumber, rmap::Instant> seen_{{kSeenLines, 16}};
     const bool keeps_lines_;
 };
 

@@ -29,7 +29,7 @@ public:
         record.time = done;
         record.filled = used.read_at;
         record.page = rmap::page_of(address);
-        record.frame = used.large ? used.frame + record.page.value % rmap::kLargePages : used.frame;
+        record.frame = used.frame_of(record.page);
         record.generation = used.generation;
         record.access = kind;
         record.mm = mm;

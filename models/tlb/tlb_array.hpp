@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "models/tlb/set_associative.hpp"
 #include "models/tlb/tlb_config.hpp"
+#include "models/tlb/tlb_scope.hpp"
 #include "models/tlm/translation.hpp"
 #include "rmap/types/access.hpp"
 #include "rmap/types/address.hpp"
-#include "rmap/types/tlb_operation.hpp"
 
 namespace mmusim::models {
 
@@ -16,7 +17,7 @@ struct TlbStats {
     std::uint64_t lookups = 0;
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;
-    std::uint64_t invalidated = 0;  ///< entries dropped by invalidation instructions
+    std::uint64_t invalidated = 0;  ///< entries dropped by invalidations
 };
 
 /// Whose entry it is. Entries of a guest are combined translations, guest virtual to host physical,
@@ -25,58 +26,65 @@ struct TlbStats {
 class TlbTag {
 public:
     constexpr TlbTag() = default;
-    constexpr TlbTag(rmap::Pcid pcid, rmap::VmId vm) : word_(std::uint32_t{vm} << 16 | pcid) {}
-    constexpr rmap::Pcid pcid() const { return static_cast<rmap::Pcid>(word_); }
-    constexpr rmap::VmId vm() const { return static_cast<rmap::VmId>(word_ >> 16); }
+    constexpr TlbTag(SpaceId space, rmap::VmId vm) : word_(std::uint64_t{vm} << 32 | space) {}
+    /// Of an entry that answers for every space of its vm.
+    static constexpr TlbTag global(rmap::VmId vm) { return {kGlobal, vm}; }
+    constexpr TlbTag as_global() const { return global(vm()); }
+
+    constexpr SpaceId space() const { return static_cast<SpaceId>(word_); }
+    constexpr rmap::VmId vm() const { return static_cast<rmap::VmId>(word_ >> 32); }
+    constexpr bool is_global() const { return space() == kGlobal; }
     friend constexpr bool operator==(TlbTag a, TlbTag b) { return a.word_ == b.word_; }
 
 private:
-    std::uint32_t word_ = 0;
+    static constexpr SpaceId kGlobal = ~SpaceId{0};  ///< ids have at most 20 bits
+    std::uint64_t word_ = 0;
 };
 
-/// The entries of one TLB level, 4 KiB and 2 MiB pages in arrays of their own. Plain: no time.
-/// Keys are the full page number and the tag; a global entry answers for every PCID of its vm.
+/// The entries of one TLB level: of a core, a guest's second stage, an IOMMU or a device. Plain: no
+/// time. Keys are the full page number, its size and the tag.
 class TlbArray {
 public:
-    explicit TlbArray(const TlbConfig& config)
-        : small_(config.small.entries, config.small.ways),
-          large_(config.large.entries, config.large.ways) {}
+    explicit TlbArray(const TlbConfig& config);
 
     /// A hit needs the permission and, for a store, an entry that is known to be dirty: otherwise
     /// the page-table entry has to be looked at again (Intel SDM vol. 3, 4.8 and 4.10.2.3).
     const Translation* lookup(rmap::PageNumber page, TlbTag tag, rmap::Access access);
 
+    /// A large page that has to be kept in pieces is kept as the piece with `page`.
     void insert(rmap::PageNumber page, TlbTag tag, const Translation& translation);
 
-    /// Drops what the operation demands; returns how many entries. INVEPT drops everything of its
-    /// guest and nothing else, every other operation entries of the host only (Intel SDM vol. 3,
-    /// 28.4.3.1: they act on VPID 0 outside of a guest).
-    std::uint64_t invalidate(const rmap::TlbOperation& operation);
+    /// Drops the entries of the scope, all pieces of a page included (Intel SDM vol. 3, 4.10.4.1).
+    /// Returns how many.
+    std::uint64_t invalidate(const TlbScope& scope);
 
     const TlbStats& stats() const { return stats_; }
 
 private:
     struct Key {
-        std::uint64_t page = 0;  ///< in units of the array's page size
-        TlbTag tag;              ///< with kGlobal for a global entry
+        std::uint64_t number = 0;  ///< of the entry's page, in units of its size
+        TlbTag tag;
+        unsigned order = 0;  ///< size of what is kept; of the whole page: Translation::order
         friend bool operator==(const Key& a, const Key& b) {
-            return a.page == b.page && a.tag == b.tag;
+            return a.number == b.number && a.tag == b.tag && a.order == b.order;
         }
     };
-    using Array = SetAssociative<Key, Translation>;
+    /// One array, and which sizes it has held so far: others need not be looked for.
+    struct PageArray {
+        std::vector<unsigned> orders;  ///< ascending
+        SetAssociative<Key, Translation> entries;
+        std::uint64_t held = 0;         ///< a bit per order
+        std::uint64_t held_global = 0;  ///< likewise, of global entries
+        bool held_pieces = false;
 
-    static constexpr rmap::Pcid kGlobal = 0xffff;  ///< PCIDs have 12 bits
+        explicit PageArray(const PageArrayConfig& config);
+    };
 
-    static const Translation* find(Array& array, std::uint64_t page, TlbTag tag);
-    enum class Globals { kKept, kDropped };
-    template <class Matches>
-    std::uint64_t erase_if(Matches&& matches) {
-        return small_.erase_if(matches) + large_.erase_if(matches);
-    }
-    std::uint64_t invalidate_page(rmap::PageNumber page, rmap::Pcid pcid, Globals globals);
+    static const Translation* find(PageArray& array, rmap::PageNumber page, TlbTag tag);
+    static std::uint64_t invalidate(PageArray& array, const TlbScope& scope);
+    PageArray* array_for(unsigned order, unsigned& kept);
 
-    Array small_;
-    Array large_;
+    std::vector<PageArray> arrays_;
     TlbStats stats_;
 };
 

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "models/tlb/geometry.hpp"
 #include "rmap/types/time.hpp"
 
 namespace mmusim::models {
 
-/// A set-associative array; ways == entries makes it fully associative. entries is a multiple of
-/// ways and entries / ways a power of two.
-struct TlbGeometry {
-    unsigned entries = 0;
-    unsigned ways = 0;
+/// One array of a TLB level, for pages of some sizes. Sizes are orders: 4 KiB << order.
+struct PageArrayConfig {
+    std::string name;  ///< of its section in the platform file
+    std::vector<unsigned> orders;
+    ArrayGeometry geometry;
 };
 
-/// One TLB level: an array for 4 KiB pages and one for 2 MiB pages, probed together.
+/// One TLB level: arrays that are probed together. A page of a size that no array is for is kept
+/// in pieces of the largest size below, if there is one.
 struct TlbConfig {
-    TlbGeometry small;        ///< 4 KiB pages
-    TlbGeometry large;        ///< 2 MiB pages
+    std::vector<PageArrayConfig> arrays;
     rmap::Duration lookup{};  ///< added by this level, hit or miss
     rmap::Duration fill{};    ///< writing an entry after a miss
 };

@@ -38,7 +38,8 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
 
 void TlbModule::maintain(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
     auto& request = extension_of<MaintenanceExtension>(trans, name());
-    request.invalidated += array_.invalidate(request.operation);
+    if (const auto scope = scope_of(request.operation))
+        request.invalidated += array_.invalidate(*scope);
     if (next_maintain_socket.size() > 0)
         next_maintain_socket->b_transport(trans, delay);
     else

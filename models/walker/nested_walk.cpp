@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/walker/nested_walk.hpp"
 
+#include <algorithm>
+
 namespace mmusim::models {
 
 using rmap::Access;
 using rmap::EptEntry;
 using rmap::FrameNumber;
 using rmap::Instant;
-using rmap::kLargePages;
 using rmap::PageNumber;
 using rmap::PhysAddr;
 using rmap::Word;
@@ -69,26 +70,24 @@ std::optional<Translation> walk_second_stage(PhysAddr root, rmap::GuestPhysAddr 
         result.generation = word->generation;
         result.writable = writable && leaf.writable();
         result.dirty = leaf.dirty();
-        result.large = large;
+        result.order = large ? rmap::kLargeOrder : 0;
         result.read_at = read.at;
         return result;
     }
 }
 
 PhysAddr physical(rmap::GuestPhysAddr address, const Translation& leaf) {
-    const std::uint64_t size = leaf.large ? rmap::kLargeSize : rmap::kPageSize;
+    const std::uint64_t size = rmap::kPageSize << leaf.order;
     return rmap::address_of(leaf.frame) + address.value % size;
-}
-
-FrameNumber guest_frame(PageNumber page, const Translation& first) {
-    return first.large ? first.frame + page.value % kLargePages : first.frame;
 }
 
 Translation combine(PageNumber page, const Translation& first, const Translation& second) {
     Translation both = second;
-    both.large = first.large && second.large;
-    if (second.large && !both.large)
-        both.frame = second.frame + guest_frame(page, first).value % kLargePages;
+    both.order = std::min(first.order, second.order);
+    // The first frame of the smaller page, which may be a part of the second stage's.
+    const PageNumber guest{first.frame_of(page).value};
+    const std::uint64_t start = guest.value >> both.order << both.order;
+    both.frame = second.frame_of(PageNumber{start});
     both.writable = first.writable && second.writable;
     both.dirty = first.dirty && second.dirty;
     both.global = first.global;

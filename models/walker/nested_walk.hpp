@@ -29,9 +29,6 @@ std::optional<Translation> walk_second_stage(rmap::PhysAddr root, rmap::GuestPhy
 /// Where `address` is, given the leaf that maps it.
 rmap::PhysAddr physical(rmap::GuestPhysAddr address, const Translation& leaf);
 
-/// What the first stage says of `page`, of the 4 KiB page in a guest's memory.
-rmap::FrameNumber guest_frame(rmap::PageNumber page, const Translation& first);
-
 /// Both stages in one entry for the guest's `page` (28.4.1, combined mappings): the smaller of
 /// their pages, the permissions of both, `dirty` if no bit is left to be set in either. Generation
 /// and time of reading are those of the second stage's leaf.

@@ -106,7 +106,7 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
     result.generation = word.generation;
     result.writable = entry.writable();
     result.dirty = entry.dirty();
-    result.large = level == 2;
+    result.order = level == 2 ? rmap::kLargeOrder : 0;
     result.global = entry.global();
     result.read_at = read_at;
     result.oldest_read = *oldest_read_;
@@ -132,7 +132,7 @@ Fault PageWalkerModule::final_stage(rmap::VirtAddr address, TranslationExtension
                                     sc_core::sc_time& delay) {
     const auto page = rmap::page_of(address);
     const std::uint64_t offset = address.value % rmap::kPageSize;
-    const auto frame = guest_frame(page, request.translation);
+    const auto frame = request.translation.frame_of(page);
     const GuestPhysAddr guest{rmap::address_of(frame).value + offset};
     const auto second = second_stage(guest, request.access, request, delay);
     if (!second) return Fault::kSecondStage;

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "models/tlb/set_associative.hpp"
-#include "models/tlb/tlb_config.hpp"
 #include "models/tlm/translation.hpp"
 #include "rmap/types/address.hpp"
 
@@ -17,7 +16,7 @@ public:
     using Context = std::uint32_t;  ///< a PASID
 
     /// No entries: always a miss.
-    explicit WalkCache(const TlbGeometry& geometry) : entries_(geometry.entries, geometry.ways) {}
+    explicit WalkCache(const ArrayGeometry& geometry) : entries_(geometry) {}
 
     const WalkedTable* lookup(Context context, rmap::VirtAddr address) {
         ++lookups_;

@@ -45,24 +45,63 @@ void check_hops(const models::Topology& topology, const EffectiveConfig& effecti
     }
 }
 
-void check_array(const models::TlbGeometry& array, const std::string& section,
-                 const std::string& size, const EffectiveConfig& effective) {
+/// The policies that keep bits have one word for them.
+constexpr unsigned kMostWaysOfBits = 64;
+constexpr unsigned kGroupWays = 4;
+
+std::string geometry_mistake(const models::ArrayGeometry& array) {
+    using models::IndexFunction;
+    using models::ReplacementPolicy;
+    const std::size_t sets = array.sets();
     if (array.entries % array.ways != 0)
-        throw ConfigError(effective.origin(section, size + "entries"),
-                          fmt::format("'{}.{}entries' is {}; expected a multiple of the {} ways",
-                                      section, size, array.entries, array.ways));
-    const unsigned sets = array.entries / array.ways;
-    if ((sets & (sets - 1)) != 0)
-        throw ConfigError(effective.origin(section, size + "entries"),
-                          fmt::format("'{}.{}entries' is {}, in {} ways {} sets; expected a power "
-                                      "of two of sets",
-                                      section, size, array.entries, array.ways, sets));
+        return fmt::format("is {}; expected a multiple of the {} ways", array.entries, array.ways);
+    if (array.index == IndexFunction::kXorFold && (sets & (sets - 1)) != 0)
+        return fmt::format(
+            "is {}, in {} ways {} sets; expected a power of two of sets for index = \"xor-fold\"",
+            array.entries, array.ways, sets);
+    return {};
+}
+
+std::string ways_mistake(const models::ArrayGeometry& array) {
+    using models::ReplacementPolicy;
+    const bool bits = array.replacement != ReplacementPolicy::kLru &&
+                      array.replacement != ReplacementPolicy::kRandom;
+    if (bits && array.ways > kMostWaysOfBits)
+        return fmt::format("is {}; expected at most {} for this replacement", array.ways,
+                           kMostWaysOfBits);
+    if (array.replacement == ReplacementPolicy::kMruPlusOnePlru4 && array.ways % kGroupWays != 0)
+        return fmt::format("is {}; expected a multiple of {} for this replacement", array.ways,
+                           kGroupWays);
+    return {};
+}
+
+void check_array(const models::ArrayGeometry& array, const std::string& section,
+                 const EffectiveConfig& effective) {
+    const auto check = [&](const std::string& key, const std::string& mistake) {
+        if (mistake.empty()) return;
+        throw ConfigError(effective.origin(section, key),
+                          fmt::format("'{}.{}' {}", section, key, mistake));
+    };
+    check("entries", geometry_mistake(array));
+    check("ways", ways_mistake(array));
 }
 
 void check_tlb(const models::TlbConfig& tlb, const std::string& section,
                const EffectiveConfig& effective) {
-    check_array(tlb.small, section, "small_", effective);
-    check_array(tlb.large, section, "large_", effective);
+    std::map<unsigned, std::string> arrays;  // by order
+    for (const auto& array : tlb.arrays) {
+        const std::string own = section + ".array." + array.name;
+        check_array(array.geometry, own, effective);
+        for (const unsigned order : array.orders) {
+            const auto [other, first] = arrays.emplace(order, array.name);
+            if (!first)
+                throw ConfigError(
+                    effective.origin(own, "pages"),
+                    fmt::format("'{}.pages' has a size that '{}.array.{}' has, too; expected one "
+                                "array for each size",
+                                own, section, other->second));
+        }
+    }
 }
 
 /// An event of one kind must not overtake the stores that it announces.
@@ -96,8 +135,8 @@ void check_iommu(const PlatformConfig& platform, const EffectiveConfig& effectiv
     const auto& iommu = *platform.iommu;
     check_socket(iommu.socket, "iommu", platform, effective);
     check_tlb(iommu.iotlb, "iommu.iotlb", effective);
-    check_array(iommu.walk_cache, "iommu.walk_cache", "", effective);
-    check_array(iommu.pasid_cache, "iommu.pasid_cache", "", effective);
+    check_array(iommu.walk_cache, "iommu.walk_cache", effective);
+    check_array(iommu.pasid_cache, "iommu.pasid_cache", effective);
     const auto check_power_of_two = [&](const char* key, unsigned value) {
         if ((value & (value - 1)) != 0)
             throw ConfigError(effective.origin("iommu", key),

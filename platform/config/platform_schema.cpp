@@ -38,13 +38,45 @@ std::uint64_t read_topology(SectionReader topology, PlatformConfig& out) {
     return out.clock_khz;
 }
 
+constexpr CountRange kEntries{0, 1 << 20};
+constexpr CountRange kWays{1, 1 << 20};
+constexpr NamedValue<models::IndexFunction> kIndexFunctions[] = {
+    {"plain", models::IndexFunction::kPlain}, {"xor-fold", models::IndexFunction::kXorFold}};
+constexpr NamedValue<models::ReplacementPolicy> kReplacementPolicies[] = {
+    {"lru", models::ReplacementPolicy::kLru},
+    {"tree-plru", models::ReplacementPolicy::kTreePlru},
+    {"nru", models::ReplacementPolicy::kNru},
+    {"random", models::ReplacementPolicy::kRandom},
+    {"mru+1-plru4", models::ReplacementPolicy::kMruPlusOnePlru4}};
+
+/// Orders: 4 KiB << order.
+constexpr NamedValue<unsigned> kPageSizes[] = {{"4K", 0},   {"16K", 2},   {"64K", 4}, {"2M", 9},
+                                               {"32M", 13}, {"512M", 17}, {"1G", 18}};
+
+void read_geometry(SectionReader& array, models::ArrayGeometry& out, std::string_view meaning) {
+    array.has_provenance();
+    array.count("entries", out.entries, kEntries, meaning);
+    array.count("ways", out.ways, kWays, "ways of the array");
+    array.choice("index", out.index, kIndexFunctions, "which set a page belongs to");
+    array.choice("replacement", out.replacement, kReplacementPolicies,
+                 "which entry of a full set makes room");
+}
+
+models::PageArrayConfig read_page_array(SectionReader array, const std::string& name) {
+    models::PageArrayConfig out;
+    out.name = name;
+    array.choices("pages", out.orders, kPageSizes, "sizes of the pages that it is for");
+    read_geometry(array, out.geometry, "entries of the array");
+    array.finish();
+    return out;
+}
+
 void read_tlb(SectionReader tlb, models::TlbConfig& out) {
-    constexpr CountRange kEntries{1, 1 << 20};
     tlb.has_provenance();
-    tlb.count("small_entries", out.small.entries, kEntries, "entries for 4 KiB pages");
-    tlb.count("small_ways", out.small.ways, kEntries, "ways of the array for 4 KiB pages");
-    tlb.count("large_entries", out.large.entries, kEntries, "entries for 2 MiB pages");
-    tlb.count("large_ways", out.large.ways, kEntries, "ways of the array for 2 MiB pages");
+    auto arrays = tlb.section("array");
+    for (const auto& name : arrays.entries("array of this TLB level"))
+        out.arrays.push_back(read_page_array(arrays.section(name), name));
+    arrays.finish();
     tlb.time("lookup", out.lookup, Zero::kAllowed, "added by this level, hit or miss");
     tlb.time("fill", out.fill, Zero::kAllowed, "writing an entry after a miss");
     tlb.finish();
@@ -89,12 +121,8 @@ VmConfig read_vm(SectionReader vm, const std::string& name) {
     return out;
 }
 
-/// An array that may be missing: no entries.
-void read_array(SectionReader array, models::TlbGeometry& out, std::string_view meaning) {
-    constexpr CountRange kEntries{0, 1 << 20};
-    array.has_provenance();
-    array.count("entries", out.entries, kEntries, meaning);
-    array.count("ways", out.ways, {1, kEntries.most}, "ways of the array");
+void read_array(SectionReader array, models::ArrayGeometry& out, std::string_view meaning) {
+    read_geometry(array, out, meaning);
     array.finish();
 }
 

@@ -319,6 +319,28 @@ void SectionReader::texts(std::string_view key, std::vector<ConfigNode>& field,
         field = *array;
 }
 
+std::vector<std::string> SectionReader::names_in(std::string_view key,
+                                                 const std::vector<std::string>& names,
+                                                 std::string_view meaning) {
+    std::vector<ConfigNode> nodes;
+    texts(key, nodes, meaning, Need::kRequired);
+    const auto* member = member_ ? member_->node.find(key) : nullptr;
+    if (member && nodes.empty())
+        throw ConfigError(member->node.position,
+                          fmt::format("'{}' is empty; expected one or more of {}", full(key),
+                                      fmt::join(names, ", ")));
+    std::vector<std::string> chosen;
+    for (const auto& node : nodes) {
+        const auto& name = std::get<std::string>(node.value);
+        if (std::find(names.begin(), names.end(), name) == names.end())
+            throw ConfigError(node.position,
+                              fmt::format("'{}' has '{}' in it, which is not known; {}", full(key),
+                                          name, nearest_hint(name, names)));
+        chosen.push_back(name);
+    }
+    return chosen;
+}
+
 void SectionReader::values(std::string_view key, std::vector<ConfigNode>& field,
                            std::string_view meaning, Need need) {
     const std::string expected =

@@ -92,6 +92,17 @@ public:
     /// An array of strings. The elements keep their places.
     void texts(std::string_view key, std::vector<ConfigNode>& field, std::string_view meaning,
                Need need = Need::kOptional);
+    /// An array of some of these names, with at least one element.
+    template <class Enum, std::size_t kCount>
+    void choices(std::string_view key, std::vector<Enum>& field,
+                 const NamedValue<Enum> (&rows)[kCount], std::string_view meaning) {
+        std::vector<std::string> names;
+        for (const auto& row : rows) names.emplace_back(row.name);
+        field.clear();
+        for (const std::string& chosen : names_in(key, names, meaning))
+            for (const auto& row : rows)
+                if (row.name == chosen) field.push_back(row.value);
+    }
     /// An array of strings, numbers, or true and false, with at least one element.
     void values(std::string_view key, std::vector<ConfigNode>& field, std::string_view meaning,
                 Need need = Need::kOptional);
@@ -115,6 +126,8 @@ private:
     std::uint64_t read_count(std::string_view key, std::uint64_t fallback, CountRange range,
                              std::string_view meaning, Need need);
     void keep(std::string_view key, const ConfigNode::Member* member, ConfigNode fallback);
+    std::vector<std::string> names_in(std::string_view key, const std::vector<std::string>& names,
+                                      std::string_view meaning);
     template <class IsElement>
     const ConfigNode::Array* take_array(std::string_view key, Need need,
                                         const std::string& expected, IsElement&& is_element);

@@ -27,8 +27,7 @@ inline void map_pages(DeviceMachine& machine, unsigned pages) {
 /// The device keeps no translations, so that every access asks the IOMMU.
 inline DeviceMachine::Options without_atc() {
     DeviceMachine::Options options;
-    options.devices[0].atc.small = {};
-    options.devices[0].atc.large = {};
+    options.devices[0].atc.arrays.clear();
     return options;
 }
 

@@ -40,7 +40,7 @@ std::string hammer(std::uint64_t seed, std::optional<Duration> quantum, bool rev
     options.iommu.iotlb.fill = ns(1, 9);
     options.iommu.iotlb_invalidate = ns(1, 60);
     options.iommu.doorbell = ns(20, 80);
-    options.iommu.iotlb.small = {8, 4};
+    options.iommu.iotlb.arrays[0].geometry = {8, 4};
     options.devices = {test_device(0x0310), test_device(0x0318), test_device(0x0420)};
     options.devices[2].ats = false;
     for (auto& device : options.devices) {
@@ -48,7 +48,7 @@ std::string hammer(std::uint64_t seed, std::optional<Duration> quantum, bool rev
         device.transfer = ns(1, 300);
         device.atc_invalidate = ns(1, 40);
         device.max_in_flight = static_cast<unsigned>(1 + draw() % 6);
-        device.atc.small = {8, 4};
+        device.atc.arrays[0].geometry = {8, 4};
     }
     const std::uint64_t programs = draw();
     DeviceMachine machine(options);

@@ -81,7 +81,7 @@ TEST_CASE("mmu: a translation evicted from the first level hits in the second",
     const Costs costs(config);
     TestMachine machine(config);
     // Five pages of one set of four ways.
-    const std::uint64_t sets = config.l1_tlb.small.entries / config.l1_tlb.small.ways;
+    const std::uint64_t sets = config.l1_tlb.arrays[0].geometry.sets();
     for (unsigned i = 0; i < 5; ++i)
         machine.map(kPage + i * sets * rmap::kPageSize, FrameNumber{500 + i}, kMapped);
     machine.program(0, [&](models::CoreModule& core) {

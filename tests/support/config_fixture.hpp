@@ -34,9 +34,9 @@ inline std::string device_section(const std::string& name, unsigned source, unsi
     const std::string from = "from = \"assumed: a test\"\n";
     return "[device." + name + "]\n" + from + "source = " + std::to_string(source) + "\nlink" +
            time(link) + "socket = 0\nats = true\nmax_in_flight = 8\natc_invalidate" + time(100) +
-           "transfer" + time(2000) + "[device." + name + ".atc]\n" + from +
-           "small_entries = 64\nsmall_ways = 64\nlarge_entries = 8\nlarge_ways = 8\nlookup" +
-           time(5) + "fill" + time(2);
+           "transfer" + time(2000) + "[device." + name + ".atc]\nlookup" + time(5) + "fill" + time(2) +
+           "[device." + name + ".atc.array.small]\n" + from +
+           "pages = [\"4K\"]\nentries = 64\nways = 64\n";
 }
 
 /// Files that extend shipped ones, and what loading them says.

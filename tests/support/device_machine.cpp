@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/device_machine.hpp"
+#include "tests/support/tlb_configs.hpp"
 
 #include <algorithm>
 
@@ -15,7 +16,7 @@ using rmap::VtdTables;
 
 models::IommuConfig test_iommu() {
     models::IommuConfig config;
-    config.iotlb = {{32, 4}, {8, 4}, nanoseconds(3), nanoseconds(5)};
+    config.iotlb = split_tlb({32, 4}, {8, 4}, nanoseconds(3), nanoseconds(5));
     config.walk_cache = {8, 4};
     config.pasid_cache = {8, 4};
     config.walker = {nanoseconds(4), nanoseconds(6)};
@@ -34,7 +35,7 @@ models::DmaDeviceConfig test_device(rmap::SourceId source) {
     models::DmaDeviceConfig config;
     config.name = "device";
     config.source = source;
-    config.atc = {{32, 4}, {8, 4}, nanoseconds(2), nanoseconds(7)};
+    config.atc = split_tlb({32, 4}, {8, 4}, nanoseconds(2), nanoseconds(7));
     config.max_in_flight = 4;
     config.link = nanoseconds(100);
     config.atc_invalidate = nanoseconds(25);

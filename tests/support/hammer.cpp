@@ -8,6 +8,7 @@
 
 #include "tests/support/child_run.hpp"
 #include "tests/support/test_machine.hpp"
+#include "tests/support/tlb_configs.hpp"
 
 namespace mmusim::test {
 
@@ -126,7 +127,7 @@ Hammer small_hammer(unsigned cores, unsigned initiators) {
     hammer.platform.topology.frames_per_node = 1 << 14;
     hammer.platform.costs.lock_handover = nanoseconds(30);
     hammer.platform.policy.swap_cluster_max = 8;
-    hammer.platform.l2_tlb.small = {128, 4};  // stale entries live long enough to be used
+    hammer.platform.l2_tlb.arrays[0].geometry = {128, 4};  // stale entries live long enough to be used
     hammer.platform.policy.swap_slots = 4096;
     auto& scenario = hammer.scenario;
     scenario.processes.push_back(threads("main", 1, initiators, 30));
@@ -166,7 +167,7 @@ void add_guest(Hammer& hammer, unsigned vcpus) {
 
 void add_device(Hammer& hammer) {
     models::IommuConfig iommu;
-    iommu.iotlb = {{16, 4}, {4, 4}, nanoseconds(3), nanoseconds(2)};
+    iommu.iotlb = split_tlb({16, 4}, {4, 4}, nanoseconds(3), nanoseconds(2));
     iommu.walk_cache = {8, 4};
     iommu.pasid_cache = {4, 4};
     iommu.walker = {nanoseconds(4), nanoseconds(5)};
@@ -182,7 +183,7 @@ void add_device(Hammer& hammer) {
     models::DmaDeviceConfig device;
     device.name = "dma";
     device.source = 0x100;
-    device.atc = {{16, 4}, {4, 4}, nanoseconds(2), nanoseconds(1)};
+    device.atc = split_tlb({16, 4}, {4, 4}, nanoseconds(2), nanoseconds(1));
     device.max_in_flight = 4;
     device.link = hammer.platform.memory.visibility() + nanoseconds(20);
     device.atc_invalidate = nanoseconds(8);

@@ -81,7 +81,7 @@ TEST_CASE("nested walk: a 4 KiB leaf takes four reads and no store when its bits
     CHECK(leaf->generation == 9);
     CHECK(leaf->writable);
     CHECK(leaf->dirty);
-    CHECK_FALSE(leaf->large);
+    CHECK(leaf->order == 0);
     CHECK(leaf->read_at == Instant{} + nanoseconds(4));
     CHECK(tables.reads == 4);
     CHECK(tables.locked == 0);
@@ -93,7 +93,7 @@ TEST_CASE("nested walk: a 2 MiB leaf ends the walk one level earlier", "[unit][w
     tables.set(2, EptEntry::leaf(FrameNumber{1024}, true).with(kUsed | EptEntry::kLargePage));
     const auto leaf = tables.walk(Access::kRead);
     REQUIRE(leaf);
-    CHECK(leaf->large);
+    CHECK(leaf->order == rmap::kLargeOrder);
     CHECK(leaf->frame == FrameNumber{1024});
     CHECK(tables.reads == 3);
     CHECK(models::physical(kAddress, *leaf) == rmap::address_of(FrameNumber{1025}) + 0x123);
@@ -173,12 +173,12 @@ TEST_CASE("nested walk: a combined entry has the smaller page of both stages", "
     const auto stage = [](std::uint64_t frame, bool large) {
         Translation translation;
         translation.frame = FrameNumber{frame};
-        translation.large = large;
+        translation.order = large ? rmap::kLargeOrder : 0;
         return translation;
     };
     const auto both = [&](bool guest_large, bool host_large) {
         const auto guest = stage(guest_large ? 1024 : 1024 + 9, guest_large);
-        const auto frame = models::guest_frame(kPage, guest).value;
+        const auto frame = guest.frame_of(kPage).value;
         return models::combine(kPage, guest,
                                stage(host_large ? 2048 : 2048 + frame % 512, host_large));
     };
@@ -186,9 +186,9 @@ TEST_CASE("nested walk: a combined entry has the smaller page of both stages", "
     CHECK(both(false, true).frame == FrameNumber{2048 + 9});
     CHECK(both(true, false).frame == FrameNumber{2048 + 7});
     CHECK(both(true, true).frame == FrameNumber{2048});
-    CHECK(both(true, true).large);
-    CHECK_FALSE(both(false, true).large);
-    CHECK_FALSE(both(true, false).large);
+    CHECK(both(true, true).order == rmap::kLargeOrder);
+    CHECK(both(false, true).order == 0);
+    CHECK(both(true, false).order == 0);
 }
 
 TEST_CASE("nested walk: a combined entry allows what both stages allow", "[unit][walker]") {

@@ -3,6 +3,7 @@
 
 #include "models/tlb/tlb_array.hpp"
 #include "rmap/types/check.hpp"
+#include "tests/support/tlb_configs.hpp"
 
 namespace mmusim::test {
 
@@ -15,7 +16,7 @@ using rmap::TlbOperation;
 
 namespace {
 
-const models::TlbConfig kConfig{{8, 2}, {4, 2}, {}, {}};
+const models::TlbConfig kConfig = split_tlb({8, 2}, {4, 2});
 constexpr std::uint64_t kSets = 4;
 
 Translation to(std::uint64_t frame) {
@@ -34,13 +35,19 @@ Translation global_to(std::uint64_t frame) {
 
 Translation large_to(std::uint64_t frame) {
     Translation translation = to(frame);
-    translation.large = true;
+    translation.order = rmap::kLargeOrder;
     return translation;
 }
 
 bool hits(TlbArray& tlb, std::uint64_t page, rmap::Pcid pcid = 1, Access access = Access::kRead,
           rmap::VmId vm = 0) {
     return tlb.lookup(PageNumber{page}, {pcid, vm}, access) != nullptr;
+}
+
+/// How many entries the instruction drops.
+std::uint64_t invalidate(TlbArray& tlb, const TlbOperation& operation) {
+    const auto scope = models::scope_of(operation);
+    return scope ? tlb.invalidate(*scope) : 0;
 }
 
 }  // namespace
@@ -73,11 +80,11 @@ TEST_CASE("tlb array: contexts share no entry and global entries answer for all"
     CHECK_FALSE(hits(tlb, 0, 2));
     tlb.insert(PageNumber{1}, {1, 0}, global_to(11));
     CHECK(hits(tlb, 1, 2));
-    tlb.invalidate({TlbOperation::Kind::kCr3Write, 2, {}, {}});
+    invalidate(tlb, {TlbOperation::Kind::kCr3Write, 2, {}, {}});
     CHECK(hits(tlb, 1, 2));
-    tlb.invalidate({TlbOperation::Kind::kInvpcidAddress, 2, rmap::address_of(PageNumber{1}), {}});
+    invalidate(tlb, {TlbOperation::Kind::kInvpcidAddress, 2, rmap::address_of(PageNumber{1}), {}});
     CHECK(hits(tlb, 1, 2));
-    tlb.invalidate({TlbOperation::Kind::kInvlpg, 2, rmap::address_of(PageNumber{1}), {}});
+    invalidate(tlb, {TlbOperation::Kind::kInvlpg, 2, rmap::address_of(PageNumber{1}), {}});
     CHECK_FALSE(hits(tlb, 1, 2));
 }
 
@@ -100,7 +107,8 @@ TEST_CASE("tlb array: invalidating any page of a large one drops it whole", "[un
     TlbArray tlb(kConfig);
     tlb.insert(PageNumber{512}, {1, 0}, large_to(512));
     CHECK(hits(tlb, 512 + 300));
-    CHECK(tlb.invalidate(
+    CHECK(invalidate(
+              tlb,
               {TlbOperation::Kind::kInvlpg, 1, rmap::address_of(PageNumber{512 + 77}), {}}) == 1);
     CHECK_FALSE(hits(tlb, 512));
 }
@@ -132,7 +140,7 @@ TEST_CASE("tlb array: invalidations of the host leave guests alone", "[unit][tlb
     for (const auto kind : {Kind::kInvlpg, Kind::kInvpcidAddress, Kind::kCr3Write,
                             Kind::kCr3WriteNoFlush, Kind::kAll})
         for (const std::uint64_t page : {0, 1, 512})
-            CHECK(tlb.invalidate({kind, 1, rmap::address_of(PageNumber{page}), {}}) == 0);
+            CHECK(invalidate(tlb, {kind, 1, rmap::address_of(PageNumber{page}), {}}) == 0);
     CHECK(hits(tlb, 0, 1, Access::kRead, 7));
     CHECK(hits(tlb, 1, 1, Access::kRead, 7));
     CHECK(hits(tlb, 512, 1, Access::kRead, 7));
@@ -145,22 +153,76 @@ TEST_CASE("tlb array: INVEPT drops everything of its guest and nothing else", "[
     tlb.insert(PageNumber{512}, {3, 7}, large_to(512));
     tlb.insert(PageNumber{2}, {1, 8}, to(12));
     tlb.insert(PageNumber{3}, {1, 0}, to(13));
-    CHECK(tlb.invalidate({TlbOperation::Kind::kInvept, 0, {}, {}, 7}) == 3);
+    CHECK(invalidate(tlb, {TlbOperation::Kind::kInvept, 0, {}, {}, 7}) == 3);
     CHECK_FALSE(hits(tlb, 0, 1, Access::kRead, 7));
     CHECK_FALSE(hits(tlb, 1, 2, Access::kRead, 7));
     CHECK_FALSE(hits(tlb, 512, 3, Access::kRead, 7));
     CHECK(hits(tlb, 2, 1, Access::kRead, 8));
     CHECK(hits(tlb, 3));
     CHECK(tlb.stats().invalidated == 3);
-    CHECK_THROWS_AS(tlb.invalidate({TlbOperation::Kind::kInvept, 0, {}, {}, 0}),
+    CHECK_THROWS_AS(invalidate(tlb, {TlbOperation::Kind::kInvept, 0, {}, {}, 0}),
                     rmap::InvariantError);
 }
 
-TEST_CASE("tlb array: an array without entries always misses", "[unit][tlb]") {
-    TlbArray tlb({{0, 0}, {0, 0}, {}, {}});
+TEST_CASE("tlb array: sizes that share an array push each other out", "[unit][tlb]") {
+    TlbArray tlb({{{"shared", {0, rmap::kLargeOrder}, {2, 2}}}, {}, {}});
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    tlb.insert(PageNumber{512}, {1, 0}, large_to(512));
+    CHECK(hits(tlb, 0));
+    CHECK(hits(tlb, 512 + 9));
+    tlb.insert(PageNumber{1}, {1, 0}, to(11));
+    CHECK_FALSE(hits(tlb, 0));
+    CHECK(hits(tlb, 512));
+}
+
+TEST_CASE("tlb array: a 4 KiB page and a 2 MiB page of one number are two pages", "[unit][tlb]") {
+    TlbArray tlb({{{"shared", {0, rmap::kLargeOrder}, {8, 8}}}, {}, {}});
+    tlb.insert(PageNumber{512}, {1, 0}, large_to(1024));  // number 1 of its size
+    CHECK_FALSE(hits(tlb, 1));
+    tlb.insert(PageNumber{1}, {1, 0}, to(11));
+    CHECK(tlb.lookup(PageNumber{1}, {1, 0}, Access::kRead)->frame == FrameNumber{11});
+    CHECK(tlb.lookup(PageNumber{600}, {1, 0}, Access::kRead)->frame_of(PageNumber{600}) ==
+          FrameNumber{1024 + 88});
+}
+
+TEST_CASE("tlb array: a size without an array is kept in pieces of the largest below",
+          "[unit][tlb]") {
+    constexpr unsigned kHuge = 18;  // 1 GiB
+    TlbArray tlb(split_tlb({8, 2}, {8, 8}));
+    Translation huge = to(1 << kHuge);
+    huge.order = kHuge;
+    tlb.insert(PageNumber{513}, {1, 0}, huge);
+    CHECK(hits(tlb, 512));
+    CHECK(hits(tlb, 1023));
+    CHECK_FALSE(hits(tlb, 0));
+    CHECK_FALSE(hits(tlb, 1024));
+    CHECK(tlb.lookup(PageNumber{513}, {1, 0}, Access::kRead)->frame_of(PageNumber{513}) ==
+          FrameNumber{(1 << kHuge) + 513});
+}
+
+TEST_CASE("tlb array: invalidating one page of a large one drops all its pieces", "[unit][tlb]") {
+    TlbArray tlb({{{"small", {0}, {8, 8}}}, {}, {}});
+    for (const std::uint64_t page : {512, 600, 1023})
+        tlb.insert(PageNumber{page}, {1, 0}, large_to(512));
+    tlb.insert(PageNumber{1024}, {1, 0}, large_to(1024));
+    tlb.insert(PageNumber{5}, {1, 0}, to(5));
+    const auto address = rmap::address_of(PageNumber{700});  // no piece of its own
+    CHECK(invalidate(tlb, {TlbOperation::Kind::kInvlpg, 1, address, {}}) == 3);
+    CHECK(hits(tlb, 1024));
+    CHECK(hits(tlb, 5));
+}
+
+TEST_CASE("tlb array: a page that is smaller than any array is for is not kept", "[unit][tlb]") {
+    TlbArray tlb({{{"large", {rmap::kLargeOrder}, {8, 8}}}, {}, {}});
     tlb.insert(PageNumber{0}, {1, 0}, to(10));
     CHECK_FALSE(hits(tlb, 0));
-    CHECK(tlb.invalidate({TlbOperation::Kind::kAll, 0, {}, {}}) == 0);
+}
+
+TEST_CASE("tlb array: an array without entries always misses", "[unit][tlb]") {
+    TlbArray tlb(split_tlb({0, 0}, {0, 0}));
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    CHECK_FALSE(hits(tlb, 0));
+    CHECK(invalidate(tlb, {TlbOperation::Kind::kAll, 0, {}, {}}) == 0);
 }
 
 }  // namespace mmusim::test

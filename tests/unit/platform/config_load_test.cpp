@@ -62,11 +62,11 @@ TEST_CASE("config load: plain numbers keep the provenance of the file that wrote
           "[unit][config]") {
     ConfigFixture fixture;
     fixture.platform_file =
-        fixture.platform("[tlb.l1]\nfrom = \"measured: here\"\nsmall_entries = 128\n");
+        fixture.platform("[tlb.l1.array.small]\nfrom = \"measured: here\"\nentries = 128\n");
     const LoadedConfig config = fixture.load();
-    CHECK(config.platform.l1_tlb.small.entries == 128);
-    CHECK(leaf(config, "tlb.l1", "small_entries").provenance == "measured: here");
-    CHECK_THAT(leaf(config, "tlb.l1", "small_ways").provenance, Catch::StartsWith("published: "));
+    CHECK(config.platform.l1_tlb.arrays[0].geometry.entries == 128);
+    CHECK(leaf(config, "tlb.l1.array.small", "entries").provenance == "measured: here");
+    CHECK_THAT(leaf(config, "tlb.l1.array.small", "ways").provenance, Catch::StartsWith("published: "));
 }
 
 TEST_CASE("config load: cycles become the nearest picosecond", "[unit][config]") {
@@ -173,7 +173,7 @@ TEST_CASE("config load: of two devices the shorter link is the lookahead of inva
 
 TEST_CASE("config show: the output reads back to the same configuration", "[unit][config]") {
     const std::vector<std::string> settings = {"coherence.hop.ns=60.125",
-                                               "tlb.l1.small_entries=128",
+                                               "tlb.l1.array.small.entries=128",
                                                "platform.description=\"quotes \\\" and \\\\\""};
     for (const auto& scenario : {"reclaim-anon", "munmap", "migrate", "reclaim-file"}) {
         ConfigFixture fixture;

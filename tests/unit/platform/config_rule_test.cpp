@@ -7,13 +7,35 @@
 namespace mmusim::test {
 namespace {
 
-TEST_CASE("machine rules: TLB arrays are whole and have a power of two of sets", "[unit][config]") {
+TEST_CASE("machine rules: TLB arrays suit their index and their replacement", "[unit][config]") {
     ConfigFixture fixture;
-    CHECK(fixture.error({"tlb.l1.small_entries=66"}) ==
-          "--set:1:8: 'tlb.l1.small_entries' is 66; expected a multiple of the 4 ways");
-    CHECK(fixture.error({"tlb.l2.large_entries=36"}) ==
-          "--set:1:8: 'tlb.l2.large_entries' is 36, in 12 ways 3 sets; expected a power of two of "
-          "sets");
+    CHECK(fixture.error({"tlb.l1.array.small.entries=66"}) ==
+          "--set:1:20: 'tlb.l1.array.small.entries' is 66; expected a multiple of the 4 ways");
+    CHECK_NOTHROW(fixture.load({"tlb.l1.array.small.entries=12"}));  // three sets
+    CHECK(fixture.error({"tlb.l2.array.shared.entries=36"}) ==
+          "--set:1:21: 'tlb.l2.array.shared.entries' is 36, in 12 ways 3 sets; expected a power of "
+          "two of sets for index = \"xor-fold\"");
+    CHECK(fixture.error({"tlb.l2.array.shared.ways=6"}) ==
+          "--set:1:21: 'tlb.l2.array.shared.ways' is 6; expected a multiple of 4 for this "
+          "replacement");
+    CHECK(fixture.error({"tlb.l1.array.small.ways=128", "tlb.l1.array.small.entries=128"}) ==
+          "--set:1:20: 'tlb.l1.array.small.ways' is 128; expected at most 64 for this replacement");
+    CHECK(fixture.error({"tlb.l1.array.small.replacement=plru"}) ==
+          "--set:1:20: 'tlb.l1.array.small.replacement' is 'plru', which is not known; nearest is "
+          "'nru'");
+}
+
+TEST_CASE("machine rules: each page size has one array of a level", "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"tlb.l1.array.large.pages=[\"2M\", \"4K\"]"}) ==
+          "--set:1:20: 'tlb.l1.array.large.pages' has a size that 'tlb.l1.array.small' has, too; "
+          "expected one array for each size");
+    CHECK(fixture.error({"tlb.l1.array.large.pages=[]"}) ==
+          "--set:1:26: 'tlb.l1.array.large.pages' is empty; expected one or more of 4K, 16K, 64K, "
+          "2M, 32M, 512M, 1G");
+    CHECK(fixture.error({"tlb.l1.array.large.pages=[\"3M\"]"}) ==
+          "--set:1:27: 'tlb.l1.array.large.pages' has '3M' in it, which is not known; nearest is "
+          "'2M'");
 }
 
 TEST_CASE("machine rules: distances are a metric", "[unit][config]") {

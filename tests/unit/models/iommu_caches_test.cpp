@@ -2,13 +2,15 @@
 #include <catch2/catch.hpp>
 
 #include "models/iommu/fault_recorder.hpp"
-#include "models/iommu/iotlb_array.hpp"
 #include "models/iommu/pasid_cache.hpp"
+#include "models/tlb/tlb_array.hpp"
 #include "rmap/types/vtd.hpp"
+#include "tests/support/tlb_configs.hpp"
 
 namespace mmusim::test {
 
-using models::IotlbArray;
+using models::scope_of;
+using models::TlbArray;
 using models::Translation;
 using rmap::Access;
 using rmap::Instant;
@@ -28,11 +30,11 @@ Translation translation(std::uint64_t frame, Instant read = kRead) {
     return result;
 }
 
-IotlbArray array() { return IotlbArray({{64, 4}, {8, 4}, {}, {}}); }
+TlbArray array() { return TlbArray(split_tlb({64, 4}, {8, 4})); }
 
-bool hits(IotlbArray& iotlb, std::uint64_t page, rmap::Pasid pasid = 1,
+bool hits(TlbArray& iotlb, std::uint64_t page, rmap::Pasid pasid = 1,
           Access access = Access::kRead) {
-    return iotlb.lookup(PageNumber{page}, pasid, access) != nullptr;
+    return iotlb.lookup(PageNumber{page}, {pasid, 0}, access) != nullptr;
 }
 
 rmap::VirtRange pages(std::uint64_t first, std::uint64_t last) {
@@ -43,13 +45,13 @@ rmap::VirtRange pages(std::uint64_t first, std::uint64_t last) {
 
 TEST_CASE("iotlb array: entries answer for their PASID only", "[unit][iommu]") {
     auto iotlb = array();
-    iotlb.insert(PageNumber{5}, 1, translation(10));
+    iotlb.insert(PageNumber{5}, {1, 0}, translation(10));
     CHECK(hits(iotlb, 5, 1));
     CHECK_FALSE(hits(iotlb, 5, 2));
     CHECK_FALSE(hits(iotlb, 6, 1));
-    iotlb.insert(PageNumber{5}, 0xfffff, translation(11));
-    CHECK(iotlb.lookup(PageNumber{5}, 0xfffff, Access::kRead)->frame == rmap::FrameNumber{11});
-    CHECK(iotlb.lookup(PageNumber{5}, 1, Access::kRead)->frame == rmap::FrameNumber{10});
+    iotlb.insert(PageNumber{5}, {0xfffff, 0}, translation(11));
+    CHECK(iotlb.lookup(PageNumber{5}, {0xfffff, 0}, Access::kRead)->frame == rmap::FrameNumber{11});
+    CHECK(iotlb.lookup(PageNumber{5}, {1, 0}, Access::kRead)->frame == rmap::FrameNumber{10});
 }
 
 TEST_CASE("iotlb array: a write needs a writable entry that is known to be dirty",
@@ -59,8 +61,8 @@ TEST_CASE("iotlb array: a write needs a writable entry that is known to be dirty
     clean.dirty = false;
     auto read_only = translation(11);
     read_only.writable = false;
-    iotlb.insert(PageNumber{1}, 1, clean);
-    iotlb.insert(PageNumber{2}, 1, read_only);
+    iotlb.insert(PageNumber{1}, {1, 0}, clean);
+    iotlb.insert(PageNumber{2}, {1, 0}, read_only);
     CHECK(hits(iotlb, 1));
     CHECK_FALSE(hits(iotlb, 1, 1, Access::kWrite));
     CHECK_FALSE(hits(iotlb, 2, 1, Access::kWrite));
@@ -70,15 +72,15 @@ TEST_CASE("iotlb array: a write needs a writable entry that is known to be dirty
 TEST_CASE("iotlb array: an invalidation drops exactly the pages of its range", "[unit][iommu]") {
     auto iotlb = array();
     for (std::uint64_t page = 0; page < 16; ++page)
-        iotlb.insert(PageNumber{page}, 1, translation(page));
-    iotlb.insert(PageNumber{5}, 2, translation(99));
-    CHECK(iotlb.invalidate(1, pages(4, 7), kRead) == 4);
+        iotlb.insert(PageNumber{page}, {1, 0}, translation(page));
+    iotlb.insert(PageNumber{5}, {2, 0}, translation(99));
+    CHECK(iotlb.invalidate(scope_of(1, pages(4, 7), kRead)) == 4);
     for (std::uint64_t page = 0; page < 16; ++page) {
         CAPTURE(page);
         CHECK(hits(iotlb, page) == (page < 4 || page > 7));
     }
     CHECK(hits(iotlb, 5, 2));
-    CHECK(iotlb.invalidate(1, rmap::kAllAddresses, kRead) == 12);
+    CHECK(iotlb.invalidate(scope_of(1, rmap::kAllAddresses, kRead)) == 12);
     CHECK(hits(iotlb, 5, 2));
     CHECK(iotlb.stats().invalidated == 16);
 }
@@ -89,8 +91,8 @@ TEST_CASE("iotlb array: ranges too long to look up page by page drop the same", 
         auto iotlb = array();
         const std::uint64_t first = 1000;
         for (const auto page : {first - 1, first, first + length - 1, first + length})
-            iotlb.insert(PageNumber{page}, 1, translation(page));
-        CHECK(iotlb.invalidate(1, pages(first, first + length - 1), kRead) == 2);
+            iotlb.insert(PageNumber{page}, {1, 0}, translation(page));
+        CHECK(iotlb.invalidate(scope_of(1, pages(first, first + length - 1), kRead)) == 2);
         CHECK(hits(iotlb, first - 1));
         CHECK(hits(iotlb, first + length));
     }
@@ -98,33 +100,33 @@ TEST_CASE("iotlb array: ranges too long to look up page by page drop the same", 
 
 TEST_CASE("iotlb array: what was read after the invalidation stays", "[unit][iommu]") {
     auto iotlb = array();
-    iotlb.insert(PageNumber{1}, 1, translation(1, Instant{200}));
-    CHECK(iotlb.invalidate(1, pages(1, 1), Instant{199}) == 0);
+    iotlb.insert(PageNumber{1}, {1, 0}, translation(1, Instant{200}));
+    CHECK(iotlb.invalidate(scope_of(1, pages(1, 1), Instant{199})) == 0);
     CHECK(hits(iotlb, 1));
     // The walk's first read decides, not the one of the entry itself.
-    CHECK(iotlb.invalidate(1, pages(1, 1), Instant{200}) == 1);
+    CHECK(iotlb.invalidate(scope_of(1, pages(1, 1), Instant{200})) == 1);
     CHECK_FALSE(hits(iotlb, 1));
 }
 
 TEST_CASE("iotlb array: any page of a large one drops it whole", "[unit][iommu]") {
     auto iotlb = array();
     auto large = translation(1024);
-    large.large = true;
-    iotlb.insert(PageNumber{512 + 17}, 1, large);
+    large.order = rmap::kLargeOrder;
+    iotlb.insert(PageNumber{512 + 17}, {1, 0}, large);
     CHECK(hits(iotlb, 512));
     CHECK(hits(iotlb, 1023));
     CHECK_FALSE(hits(iotlb, 1024));
-    CHECK(models::pages_of(PageNumber{512 + 17}, large) == pages(512, 1023));
-    CHECK(iotlb.invalidate(1, pages(700, 700), kRead) == 1);
+    CHECK(large.pages_around(PageNumber{512 + 17}) == pages(512, 1023));
+    CHECK(iotlb.invalidate(scope_of(1, pages(700, 700), kRead)) == 1);
     CHECK_FALSE(hits(iotlb, 512));
 }
 
 TEST_CASE("iotlb array: a range over two large pages drops both", "[unit][iommu]") {
     auto iotlb = array();
     auto large = translation(1024);
-    large.large = true;
-    for (const unsigned page : {0, 512, 1024, 1536}) iotlb.insert(PageNumber{page}, 1, large);
-    CHECK(iotlb.invalidate(1, pages(1023, 1024), kRead) == 2);
+    large.order = rmap::kLargeOrder;
+    for (const unsigned page : {0, 512, 1024, 1536}) iotlb.insert(PageNumber{page}, {1, 0}, large);
+    CHECK(iotlb.invalidate(scope_of(1, pages(1023, 1024), kRead)) == 2);
     CHECK(hits(iotlb, 511));
     CHECK_FALSE(hits(iotlb, 512));
     CHECK_FALSE(hits(iotlb, 1535));

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "models/tlb/tlb_config.hpp"
+#include "rmap/types/address.hpp"
+
+namespace mmusim::test {
+
+/// A level with an array for 4 KiB pages and one for 2 MiB pages.
+inline models::TlbConfig split_tlb(models::ArrayGeometry small, models::ArrayGeometry large,
+                                   rmap::Duration lookup = {}, rmap::Duration fill = {}) {
+    return {{{"small", {0}, small}, {"large", {rmap::kLargeOrder}, large}}, lookup, fill};
+}
+
+}  // namespace mmusim::test
