@@ -51,13 +51,15 @@ void CoreModule::run_software_thread() {
 // ---- user accesses ----
 
 template <CoreModule::Mode mode>
-Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost) {
+Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
     constexpr bool kGuest = mode == Mode::kGuest;
     constexpr Part kPart = kGuest ? Part::kGuest : Part::kUser;
     PayloadPool<TranslationExtension>::Loan loan(translations_);
     auto& request = loan.extension();
     request.operation = account_.current();
     request.access = kind;
+    request.ask_all_levels = ask == Ask::kAllLevels;
+    request.missed_levels = 0;
     request.pcid = kGuest ? guest_.cr3.value & kPcidMask : pcid_;
     request.vm = kGuest ? guest_.vm : 0;
     request.root = kGuest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
@@ -66,11 +68,12 @@ Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost) 
     request.cache = &cache_;
     request.part = kPart;
     auto& trans = loan.payload();
-    trans.set_command(kind == Access::kRead ? tlm::TLM_READ_COMMAND : tlm::TLM_WRITE_COMMAND);
+    trans.set_command(kind == Access::kWrite ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
     trans.set_address(address.value);
     auto delay = time_.offset();
-    translate_socket->b_transport(trans, delay);
+    (kind == Access::kExecute ? fetch_socket : translate_socket)->b_transport(trans, delay);
     time_.rebase(delay, kPart);
+    missed_levels_ = request.missed_levels;
     if (request.fault != Fault::kNone) {
         if constexpr (kGuest) violation_ = request.violation;
         return request.fault;
@@ -81,10 +84,10 @@ Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost) 
     return Fault::kNone;
 }
 
-Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost) {
+Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
     MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
     time_.boundary();
-    const Fault fault = access_in<Mode::kHost>(address, kind, cost);
+    const Fault fault = access_in<Mode::kHost>(address, kind, cost, ask);
     ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
     return fault;
 }
@@ -110,7 +113,7 @@ GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Durati
     using Outcome = GuestAccess::Outcome;
     MMUSIM_CHECK(guest_.vm != 0, "a guest instruction runs in a guest");
     if (time_.interrupt_arrived()) return {Outcome::kInterrupt, {}};
-    switch (access_in<Mode::kGuest>(address, kind, cost)) {
+    switch (access_in<Mode::kGuest>(address, kind, cost, Ask::kUntilHit)) {
         case Fault::kNone:
             ++stats_.guest_accesses;
             return {};

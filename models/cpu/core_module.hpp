@@ -35,15 +35,17 @@ struct CoreStats {
 /// Models: a core as a thread of time: user accesses through its MMU, kernel instructions,
 /// invalidation instructions, interrupt-command writes; interrupts at instruction boundaries. Guest
 /// mode (VMX non-root operation, Intel SDM vol. 3, chapter 25) as far as translations need it.
-/// Does not model: pipelines, hardware threads, speculation, instruction fetch; of a guest: its
-/// interrupts, its own invalidation instructions and any exit besides those of GuestAccess.
+/// Instructions are fetched only when the software says so, as an access of its own.
+/// Does not model: pipelines, hardware threads, speculation; of a guest: its interrupts, its own
+/// invalidation instructions and any exit besides those of GuestAccess.
 class CoreModule final : public sc_core::sc_module, public rmap::PhysMemPort {
 public:
     template <class M>
     using Initiator = tlm_utils::simple_initiator_socket<M>;
 
-    Initiator<CoreModule> translate_socket{"translate_socket"};  ///< its first TLB level
-    Initiator<CoreModule> maintain_socket{"maintain_socket"};    ///< the same level
+    Initiator<CoreModule> translate_socket{"translate_socket"};  ///< its MMU, loads and stores
+    Initiator<CoreModule> fetch_socket{"fetch_socket"};          ///< likewise, instructions
+    Initiator<CoreModule> maintain_socket{"maintain_socket"};    ///< likewise, invalidations
     Initiator<CoreModule> memory_socket{"memory_socket"};
     Initiator<CoreModule> send_socket{"send_socket"};  ///< interrupt fabric, commands
     tlm_utils::passthrough_target_socket<CoreModule> deliver_socket{
@@ -69,8 +71,18 @@ public:
     const CoreStats& stats() const { return stats_; }
 
     // ---- for what runs on the core, from its own thread; time passes ----
-    /// One user instruction that accesses memory; `cost` is its time besides the translation.
-    rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+    /// Which TLBs an access asks.
+    enum class Ask {
+        kUntilHit,
+        kAllLevels,  ///< those below one that hits, too (TranslationExtension::ask_all_levels)
+    };
+
+    /// One user instruction that accesses memory, or its fetch (kExecute); `cost` is its time
+    /// besides the translation.
+    rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost,
+                       Ask ask = Ask::kUntilHit);
+    /// Of the last access, a guest's likewise. Bit n - 1: a TLB of level n was asked and missed.
+    std::uint32_t missed_levels() const { return missed_levels_; }
 
     // ---- guest mode: from the core's own thread, interrupts off; time goes to Part::kGuest ----
     /// VM entry: guest instructions follow. `context` tells the guest's PCID in the low 12 bits of
@@ -117,7 +129,7 @@ private:
     enum class Mode { kHost, kGuest };
     /// Translation and access; compiled once for each mode, since the host's is the hot path.
     template <Mode mode>
-    rmap::Fault access_in(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+    rmap::Fault access_in(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
 
     const Config config_;
     CoreSoftware& software_;
@@ -128,6 +140,7 @@ private:
     rmap::PhysAddr root_{};
     rmap::GuestContext guest_;        ///< vm 0: none
     SecondStageViolation violation_;  ///< of the guest's last access, if it was one
+    std::uint32_t missed_levels_ = 0;
     rmap::MmId mm_ = rmap::kInitMm;
     PayloadPool<TranslationExtension> translations_;
     PayloadPool<MaintenanceExtension> maintenances_;

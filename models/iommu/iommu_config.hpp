@@ -10,8 +10,8 @@ namespace mmusim::models {
 struct IommuConfig {
     unsigned socket = 0;           ///< whose distances its memory accesses have
     TlbConfig iotlb;               ///< lookup and fill are the unit's own time per request
-    ArrayGeometry walk_cache;        ///< level-2 entries of first-level tables; no entries: none
-    ArrayGeometry pasid_cache;       ///< PASID-table entries, by device and PASID
+    ArrayGeometry walk_cache;      ///< level-2 entries of first-level tables; no entries: none
+    ArrayGeometry pasid_cache;     ///< PASID-table entries, by device and PASID
     WalkerConfig walker;           ///< `level` is of first-level tables only
     unsigned walkers = 1;          ///< requests that are walked for at the same time
     unsigned queue_entries = 256;  ///< descriptors of the invalidation queue, a power of two

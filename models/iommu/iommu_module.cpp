@@ -201,7 +201,8 @@ void IommuModule::serve(const IommuInvalidation& invalidation) {
     const Instant now = kernel_now();
     draining_ = Draining{invalidation, now, 0, 0, now};
     if (invalidation.kind == IommuInvalidation::Kind::kIotlb) {
-        draining_->entries = iotlb_.invalidate(scope_of(invalidation.pasid, invalidation.range, now));
+        draining_->entries =
+            iotlb_.invalidate(scope_of(invalidation.pasid, invalidation.range, now));
         walk_cache_.invalidate(invalidation.pasid, invalidation.range, now);
     } else {
         draining_->entries = pasid_cache_.invalidate(invalidation.pasid, now);

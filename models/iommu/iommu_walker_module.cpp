@@ -23,7 +23,7 @@ IommuWalkerModule::IommuWalkerModule(const sc_core::sc_module_name& name, const 
       account_(config.actor),
       time_(config.actor, config.lookahead, account_, {}),
       memory_(this->name(), time_, {}) {
-    translate_socket_.bind(page_walker.tlb_socket);
+    translate_socket_.bind(page_walker.data_socket);
     started_.emplace(time_);
     SC_HAS_PROCESS(IommuWalkerModule);
     SC_THREAD(walk_thread);

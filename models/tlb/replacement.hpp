@@ -43,7 +43,7 @@ private:
 
     ReplacementPolicy policy_;
     unsigned ways_;
-    std::uint64_t clock_ = 0;   ///< of kLru: counts uses
+    std::uint64_t clock_ = 0;  ///< of kLru: counts uses
     std::minstd_rand random_;  ///< of kRandom
 };
 

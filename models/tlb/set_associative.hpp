@@ -82,8 +82,7 @@ private:
         template <class Is>
         unsigned first(Is&& is) const {
             const auto found = std::find_if(entries.begin(), entries.end(), is);
-            return found == entries.end() ? kNone
-                                          : static_cast<unsigned>(found - entries.begin());
+            return found == entries.end() ? kNone : static_cast<unsigned>(found - entries.begin());
         }
         unsigned way_of(const Key& key) const {
             return first([&](const auto& entry) { return entry && entry->first == key; });

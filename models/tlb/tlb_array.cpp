@@ -13,6 +13,19 @@ namespace {
 
 std::uint64_t bit_of(unsigned order) { return std::uint64_t{1} << order; }
 
+/// Without another look at the page-table entry.
+bool allows(const Translation& entry, Access access) {
+    switch (access) {
+        case Access::kRead:
+            return true;
+        case Access::kWrite:
+            return entry.writable && entry.dirty;
+        case Access::kExecute:
+            return entry.executable;
+    }
+    return false;
+}
+
 /// The pages of which a piece is kept, or the page itself.
 VirtRange whole_page(std::uint64_t number, unsigned order, const Translation& entry) {
     return entry.pages_around(PageNumber{number << order});
@@ -47,7 +60,7 @@ const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) 
     const Translation* found = nullptr;
     for (auto array = arrays_.begin(); array != arrays_.end() && !found; ++array)
         found = find(*array, page, tag);
-    const bool usable = found && (access == Access::kRead || (found->writable && found->dirty));
+    const bool usable = found && allows(*found, access);
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -16,12 +17,25 @@ struct PageArrayConfig {
     ArrayGeometry geometry;
 };
 
-/// One TLB level: arrays that are probed together. A page of a size that no array is for is kept
-/// in pieces of the largest size below, if there is one.
+/// What a core's MMU is asked for.
+enum class Stream : unsigned char {
+    kData,   ///< loads and stores
+    kFetch,  ///< instructions
+};
+
+/// One TLB: arrays that are probed together. A page of a size that no array is for is kept in
+/// pieces of the largest size below, if there is one.
 struct TlbConfig {
+    std::string name;    ///< of its section in the platform file
+    unsigned level = 1;  ///< 1: next to the core; of a core's MMU only, like `streams`
+    std::vector<Stream> streams = {Stream::kData, Stream::kFetch};  ///< that it serves
     std::vector<PageArrayConfig> arrays;
     rmap::Duration lookup{};  ///< added by this level, hit or miss
     rmap::Duration fill{};    ///< writing an entry after a miss
+
+    bool serves(Stream stream) const {
+        return std::find(streams.begin(), streams.end(), stream) != streams.end();
+    }
 };
 
 }  // namespace mmusim::models

@@ -7,13 +7,16 @@
 
 namespace mmusim::models {
 
-TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config)
+TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config, Below below)
     : sc_module(name),
+      config_(config),
+      below_(below),
       array_(config),
       lookup_(to_sc_time(config.lookup)),
-      fill_(to_sc_time(config.fill)) {
-    core_socket.register_b_transport(this, &TlbModule::translate);
-    maintain_socket.register_b_transport(this, &TlbModule::maintain);
+      fill_(to_sc_time(config.fill)),
+      level_bit_(std::uint32_t{1} << (config.level - 1)) {
+    data_socket.register_b_transport(this, &TlbModule::translate);
+    fetch_socket.register_b_transport(this, &TlbModule::translate);
 }
 
 void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
@@ -23,27 +26,20 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
 
     delay += lookup_;
     if (const auto* hit = array_.lookup(page, tag, request.access)) {
-        request.translation = *hit;
+        const Translation own = *hit;
+        if (request.ask_all_levels && below_ == Below::kTlb) next_socket->b_transport(trans, delay);
+        request.translation = own;
         request.fault = rmap::Fault::kNone;
         trans.set_response_status(tlm::TLM_OK_RESPONSE);
         return;
     }
 
+    request.missed_levels |= level_bit_;
     next_socket->b_transport(trans, delay);
     if (trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
     // Nothing can have been invalidated meanwhile: only this core's own instructions do that.
     array_.insert(page, tag, request.translation);
     delay += fill_;
-}
-
-void TlbModule::maintain(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
-    auto& request = extension_of<MaintenanceExtension>(trans, name());
-    if (const auto scope = scope_of(request.operation))
-        request.invalidated += array_.invalidate(*scope);
-    if (next_maintain_socket.size() > 0)
-        next_maintain_socket->b_transport(trans, delay);
-    else
-        trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 
 }  // namespace mmusim::models

@@ -9,34 +9,45 @@
 
 namespace mmusim::models {
 
-/// Models: lookup, fill and invalidation of one TLB level (Intel SDM vol. 3, 4.10). A miss goes to
-/// the next level; what comes back is filled in here as well.
+/// Models: lookup, fill and invalidation of one TLB of a core (Intel SDM vol. 3, 4.10). A miss goes
+/// to the next level; what comes back is filled in here as well.
 /// Does not model: port conflicts, prefetch, levels shared by hardware threads.
 class TlbModule final : public sc_core::sc_module {
 public:
     template <class M>
-    using Target = tlm_utils::passthrough_target_socket<M>;
+    using Target = tlm_utils::passthrough_target_socket_optional<M>;
     template <class M>
     using Initiator = tlm_utils::simple_initiator_socket<M>;
 
-    Target<TlbModule> core_socket{"core_socket"};          ///< translations, from above
-    Initiator<TlbModule> next_socket{"next_socket"};       ///< level below, or the walker
-    Target<TlbModule> maintain_socket{"maintain_socket"};  ///< invalidations, from above
-    /// Invalidations for the level below; the last level leaves it unbound.
-    tlm_utils::simple_initiator_socket_optional<TlbModule> next_maintain_socket{
-        "next_maintain_socket"};
+    // Translations, from the core or the level above. They are served alike; one for both streams
+    // is bound twice, to the TLBs of the two above, or to one above that is for both, by its first.
+    Target<TlbModule> data_socket{"data_socket"};
+    Target<TlbModule> fetch_socket{"fetch_socket"};
+    Initiator<TlbModule> next_socket{"next_socket"};  ///< level below, or the walker
 
-    TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config);
+    enum class Below { kTlb, kWalker };
 
+    TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config, Below below);
+
+    Target<TlbModule>& socket(Stream stream) {
+        return stream == Stream::kData ? data_socket : fetch_socket;
+    }
+
+    /// Drops the entries of the scope; returns how many.
+    std::uint64_t invalidate(const TlbScope& scope) { return array_.invalidate(scope); }
+
+    const TlbConfig& config() const { return config_; }
     const TlbStats& stats() const { return array_.stats(); }
 
 private:
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
-    void maintain(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
 
+    const TlbConfig config_;
+    const Below below_;
     TlbArray array_;
     const sc_core::sc_time lookup_;
     const sc_core::sc_time fill_;
+    const std::uint32_t level_bit_;
 };
 
 }  // namespace mmusim::models

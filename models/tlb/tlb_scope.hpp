@@ -16,10 +16,10 @@ using SpaceId = std::uint32_t;
 
 /// What one invalidation drops: the entries to which everything here applies.
 struct TlbScope {
-    rmap::VmId vm = 0;                      ///< 0: the host
-    std::optional<SpaceId> space;           ///< none: every address space
-    std::optional<rmap::VirtRange> range;   ///< entries whose page overlaps it; none: all
-    bool globals = false;                   ///< entries that are valid in every space go as well
+    rmap::VmId vm = 0;                     ///< 0: the host
+    std::optional<SpaceId> space;          ///< none: every address space
+    std::optional<rmap::VirtRange> range;  ///< entries whose page overlaps it; none: all
+    bool globals = false;                  ///< entries that are valid in every space go as well
     /// Entries of which something was read later stay.
     rmap::Instant read_until = rmap::kNever;
 };

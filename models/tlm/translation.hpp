@@ -16,9 +16,10 @@ struct Translation {
     rmap::FrameNumber frame{};  ///< the first of the page
     rmap::Generation generation = 0;
     bool writable = false;
+    bool executable = false;
     bool dirty = false;  ///< stores need not touch the page-table entry any more
     bool global = false;
-    std::uint8_t order = 0;  ///< the page is 4 KiB << order
+    std::uint8_t order = 0;   ///< the page is 4 KiB << order
     rmap::Instant read_at{};  ///< when the entry was read from memory; of a guest's page, the
                               ///< second stage's entry
     /// When the first of the entries was read that the walk went through: an invalidation after

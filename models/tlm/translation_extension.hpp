@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <tlm>
 
@@ -23,6 +24,9 @@ class ThreadTime;
 ///   time, cache in   its local time and lines: a walk reads memory in its name
 ///   part        in   what the time of a walk's reads goes to
 ///   known_table in   the page table, from a paging-structure cache: the walk is of its entry only
+///   ask_all_levels in a hit is passed on to the TLB levels below as well, and what they answer is
+///                    ignored: for those who count what a cache hierarchy would see
+///   missed_levels out bit n - 1: a TLB of level n was asked and missed; the initiator clears it
 ///   translation out  written by whoever answers; meaningful only without a fault
 ///   fault       out  kNone unless the walk ended in a fault
 ///   violation   out  meaningful only with kSecondStage
@@ -33,10 +37,12 @@ public:
     // they were written as two, they would stall the host's processor.
     rmap::OperationId operation = 0;
     rmap::Access access{};
+    bool ask_all_levels = false;
     rmap::Pcid pcid = 0;
     rmap::PhysAddr root{};
     ThreadTime* time = nullptr;
     DataCache* cache = nullptr;
+    std::uint32_t missed_levels = 0;
     Translation translation;
     rmap::Fault fault = rmap::Fault::kNone;
     rmap::Part part = rmap::Part::kUser;

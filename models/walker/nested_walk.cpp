@@ -16,7 +16,15 @@ using rmap::Word;
 namespace {
 
 bool allows(EptEntry entry, Access access) {
-    return entry.raw() & (access == Access::kWrite ? EptEntry::kWrite : EptEntry::kRead);
+    switch (access) {
+        case Access::kRead:
+            return entry.raw() & EptEntry::kRead;
+        case Access::kWrite:
+            return entry.writable();
+        case Access::kExecute:
+            return entry.executable();
+    }
+    return false;
 }
 
 /// The bits that an access sets in a leaf.
@@ -50,6 +58,7 @@ std::optional<Translation> walk_second_stage(PhysAddr root, rmap::GuestPhysAddr 
                                              Access access, EntryAccess access_entry) {
     FrameNumber table = rmap::frame_of(root);
     bool writable = true;
+    bool executable = true;
     for (unsigned level = rmap::kEptLevels;;) {
         const PhysAddr at = rmap::entry_address(table, address, level);
         const EntryRead read = access_entry(at, nullptr);
@@ -58,6 +67,7 @@ std::optional<Translation> walk_second_stage(PhysAddr root, rmap::GuestPhysAddr 
         const bool large = level == 2 && entry.large();
         if (level > 1 && !large) {
             writable = writable && entry.writable();
+            executable = executable && entry.executable();
             table = entry.frame();
             --level;
             continue;
@@ -69,6 +79,7 @@ std::optional<Translation> walk_second_stage(PhysAddr root, rmap::GuestPhysAddr 
         result.frame = leaf.frame();
         result.generation = word->generation;
         result.writable = writable && leaf.writable();
+        result.executable = executable && leaf.executable();
         result.dirty = leaf.dirty();
         result.order = large ? rmap::kLargeOrder : 0;
         result.read_at = read.at;
@@ -89,6 +100,7 @@ Translation combine(PageNumber page, const Translation& first, const Translation
     const std::uint64_t start = guest.value >> both.order << both.order;
     both.frame = second.frame_of(PageNumber{start});
     both.writable = first.writable && second.writable;
+    both.executable = first.executable && second.executable;
     both.dirty = first.dirty && second.dirty;
     both.global = first.global;
     both.oldest_read = first.oldest_read;

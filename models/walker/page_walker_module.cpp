@@ -15,9 +15,26 @@ using rmap::PhysAddr;
 using rmap::Pte;
 using rmap::Word;
 
+namespace {
+
+bool allows(Pte entry, Access access) {
+    switch (access) {
+        case Access::kRead:
+            return true;
+        case Access::kWrite:
+            return entry.writable();
+        case Access::kExecute:
+            return entry.executable();
+    }
+    return false;
+}
+
+}  // namespace
+
 PageWalkerModule::PageWalkerModule(const sc_core::sc_module_name& name, const WalkerConfig& config)
     : sc_module(name), config_(config) {
-    tlb_socket.register_b_transport(this, &PageWalkerModule::b_transport);
+    data_socket.register_b_transport(this, &PageWalkerModule::b_transport);
+    fetch_socket.register_b_transport(this, &PageWalkerModule::b_transport);
 }
 
 void PageWalkerModule::b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {
@@ -82,7 +99,7 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
     const bool store = request.access == Access::kWrite;
     const Instant read_at = read_at_;
     Pte entry(word.value);
-    if (store && !entry.writable()) return Fault::kProtection;
+    if (!allows(entry, request.access)) return Fault::kProtection;
 
     const std::uint64_t bits = Pte::kAccessed | (store ? Pte::kDirty : 0);
     if ((entry.raw() & bits) != bits) {
@@ -91,20 +108,21 @@ Fault PageWalkerModule::leaf(PhysAddr at, Word word, unsigned level, Translation
         const auto set_bits = [&](Word now, Instant) {
             const Pte current(now.value);
             const bool same = current.valid() && current.frame() == entry.frame() &&
-                              (!store || current.writable());
+                              allows(current, request.access);
             return same ? Word{current.with(bits).raw(), now.generation} : now;
         };
         const rmap::PhysMemPort::Apply apply(set_bits);
         word = access(at, &apply, request, delay);
         const Pte old(word.value);
         if (!old.valid() || old.frame() != entry.frame()) return Fault::kNotPresent;
-        if (store && !old.writable()) return Fault::kProtection;
+        if (!allows(old, request.access)) return Fault::kProtection;
         entry = old.with(bits);
     }
     auto& result = request.translation;
     result.frame = entry.frame();
     result.generation = word.generation;
     result.writable = entry.writable();
+    result.executable = entry.executable();
     result.dirty = entry.dirty();
     result.order = level == 2 ? rmap::kLargeOrder : 0;
     result.global = entry.global();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <systemc>
 
+#include "models/tlb/tlb_config.hpp"
 #include "models/tlm/memory_accesses.hpp"
 #include "models/tlm/pooled_payload.hpp"
 #include "models/tlm/translation_extension.hpp"
@@ -34,14 +35,23 @@ struct WalkerStats {
 /// guest are set before the page's own second stage is looked at, and stay set if that is violated.
 /// A caller that keeps a paging-structure cache (WalkCache) says where the walk begins.
 /// Does not model: paging-structure caches of cores, a cache of second-stage translations, accessed
-/// bits of upper levels of either stage, 1 GiB pages, execute and supervisor permissions, EPT
-/// without accessed and dirty bits.
+/// bits of upper levels of either stage, 1 GiB pages, execute and write permissions of the upper
+/// levels of the first stage, supervisor permissions, EPT without accessed and dirty bits.
 class PageWalkerModule final : public sc_core::sc_module {
 public:
-    tlm_utils::passthrough_target_socket<PageWalkerModule> tlb_socket{"tlb_socket"};
+    template <class M>
+    using Target = tlm_utils::passthrough_target_socket_optional<M>;
+
+    // Walks, from the last TLB of a stream; from one for both streams, data_socket.
+    Target<PageWalkerModule> data_socket{"data_socket"};
+    Target<PageWalkerModule> fetch_socket{"fetch_socket"};
     tlm_utils::simple_initiator_socket<PageWalkerModule> memory_socket{"memory_socket"};
 
     PageWalkerModule(const sc_core::sc_module_name& name, const WalkerConfig& config);
+
+    Target<PageWalkerModule>& socket(Stream stream) {
+        return stream == Stream::kData ? data_socket : fetch_socket;
+    }
 
     const WalkerStats& stats() const { return stats_; }
 

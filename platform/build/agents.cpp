@@ -12,6 +12,8 @@ std::string core_name(rmap::ActorId actor) { return "core" + std::to_string(acto
 }  // namespace
 
 Agents::Agents(const PlatformConfig& config) : cores_(config.topology.cores()) {
+    if (const auto* tlb = config.mmu.next(models::Stream::kData, 0)) data_tlb_ = tlb->name;
+    if (const auto* tlb = config.mmu.next(models::Stream::kFetch, 0)) fetch_tlb_ = tlb->name;
     if (config.iommu) {
         const unsigned socket = config.iommu->socket;
         iommu = add("iommu", "iommu.iotlb", socket);
@@ -42,8 +44,9 @@ std::string Agents::name(rmap::ActorId actor) const {
     return actor < cores_ ? core_name(actor) : names_.at(actor - cores_).name;
 }
 
-std::string Agents::translations_of(rmap::ActorId actor) const {
-    return actor < cores_ ? core_name(actor) + ".l1_tlb" : names_.at(actor - cores_).translations;
+std::string Agents::translations_of(rmap::ActorId actor, rmap::Access access) const {
+    if (actor >= cores_) return names_.at(actor - cores_).translations;
+    return core_name(actor) + "." + (access == rmap::Access::kExecute ? fetch_tlb_ : data_tlb_);
 }
 
 rmap::ActorId Agents::device_tlb_of(rmap::ActorId actor) const {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "platform/config/platform_config.hpp"
+#include "rmap/types/access.hpp"
 #include "rmap/types/ids.hpp"
 
 namespace mmusim::platform {
@@ -23,8 +24,8 @@ struct Agents {
 
     /// "core3", "iommu", "iommu.queue", "iommu.walker1", "nic0", "nic0.atc".
     std::string name(rmap::ActorId actor) const;
-    /// Where it keeps the translations that it uses: "core3.l1_tlb", "nic0.atc".
-    std::string translations_of(rmap::ActorId actor) const;
+    /// Where it keeps the translations of such accesses: "core3.dtlb", "nic0.atc".
+    std::string translations_of(rmap::ActorId actor, rmap::Access access) const;
 
     /// The actor that invalidates what a device's engine has cached: its ATC, or itself if it has
     /// none; kNoActor for others.
@@ -42,6 +43,8 @@ private:
     rmap::ActorId add(std::string name, std::string translations, unsigned socket);
 
     const unsigned cores_;
+    std::string data_tlb_;   ///< first level of every core
+    std::string fetch_tlb_;  ///< likewise
     struct Names {
         std::string name;
         std::string translations;

@@ -30,7 +30,7 @@ Platform::Node::Node(const PlatformConfig& config, const Options& options, rmap:
                      models::CoreSoftware& software)
     : core(numbered("core", id).c_str(), {id, options.lookahead, config.memory.cache}, software,
            options.observer),
-      mmu(numbered("mmu", id).c_str(), config.l1_tlb, config.l2_tlb, config.walker) {
+      mmu(numbered("mmu", id).c_str(), config.mmu) {
     const auto* row = models::find_flush_mechanism(config.flush_mechanism);
     MMUSIM_CHECK(row, "the config names an existing flush mechanism");
     mechanism = row->create(core, {config.invalidation, config.interrupt});
@@ -99,11 +99,10 @@ void Platform::connect(From& from, To& to, ProtocolChecks checks) {
 }
 
 void Platform::bind(Node& node, ProtocolChecks checks) {
-    connect(node.core.translate_socket, node.mmu.l1_tlb.core_socket, checks);
-    connect(node.mmu.l1_tlb.next_socket, node.mmu.l2_tlb.core_socket, checks);
-    connect(node.mmu.l2_tlb.next_socket, node.mmu.walker.tlb_socket, checks);
-    connect(node.core.maintain_socket, node.mmu.l1_tlb.maintain_socket, checks);
-    connect(node.mmu.l1_tlb.next_maintain_socket, node.mmu.l2_tlb.maintain_socket, checks);
+    connect(node.core.translate_socket, node.mmu.first(models::Stream::kData), checks);
+    connect(node.core.fetch_socket, node.mmu.first(models::Stream::kFetch), checks);
+    node.mmu.bind_levels([&](auto& from, auto& to) { connect(from, to, checks); });
+    connect(node.core.maintain_socket, node.mmu.maintain_socket, checks);
     connect(node.mmu.walker.memory_socket, memory_.initiator_sockets, checks);
     connect(node.core.memory_socket, memory_.initiator_sockets, checks);
     connect(node.core.send_socket, fabric_.sender_sockets, checks);

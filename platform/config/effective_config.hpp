@@ -13,7 +13,7 @@ namespace mmusim::platform {
 
 /// One key with the value that counts, and who said so.
 struct ConfigLeaf {
-    std::string section;  ///< "tlb.l1"
+    std::string section;  ///< "tlb.stlb"
     std::string key;
     ConfigNode value;        ///< as written; of a quantity, the number
     std::string unit;        ///< "ns" or "cycles" for a quantity, else empty

@@ -6,13 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "models/cpu/mmu_config.hpp"
 #include "models/device/dma_device_config.hpp"
 #include "models/flush/invalidation_latency.hpp"
 #include "models/interrupt/interrupt_config.hpp"
 #include "models/iommu/iommu_config.hpp"
 #include "models/mem/memory_config.hpp"
-#include "models/tlb/tlb_config.hpp"
-#include "models/walker/walker_config.hpp"
 #include "rmap/types/kernel_costs.hpp"
 #include "rmap/types/swap_device.hpp"
 
@@ -47,9 +46,7 @@ struct PlatformConfig {
     std::string description;
     models::Topology topology;
     std::uint64_t clock_khz = 0;  ///< core clock; latencies given in cycles are converted with it
-    models::TlbConfig l1_tlb;
-    models::TlbConfig l2_tlb;
-    models::WalkerConfig walker;
+    models::MmuConfig mmu;  ///< of every core; TLBs by level, those of one level as in the file
     models::InvalidationLatency invalidation;
     models::MemoryConfig memory;
     models::InterruptConfig interrupt;

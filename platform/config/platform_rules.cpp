@@ -104,6 +104,62 @@ void check_tlb(const models::TlbConfig& tlb, const std::string& section,
     }
 }
 
+std::string_view name_of(models::Stream stream) {
+    return stream == models::Stream::kData ? "data" : "fetch";
+}
+
+/// Each stream is served exactly once at level 1 and at most once at each level below.
+void check_stream(const models::MmuConfig& mmu, models::Stream stream,
+                  const EffectiveConfig& effective) {
+    std::map<unsigned, std::string> servers;  // by level
+    for (const auto& tlb : mmu.tlbs) {
+        if (!tlb.serves(stream)) continue;
+        const auto [other, first] = servers.emplace(tlb.level, tlb.name);
+        if (!first)
+            throw ConfigError(
+                effective.origin("tlb." + tlb.name, "serves"),
+                fmt::format("'tlb.{}.serves' has '{}' in it, which 'tlb.{}' serves at level {}, "
+                            "too; expected one for each",
+                            tlb.name, name_of(stream), other->second, tlb.level));
+    }
+    if (servers.count(1) == 0)
+        throw ConfigError(effective.origin("tlb." + mmu.tlbs.front().name, "serves"),
+                          fmt::format("no TLB of level 1 serves '{}'; expected one [tlb.NAME] with "
+                                      "level = 1 and serves = [\"{}\"]",
+                                      name_of(stream), name_of(stream)));
+}
+
+/// Levels ascend.
+void check_levels(const models::MmuConfig& mmu, const EffectiveConfig& effective) {
+    unsigned above = 0;
+    const models::TlbConfig* both = nullptr;  // the lowest so far for both streams
+    for (const auto& tlb : mmu.tlbs) {
+        const std::string section = "tlb." + tlb.name;
+        if (tlb.level > above + 1)
+            throw ConfigError(effective.origin(section, "level"),
+                              fmt::format("'{}.level' is {}, and no TLB has level {}; expected "
+                                          "levels without a gap",
+                                          section, tlb.level, above + 1));
+        const bool for_both =
+            tlb.serves(models::Stream::kData) && tlb.serves(models::Stream::kFetch);
+        if (both && !for_both && tlb.level > both->level)
+            throw ConfigError(effective.origin(section, "serves"),
+                              fmt::format("'{}.serves' is one of data and fetch, below 'tlb.{}' "
+                                          "that serves both; expected both",
+                                          section, both->name));
+        if (for_both) both = &tlb;
+        above = tlb.level;
+    }
+}
+
+void check_mmu(const models::MmuConfig& mmu, const EffectiveConfig& effective) {
+    for (const auto& tlb : mmu.tlbs) check_tlb(tlb, "tlb." + tlb.name, effective);
+    if (mmu.tlbs.empty()) return;  // reported as missing
+    for (const auto stream : {models::Stream::kData, models::Stream::kFetch})
+        check_stream(mmu, stream, effective);
+    check_levels(mmu, effective);
+}
+
 /// An event of one kind must not overtake the stores that it announces.
 void check_causal(rmap::Duration time, const std::string& section, const std::string& key,
                   const PlatformConfig& platform, const EffectiveConfig& effective) {
@@ -195,8 +251,7 @@ void check_lookaheads(const PlatformConfig& platform, const EffectiveConfig& eff
 void check_platform(const PlatformConfig& platform, const EffectiveConfig& effective) {
     check_topology(platform.topology, effective);
     check_hops(platform.topology, effective);
-    check_tlb(platform.l1_tlb, "tlb.l1", effective);
-    check_tlb(platform.l2_tlb, "tlb.l2", effective);
+    check_mmu(platform.mmu, effective);
     check_lookaheads(platform, effective);
     check_iommu(platform, effective);
     check_devices(platform, effective);

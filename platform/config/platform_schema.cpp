@@ -71,21 +71,42 @@ models::PageArrayConfig read_page_array(SectionReader array, const std::string& 
     return out;
 }
 
-void read_tlb(SectionReader tlb, models::TlbConfig& out) {
+constexpr unsigned kMostLevels = 8;
+constexpr NamedValue<models::Stream> kStreams[] = {{"data", models::Stream::kData},
+                                                   {"fetch", models::Stream::kFetch}};
+
+void read_arrays(SectionReader& tlb, models::TlbConfig& out) {
     tlb.has_provenance();
-    auto arrays = tlb.section("array");
-    for (const auto& name : arrays.entries("array of this TLB level"))
-        out.arrays.push_back(read_page_array(arrays.section(name), name));
-    arrays.finish();
     tlb.time("lookup", out.lookup, Zero::kAllowed, "added by this level, hit or miss");
     tlb.time("fill", out.fill, Zero::kAllowed, "writing an entry after a miss");
+    auto arrays = tlb.section("array");
+    for (const auto& name : arrays.entries("array of this TLB"))
+        out.arrays.push_back(read_page_array(arrays.section(name), name));
+    arrays.finish();
+}
+
+/// Of an IOMMU or a device.
+void read_tlb(SectionReader tlb, models::TlbConfig& out) {
+    read_arrays(tlb, out);
     tlb.finish();
 }
 
-void read_tlbs(SectionReader tlb, PlatformConfig& out) {
-    read_tlb(tlb.section("l1"), out.l1_tlb);
-    read_tlb(tlb.section("l2"), out.l2_tlb);
+models::TlbConfig read_core_tlb(SectionReader tlb, const std::string& name) {
+    models::TlbConfig out;
+    out.name = name;
+    tlb.count("level", out.level, {1, kMostLevels}, "1: next to the core");
+    tlb.choices("serves", out.streams, kStreams, "what it is asked for");
+    read_arrays(tlb, out);
     tlb.finish();
+    return out;
+}
+
+void read_tlbs(SectionReader tlb, models::MmuConfig& out) {
+    for (const auto& name : tlb.entries("TLB"))
+        out.tlbs.push_back(read_core_tlb(tlb.section(name), name));
+    tlb.finish();
+    std::stable_sort(out.tlbs.begin(), out.tlbs.end(),
+                     [](const auto& a, const auto& b) { return a.level < b.level; });
 }
 
 void read_walker(SectionReader walker, models::WalkerConfig& out) {
@@ -262,8 +283,8 @@ PlatformConfig read_platform(const ConfigNode& tree, const std::string& file,
     read_identity(root.section("platform"), out);
     // Without a clock (it is missing, which is reported later) cycles still have to be accepted.
     context.clock_khz = std::max<std::uint64_t>(read_topology(root.section("topology"), out), 1);
-    read_tlbs(root.section("tlb"), out);
-    read_walker(root.section("walker"), out.walker);
+    read_tlbs(root.section("tlb"), out.mmu);
+    read_walker(root.section("walker"), out.mmu.walker);
     read_invalidate(root.section("invalidate"), out.invalidation);
     read_coherence(root.section("coherence"), out.memory);
     read_interrupt(root.section("interrupt"), out.interrupt);

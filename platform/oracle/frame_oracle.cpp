@@ -134,7 +134,7 @@ Violation FrameOracle::violation(const Found& found) const {
     Violation result;
     result.rule = end.kind == FrameEndKind::kFreed ? kStaleTranslation : kLostWrite;
     result.time = access.time;
-    result.agent = names_.translation(agent);
+    result.agent = names_.translation(agent, access.access);
     result.translation =
         translation_text(access.mm, rmap::address_of(access.page), access.frame, access.generation);
     result.entry_age = rmap::time_until(access.filled, access.time);

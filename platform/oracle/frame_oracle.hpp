@@ -26,8 +26,9 @@ inline constexpr char kStaleTranslation[] = "stale-translation";  ///< use after
 inline constexpr char kLostWrite[] = "lost-write";  ///< write after the content was handed over
 
 struct AgentNames {
-    ActorName actor;        ///< of a record's actor: "core3"
-    ActorName translation;  ///< of the one that judge() is called for: "core3.l1_tlb"
+    ActorName actor;  ///< of a record's actor: "core3"
+    /// Where the one that judge() is called for has the translation of an access: "core3.dtlb".
+    std::function<std::string(rmap::ActorId, rmap::Access)> translation;
     /// The actor that invalidates the TLB of the same, if that is a device; the device itself if it
     /// has none; kNoActor for a core.
     /// Without this function all are cores.

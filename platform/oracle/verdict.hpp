@@ -14,7 +14,7 @@ namespace mmusim::platform {
 struct Violation {
     std::string rule;  ///< "stale-translation", "lost-write", or a rule's id
     rmap::Instant time;
-    std::string agent;        ///< who used or did it: "core3.l1_tlb", "core0"
+    std::string agent;        ///< who used or did it: "core3.dtlb", "core0"
     std::string translation;  ///< "mm 2 va 0x100000003000 -> pfn 0x1a2b gen 4"; empty where none is
                               ///< concerned
     rmap::Duration entry_age;         ///< how long the agent had held the translation

@@ -12,7 +12,7 @@
 
 namespace mmusim::platform {
 
-/// What an actor, or a part of it, is called: "core3", "core3.l1_tlb".
+/// What an actor, or a part of it, is called: "core3", "core3.dtlb".
 using ActorName = std::function<std::string(rmap::ActorId)>;
 
 /// The range whose start and end are the arguments from `index` on.

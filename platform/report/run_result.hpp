@@ -22,7 +22,7 @@ struct OperationStats {
 };
 
 struct TlbStatsRow {
-    std::string name;  ///< module path, such as "core3.l1_tlb"
+    std::string name;  ///< "core3.dtlb"
     std::uint64_t lookups = 0;
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;

@@ -190,11 +190,15 @@ private:
                 line("  {:<17}{:>12}  {}", row.what, grouped(counter(row.counter)), row.meaning);
     }
 
-    /// One line per level: "core3.l1_tlb" counts for "l1_tlb".
+    /// One line per kind: "core3.dtlb" counts for "dtlb".
     void tlbs() {
-        std::map<std::string, TlbStatsRow> levels;
+        std::vector<std::pair<std::string, TlbStatsRow>> levels;
         for (const auto& row : result_.tlbs) {
-            auto& level = levels[row.name.substr(row.name.rfind('.') + 1)];
+            const std::string name = row.name.substr(row.name.rfind('.') + 1);
+            auto known = std::find_if(levels.begin(), levels.end(),
+                                      [&](const auto& level) { return level.first == name; });
+            if (known == levels.end()) known = levels.insert(known, {name, {}});
+            auto& level = known->second;
             level.lookups += row.lookups;
             level.hits += row.hits;
             level.invalidated += row.invalidated;

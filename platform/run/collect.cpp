@@ -49,12 +49,11 @@ std::vector<OperationStats> operation_stats(Platform& platform) {
 void collect_mmus(const Platform& platform, RunResult& result) {
     for (CpuId id = 0; id < platform.cores(); ++id) {
         const auto& mmu = platform.mmu(id);
-        const auto row = [&](const char* level, const models::TlbStats& stats) {
-            result.tlbs.push_back({"core" + std::to_string(id) + level, stats.lookups, stats.hits,
-                                   stats.misses, stats.invalidated});
-        };
-        row(".l1_tlb", mmu.l1_tlb.stats());
-        row(".l2_tlb", mmu.l2_tlb.stats());
+        for (const auto& tlb : mmu.tlbs()) {
+            const auto& stats = tlb->stats();
+            result.tlbs.push_back({platform.agents().name(id) + "." + tlb->config().name,
+                                   stats.lookups, stats.hits, stats.misses, stats.invalidated});
+        }
         result.walks += mmu.walker.stats().walks;
         result.walk_reads += mmu.walker.stats().reads;
     }

@@ -119,8 +119,8 @@ private:
     static AgentNames names_of(const Agents& agents) {
         AgentNames names;
         names.actor = [&agents](rmap::ActorId actor) { return agents.name(actor); };
-        names.translation = [&agents](rmap::ActorId actor) {
-            return agents.translations_of(actor);
+        names.translation = [&agents](rmap::ActorId actor, rmap::Access access) {
+            return agents.translations_of(actor, access);
         };
         names.device_tlb = [&agents](rmap::ActorId actor) { return agents.device_tlb_of(actor); };
         return names;

@@ -3,7 +3,8 @@
 
 namespace mmusim::rmap {
 
-enum class Access { kRead, kWrite };
+/// kExecute: an instruction is fetched.
+enum class Access { kRead, kWrite, kExecute };
 
 /// Why a translation failed: as the page-fault error code tells it, or because the second stage of
 /// a guest's translation did not allow an access (an EPT violation, Intel SDM vol. 3, 28.3.3.2).

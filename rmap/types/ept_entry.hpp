@@ -35,6 +35,7 @@ public:
     constexpr std::uint64_t raw() const { return raw_; }
     constexpr bool present() const { return raw_ & (kRead | kWrite | kExecute); }
     constexpr bool writable() const { return raw_ & kWrite; }
+    constexpr bool executable() const { return raw_ & kExecute; }
     constexpr bool large() const { return raw_ & kLargePage; }
     constexpr bool accessed() const { return raw_ & kAccessed; }
     constexpr bool dirty() const { return raw_ & kDirty; }

@@ -52,6 +52,7 @@ public:
     /// pte_protnone()
     constexpr bool prot_none() const { return present() && !valid(); }
     constexpr bool writable() const { return raw_ & kWritable; }
+    constexpr bool executable() const { return !(raw_ & kNoExecute); }
     constexpr bool young() const { return raw_ & kAccessed; }
     constexpr bool dirty() const { return raw_ & kDirty; }
     constexpr bool huge() const { return raw_ & kPageSize; }

@@ -62,7 +62,7 @@ platform::PlatformConfig machine(unsigned sockets, unsigned cores_per_socket) {
     auto config = test_platform(sockets, cores_per_socket);
     config.topology.frames_per_node = 1 << 18;
     config.policy.swap_slots = 4096;
-    config.l1_tlb.arrays[0].geometry = {64, 4};
+    config.mmu.tlbs[0].arrays[0].geometry = {64, 4};
     return config;
 }
 

@@ -72,14 +72,14 @@ EptEntry load(CoreModule& core, rmap::PhysAddr at) {
 /// What the two levels cost on a hit and around a walk.
 struct Costs {
     explicit Costs(const platform::PlatformConfig& c)
-        : hit(c.l1_tlb.lookup + kAccess),
-          l2_hit(hit + c.l2_tlb.lookup + c.l1_tlb.fill),
+        : hit(c.mmu.tlbs[0].lookup + kAccess),
+          l2_hit(hit + c.mmu.tlbs[1].lookup + c.mmu.tlbs[0].fill),
           config(c) {}
     /// A walk of `reads` entries in `lines` lines that this core has never seen.
     Duration walk(unsigned reads, unsigned lines) const {
         const auto& memory = config.memory.latency;
-        return l2_hit + config.l2_tlb.fill + config.walker.start + config.walker.level * reads +
-               memory.dram * lines + memory.l1 * (reads - lines);
+        return l2_hit + config.mmu.tlbs[1].fill + config.mmu.walker.start +
+               config.mmu.walker.level * reads + memory.dram * lines + memory.l1 * (reads - lines);
     }
     Duration hit, l2_hit;
     platform::PlatformConfig config;
@@ -203,7 +203,7 @@ TEST_CASE("guest: an entry's time is that at which the second stage's leaf of th
     REQUIRE(records.seen.size() == 1);
     // The last read of the walk, from DRAM, then both fills and the instruction.
     CHECK(records.seen[0].time - records.seen[0].filled ==
-          config.memory.latency.dram + config.l2_tlb.fill + config.l1_tlb.fill + kAccess);
+          config.memory.latency.dram + config.mmu.tlbs[1].fill + config.mmu.tlbs[0].fill + kAccess);
 }
 
 TEST_CASE("guest: a store needs the permission of both stages", "[component][guest]") {

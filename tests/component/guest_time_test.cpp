@@ -50,9 +50,9 @@ void wait_until(CoreModule& core, Instant until) {
 /// So that a walk whose lines are all in the L1 makes its last read at `instant`.
 void wait_for_last_read_at(CoreModule& core, const platform::PlatformConfig& config,
                            Instant instant) {
-    const auto read = config.walker.level + config.memory.latency.l1;
-    const auto before = config.l1_tlb.lookup + config.l2_tlb.lookup + config.walker.start +
-                        read * 23 + config.walker.level;
+    const auto read = config.mmu.walker.level + config.memory.latency.l1;
+    const auto before = config.mmu.tlbs[0].lookup + config.mmu.tlbs[1].lookup +
+                        config.mmu.walker.start + read * 23 + config.mmu.walker.level;
     wait_until(core, Instant{instant.ps - before.ps});
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("guest time: an interrupt comes before the first instruction not begun
                 const auto expected = cpu == 1 ? Outcome::kDone : Outcome::kInterrupt;
                 CHECK(read(core, kPage) == expected);
                 const Instant after = core.time().local_now();
-                const auto hit = config.l1_tlb.lookup + kAccess;
+                const auto hit = config.mmu.tlbs[0].lookup + kAccess;
                 CHECK(after - begin == (cpu == 1 ? hit : Duration{}));
                 CHECK(read(core, kPage) == Outcome::kInterrupt);
                 CHECK(core.time().local_now() == after);

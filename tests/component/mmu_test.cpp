@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
-#include "rmap/types/pte.hpp"
-#include "tests/support/print_types.hpp"
-#include "tests/support/test_machine.hpp"
+#include "tests/component/mmu_bench.hpp"
 
 namespace mmusim::test {
 
@@ -19,36 +17,12 @@ using rmap::VirtAddr;
 
 namespace {
 
-constexpr VirtAddr kPage{0x100000000000};
-constexpr std::uint64_t kMapped = Pte::kWritable | Pte::kAccessed | Pte::kDirty;
-const Duration kAccess = nanoseconds(1);
-
-Duration access(models::CoreModule& core, VirtAddr address, Access kind = Access::kRead,
-                Fault expected = Fault::kNone) {
-    const auto begin = core.time().local_now();
-    CHECK(core.access(address, kind, kAccess) == expected);
-    return core.time().local_now() - begin;
-}
-
-void enter(models::CoreModule& core, TestMachine& machine, rmap::Pcid pcid = 1) {
-    TlbOperation op;
-    op.kind = TlbOperation::Kind::kCr3Write;
-    op.root = machine.root();
-    op.pcid = pcid;
-    core.maintain(op, nanoseconds(1), Part::kSwitch);
-}
-
-void invalidate(models::CoreModule& core, TlbOperation::Kind kind, VirtAddr address = {},
-                rmap::Pcid pcid = 1, rmap::PhysAddr root = {}) {
-    core.maintain({kind, pcid, address, root}, nanoseconds(1), Part::kFlushLocal);
-}
-
 struct Costs {
     explicit Costs(const platform::PlatformConfig& c)
-        : hit(c.l1_tlb.lookup + kAccess),
-          l2_hit(hit + c.l2_tlb.lookup + c.l1_tlb.fill),
-          walk_lookup(c.walker.start + c.walker.level * 4),
-          miss(l2_hit + c.l2_tlb.fill + walk_lookup) {}
+        : hit(c.mmu.tlbs[0].lookup + kAccess),
+          l2_hit(hit + c.mmu.tlbs[1].lookup + c.mmu.tlbs[0].fill),
+          walk_lookup(c.mmu.walker.start + c.mmu.walker.level * 4),
+          miss(l2_hit + c.mmu.tlbs[1].fill + walk_lookup) {}
     Duration hit, l2_hit, walk_lookup, miss;  // miss: without the four reads
 };
 
@@ -71,8 +45,8 @@ TEST_CASE("mmu: a first access pays the walk and the next ones the first level o
     });
     machine.run();
     CHECK(machine->mmu(0).walker.stats().reads == 8);
-    CHECK(machine->mmu(0).l1_tlb.stats().misses == 2);
-    CHECK(machine->mmu(0).l1_tlb.stats().hits == 1);
+    CHECK(machine->mmu(0).tlbs()[0]->stats().misses == 2);
+    CHECK(machine->mmu(0).tlbs()[0]->stats().hits == 1);
 }
 
 TEST_CASE("mmu: a translation evicted from the first level hits in the second",
@@ -81,7 +55,7 @@ TEST_CASE("mmu: a translation evicted from the first level hits in the second",
     const Costs costs(config);
     TestMachine machine(config);
     // Five pages of one set of four ways.
-    const std::uint64_t sets = config.l1_tlb.arrays[0].geometry.sets();
+    const std::uint64_t sets = config.mmu.tlbs[0].arrays[0].geometry.sets();
     for (unsigned i = 0; i < 5; ++i)
         machine.map(kPage + i * sets * rmap::kPageSize, FrameNumber{500 + i}, kMapped);
     machine.program(0, [&](models::CoreModule& core) {

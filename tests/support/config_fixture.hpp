@@ -34,8 +34,8 @@ inline std::string device_section(const std::string& name, unsigned source, unsi
     const std::string from = "from = \"assumed: a test\"\n";
     return "[device." + name + "]\n" + from + "source = " + std::to_string(source) + "\nlink" +
            time(link) + "socket = 0\nats = true\nmax_in_flight = 8\natc_invalidate" + time(100) +
-           "transfer" + time(2000) + "[device." + name + ".atc]\nlookup" + time(5) + "fill" + time(2) +
-           "[device." + name + ".atc.array.small]\n" + from +
+           "transfer" + time(2000) + "[device." + name + ".atc]\nlookup" + time(5) + "fill" +
+           time(2) + "[device." + name + ".atc.array.small]\n" + from +
            "pages = [\"4K\"]\nentries = 64\nways = 64\n";
 }
 

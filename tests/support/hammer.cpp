@@ -127,7 +127,8 @@ Hammer small_hammer(unsigned cores, unsigned initiators) {
     hammer.platform.topology.frames_per_node = 1 << 14;
     hammer.platform.costs.lock_handover = nanoseconds(30);
     hammer.platform.policy.swap_cluster_max = 8;
-    hammer.platform.l2_tlb.arrays[0].geometry = {128, 4};  // stale entries live long enough to be used
+    hammer.platform.mmu.tlbs[1].arrays[0].geometry = {
+        128, 4};  // stale entries live long enough to be used
     hammer.platform.policy.swap_slots = 4096;
     auto& scenario = hammer.scenario;
     scenario.processes.push_back(threads("main", 1, initiators, 30));
@@ -218,8 +219,8 @@ Hammer random_hammer(std::uint64_t seed) {
     memory.llc = ns(5, 40);
     memory.locked = ns(1, 10);
     memory.service = ns(1, 20);
-    platform.l1_tlb.lookup = ns(1, 2);
-    platform.walker.level = ns(1, 8);
+    platform.mmu.tlbs[0].lookup = ns(1, 2);
+    platform.mmu.walker.level = ns(1, 8);
     platform.interrupt.delivery = platform.memory.visibility() + ns(0, 400);
     platform.interrupt.to_fabric = ns(5, 40);
     platform.interrupt.slot = ns(1, 12);

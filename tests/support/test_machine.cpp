@@ -21,9 +21,12 @@ platform::PlatformConfig test_platform(unsigned sockets, unsigned cores_per_sock
         config.topology.hops.back()[a] = 0;
     }
     config.clock_khz = 1'000'000;
-    config.l1_tlb = split_tlb({8, 4}, {4, 4}, nanoseconds(1), nanoseconds(2));
-    config.l2_tlb = split_tlb({32, 4}, {8, 4}, nanoseconds(7), nanoseconds(3));
-    config.walker = {nanoseconds(4), nanoseconds(5)};
+    config.mmu.tlbs = {split_tlb({8, 4}, {4, 4}, nanoseconds(1), nanoseconds(2)),
+                       split_tlb({32, 4}, {8, 4}, nanoseconds(7), nanoseconds(3))};
+    config.mmu.tlbs[0].name = "l1_tlb";
+    config.mmu.tlbs[1].name = "l2_tlb";
+    config.mmu.tlbs[1].level = 2;
+    config.mmu.walker = {nanoseconds(4), nanoseconds(5)};
     config.invalidation = {nanoseconds(60), nanoseconds(90),  nanoseconds(70),
                            nanoseconds(50), nanoseconds(200), nanoseconds(110)};
     config.memory.latency = {nanoseconds(1),  nanoseconds(6),  nanoseconds(20), nanoseconds(40),

@@ -108,8 +108,8 @@ TEST_CASE("tlb array: invalidating any page of a large one drops it whole", "[un
     tlb.insert(PageNumber{512}, {1, 0}, large_to(512));
     CHECK(hits(tlb, 512 + 300));
     CHECK(invalidate(
-              tlb,
-              {TlbOperation::Kind::kInvlpg, 1, rmap::address_of(PageNumber{512 + 77}), {}}) == 1);
+              tlb, {TlbOperation::Kind::kInvlpg, 1, rmap::address_of(PageNumber{512 + 77}), {}}) ==
+          1);
     CHECK_FALSE(hits(tlb, 512));
 }
 
@@ -165,7 +165,7 @@ TEST_CASE("tlb array: INVEPT drops everything of its guest and nothing else", "[
 }
 
 TEST_CASE("tlb array: sizes that share an array push each other out", "[unit][tlb]") {
-    TlbArray tlb({{{"shared", {0, rmap::kLargeOrder}, {2, 2}}}, {}, {}});
+    TlbArray tlb(tlb_of({{"shared", {0, rmap::kLargeOrder}, {2, 2}}}));
     tlb.insert(PageNumber{0}, {1, 0}, to(10));
     tlb.insert(PageNumber{512}, {1, 0}, large_to(512));
     CHECK(hits(tlb, 0));
@@ -176,7 +176,7 @@ TEST_CASE("tlb array: sizes that share an array push each other out", "[unit][tl
 }
 
 TEST_CASE("tlb array: a 4 KiB page and a 2 MiB page of one number are two pages", "[unit][tlb]") {
-    TlbArray tlb({{{"shared", {0, rmap::kLargeOrder}, {8, 8}}}, {}, {}});
+    TlbArray tlb(tlb_of({{"shared", {0, rmap::kLargeOrder}, {8, 8}}}));
     tlb.insert(PageNumber{512}, {1, 0}, large_to(1024));  // number 1 of its size
     CHECK_FALSE(hits(tlb, 1));
     tlb.insert(PageNumber{1}, {1, 0}, to(11));
@@ -201,7 +201,7 @@ TEST_CASE("tlb array: a size without an array is kept in pieces of the largest b
 }
 
 TEST_CASE("tlb array: invalidating one page of a large one drops all its pieces", "[unit][tlb]") {
-    TlbArray tlb({{{"small", {0}, {8, 8}}}, {}, {}});
+    TlbArray tlb(tlb_of({{"small", {0}, {8, 8}}}));
     for (const std::uint64_t page : {512, 600, 1023})
         tlb.insert(PageNumber{page}, {1, 0}, large_to(512));
     tlb.insert(PageNumber{1024}, {1, 0}, large_to(1024));
@@ -213,7 +213,7 @@ TEST_CASE("tlb array: invalidating one page of a large one drops all its pieces"
 }
 
 TEST_CASE("tlb array: a page that is smaller than any array is for is not kept", "[unit][tlb]") {
-    TlbArray tlb({{{"large", {rmap::kLargeOrder}, {8, 8}}}, {}, {}});
+    TlbArray tlb(tlb_of({{"large", {rmap::kLargeOrder}, {8, 8}}}));
     tlb.insert(PageNumber{0}, {1, 0}, to(10));
     CHECK_FALSE(hits(tlb, 0));
 }

@@ -20,8 +20,8 @@ TEST_CASE("config errors: an unknown key names the nearest one", "[unit][config]
           "p.toml:2:2: unknown section 'topolgy'; nearest is 'topology'");
     CHECK(fixture.error({"topolgy.sockets=1"}) ==
           "--set:1:1: unknown section 'topolgy'; nearest is 'topology'");
-    CHECK(fixture.error({"topology.sockets=1", "tlb.l1.looukp.ns=1"}) ==
-          "--set:2:8: unknown key 'tlb.l1.looukp'; nearest is 'lookup'");
+    CHECK(fixture.error({"topology.sockets=1", "tlb.dtlb.looukp.ns=1"}) ==
+          "--set:2:10: unknown key 'tlb.dtlb.looukp'; nearest is 'lookup'");
 }
 
 TEST_CASE("config errors: an unknown key with nothing near lists the valid ones",

@@ -50,34 +50,35 @@ TEST_CASE("config load: a quantity is replaced as a whole", "[unit][config]") {
     ConfigFixture fixture;
     fixture.platform_file =
         fixture.platform("[walker]\nstart = { ns = 5, from = \"assumed: x\" }\n");
-    CHECK(fixture.load().platform.walker.start.ps == 5000);
+    CHECK(fixture.load().platform.mmu.walker.start.ps == 5000);
     // Written as a section of its own it is still one quantity.
     fixture.platform_file = fixture.platform("[walker.start]\nns = 6\nfrom = \"assumed: x\"\n");
-    CHECK(fixture.load().platform.walker.start.ps == 6000);
-    CHECK(fixture.load({"walker.start.ns=7"}).platform.walker.start.ps == 7000);
-    CHECK(fixture.load({"walker.start.cycles=5"}).platform.walker.start.ps == 2000);
+    CHECK(fixture.load().platform.mmu.walker.start.ps == 6000);
+    CHECK(fixture.load({"walker.start.ns=7"}).platform.mmu.walker.start.ps == 7000);
+    CHECK(fixture.load({"walker.start.cycles=5"}).platform.mmu.walker.start.ps == 2000);
 }
 
 TEST_CASE("config load: plain numbers keep the provenance of the file that wrote them",
           "[unit][config]") {
     ConfigFixture fixture;
     fixture.platform_file =
-        fixture.platform("[tlb.l1.array.small]\nfrom = \"measured: here\"\nentries = 128\n");
+        fixture.platform("[tlb.dtlb.array.small]\nfrom = \"measured: here\"\nentries = 128\n");
     const LoadedConfig config = fixture.load();
-    CHECK(config.platform.l1_tlb.arrays[0].geometry.entries == 128);
-    CHECK(leaf(config, "tlb.l1.array.small", "entries").provenance == "measured: here");
-    CHECK_THAT(leaf(config, "tlb.l1.array.small", "ways").provenance, Catch::StartsWith("published: "));
+    CHECK(config.platform.mmu.tlbs[0].arrays[0].geometry.entries == 128);
+    CHECK(leaf(config, "tlb.dtlb.array.small", "entries").provenance == "measured: here");
+    CHECK_THAT(leaf(config, "tlb.dtlb.array.small", "ways").provenance,
+               Catch::StartsWith("published: "));
 }
 
 TEST_CASE("config load: cycles become the nearest picosecond", "[unit][config]") {
     ConfigFixture fixture;
     // 2500 MHz: 400 ps per cycle; 2600.5 MHz: 384.541 ps.
-    CHECK(fixture.load({"walker.start.cycles=193"}).platform.walker.start.ps == 77200);
-    CHECK(fixture.load({"walker.start.cycles=0.5"}).platform.walker.start.ps == 200);
+    CHECK(fixture.load({"walker.start.cycles=193"}).platform.mmu.walker.start.ps == 77200);
+    CHECK(fixture.load({"walker.start.cycles=0.5"}).platform.mmu.walker.start.ps == 200);
     CHECK(fixture.load({"topology.clock_mhz=2600.5", "walker.start.cycles=193"})
-              .platform.walker.start.ps == 74216);
-    CHECK(fixture.load({"walker.start.ns=0.0005"}).platform.walker.start.ps == 1);
-    CHECK(fixture.load({"walker.start.ns=1.2345"}).platform.walker.start.ps == 1235);
+              .platform.mmu.walker.start.ps == 74216);
+    CHECK(fixture.load({"walker.start.ns=0.0005"}).platform.mmu.walker.start.ps == 1);
+    CHECK(fixture.load({"walker.start.ns=1.2345"}).platform.mmu.walker.start.ps == 1235);
     CHECK(fixture.load().platform.clock_khz == 2'500'000);
 }
 
@@ -173,7 +174,7 @@ TEST_CASE("config load: of two devices the shorter link is the lookahead of inva
 
 TEST_CASE("config show: the output reads back to the same configuration", "[unit][config]") {
     const std::vector<std::string> settings = {"coherence.hop.ns=60.125",
-                                               "tlb.l1.array.small.entries=128",
+                                               "tlb.dtlb.array.small.entries=128",
                                                "platform.description=\"quotes \\\" and \\\\\""};
     for (const auto& scenario : {"reclaim-anon", "munmap", "migrate", "reclaim-file"}) {
         ConfigFixture fixture;
@@ -222,10 +223,10 @@ TEST_CASE("config show: JSON nests the sections and does not depend on folders",
     const LoadedConfig config =
         ConfigFixture::load_files(shipped("platforms/skylake-sp-2s"), shipped("scenarios/munmap"));
     const auto json = platform::config_json(config.effective);
-    CHECK(json["tlb"]["l1"]["lookup"]["value"] == 1);
-    CHECK(json["tlb"]["l1"]["lookup"]["unit"] == "cycles");
-    CHECK(json["tlb"]["l1"]["lookup"]["ns"] == 0.4);
-    CHECK_THAT(json["tlb"]["l1"]["lookup"]["origin"].get<std::string>(),
+    CHECK(json["tlb"]["dtlb"]["lookup"]["value"] == 1);
+    CHECK(json["tlb"]["dtlb"]["lookup"]["unit"] == "cycles");
+    CHECK(json["tlb"]["dtlb"]["lookup"]["ns"] == 0.4);
+    CHECK_THAT(json["tlb"]["dtlb"]["lookup"]["origin"].get<std::string>(),
                Catch::StartsWith("parts/skylake-core.toml:"));
     CHECK(json["process"]["main"]["lazy_threads"]["origin"] == "default");
     CHECK(json["topology"]["hops"]["value"][0][1] == 1);

@@ -9,32 +9,79 @@ namespace {
 
 TEST_CASE("machine rules: TLB arrays suit their index and their replacement", "[unit][config]") {
     ConfigFixture fixture;
-    CHECK(fixture.error({"tlb.l1.array.small.entries=66"}) ==
-          "--set:1:20: 'tlb.l1.array.small.entries' is 66; expected a multiple of the 4 ways");
-    CHECK_NOTHROW(fixture.load({"tlb.l1.array.small.entries=12"}));  // three sets
-    CHECK(fixture.error({"tlb.l2.array.shared.entries=36"}) ==
-          "--set:1:21: 'tlb.l2.array.shared.entries' is 36, in 12 ways 3 sets; expected a power of "
-          "two of sets for index = \"xor-fold\"");
-    CHECK(fixture.error({"tlb.l2.array.shared.ways=6"}) ==
-          "--set:1:21: 'tlb.l2.array.shared.ways' is 6; expected a multiple of 4 for this "
+    CHECK(fixture.error({"tlb.dtlb.array.small.entries=66"}) ==
+          "--set:1:22: 'tlb.dtlb.array.small.entries' is 66; expected a multiple of the 4 ways");
+    CHECK_NOTHROW(fixture.load({"tlb.dtlb.array.small.entries=12"}));  // three sets
+    CHECK(
+        fixture.error({"tlb.stlb.array.shared.entries=36"}) ==
+        "--set:1:23: 'tlb.stlb.array.shared.entries' is 36, in 12 ways 3 sets; expected a power of "
+        "two of sets for index = \"xor-fold\"");
+    CHECK(fixture.error({"tlb.stlb.array.shared.ways=6"}) ==
+          "--set:1:23: 'tlb.stlb.array.shared.ways' is 6; expected a multiple of 4 for this "
           "replacement");
-    CHECK(fixture.error({"tlb.l1.array.small.ways=128", "tlb.l1.array.small.entries=128"}) ==
-          "--set:1:20: 'tlb.l1.array.small.ways' is 128; expected at most 64 for this replacement");
-    CHECK(fixture.error({"tlb.l1.array.small.replacement=plru"}) ==
-          "--set:1:20: 'tlb.l1.array.small.replacement' is 'plru', which is not known; nearest is "
-          "'nru'");
+    CHECK(
+        fixture.error({"tlb.dtlb.array.small.ways=128", "tlb.dtlb.array.small.entries=128"}) ==
+        "--set:1:22: 'tlb.dtlb.array.small.ways' is 128; expected at most 64 for this replacement");
+    CHECK(
+        fixture.error({"tlb.dtlb.array.small.replacement=plru"}) ==
+        "--set:1:34: 'tlb.dtlb.array.small.replacement' is 'plru', which is not known; nearest is "
+        "'lru'");
+}
+
+TEST_CASE("machine rules: data and fetch are served once at level 1 and at most once below",
+          "[unit][config]") {
+    ConfigFixture fixture;
+    const std::string file = "parts/skylake-core.toml";
+    for (const std::string serves : {"[\"fetch\", \"data\"]", "[\"data\"]"})
+        CHECK(fixture.error({"tlb.itlb.serves=" + serves}) ==
+              file +
+                  ":27:1: 'tlb.dtlb.serves' has 'data' in it, which 'tlb.itlb' serves at level "
+                  "1, too; expected one for each");
+    CHECK(fixture.error({"tlb.dtlb.level=2"}) ==
+          file +
+              ":48:1: 'tlb.stlb.serves' has 'data' in it, which 'tlb.dtlb' serves at level 2, "
+              "too; expected one for each");
+    CHECK(fixture.error({"tlb.dtlb.level=2", "tlb.stlb.level=3"}) ==
+          file +
+              ":6:1: no TLB of level 1 serves 'data'; expected one [tlb.NAME] with level = 1 "
+              "and serves = [\"data\"]");
+    CHECK(fixture.error({"tlb.stlb.level=3"}) ==
+          "--set:1:10: 'tlb.stlb.level' is 3, and no TLB has level 2; expected levels without a "
+          "gap");
+    CHECK(fixture.error({"tlb.stlb.level=0"}) ==
+          "--set:1:16: 'tlb.stlb.level' is 0; expected a whole number from 1 to 8 (1: next to the "
+          "core)");
+    CHECK(fixture.error({"tlb.itlb.serves=[\"fetches\"]"}) ==
+          "--set:1:18: 'tlb.itlb.serves' has 'fetches' in it, which is not known; nearest is "
+          "'fetch'");
+    CHECK_NOTHROW(fixture.load({"tlb.stlb.serves=[\"data\"]"}));  // a fetch walks after the ITLB
+}
+
+TEST_CASE("machine rules: below a TLB that serves both there is none that serves one",
+          "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.platform_error("[tlb.third]\n"
+                                 "from = \"assumed: a test\"\n"
+                                 "level = 3\n"
+                                 "serves = [\"data\"]\n"
+                                 "lookup = { cycles = 9, from = \"assumed: a test\" }\n"
+                                 "fill = { cycles = 1, from = \"assumed: a test\" }\n") ==
+          "p.toml:5:1: 'tlb.third.serves' is one of data and fetch, below 'tlb.stlb' that serves "
+          "both; expected both");
 }
 
 TEST_CASE("machine rules: each page size has one array of a level", "[unit][config]") {
     ConfigFixture fixture;
-    CHECK(fixture.error({"tlb.l1.array.large.pages=[\"2M\", \"4K\"]"}) ==
-          "--set:1:20: 'tlb.l1.array.large.pages' has a size that 'tlb.l1.array.small' has, too; "
-          "expected one array for each size");
-    CHECK(fixture.error({"tlb.l1.array.large.pages=[]"}) ==
-          "--set:1:26: 'tlb.l1.array.large.pages' is empty; expected one or more of 4K, 16K, 64K, "
-          "2M, 32M, 512M, 1G");
-    CHECK(fixture.error({"tlb.l1.array.large.pages=[\"3M\"]"}) ==
-          "--set:1:27: 'tlb.l1.array.large.pages' has '3M' in it, which is not known; nearest is "
+    CHECK(
+        fixture.error({"tlb.dtlb.array.large.pages=[\"2M\", \"4K\"]"}) ==
+        "--set:1:22: 'tlb.dtlb.array.large.pages' has a size that 'tlb.dtlb.array.small' has, too; "
+        "expected one array for each size");
+    CHECK(
+        fixture.error({"tlb.dtlb.array.large.pages=[]"}) ==
+        "--set:1:28: 'tlb.dtlb.array.large.pages' is empty; expected one or more of 4K, 16K, 64K, "
+        "2M, 32M, 512M, 1G");
+    CHECK(fixture.error({"tlb.dtlb.array.large.pages=[\"3M\"]"}) ==
+          "--set:1:29: 'tlb.dtlb.array.large.pages' has '3M' in it, which is not known; nearest is "
           "'2M'");
 }
 

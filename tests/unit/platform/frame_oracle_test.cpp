@@ -21,11 +21,12 @@ struct Bench {
     FlushHistory history;
     SecondaryHistory secondary;
     OperationNames operations;
-    FrameOracle oracle{
-        {history, secondary},
-        operations,
-        {[](rmap::ActorId actor) { return "core" + std::to_string(actor); },
-         [](rmap::ActorId actor) { return "core" + std::to_string(actor) + ".l1_tlb"; }}};
+    FrameOracle oracle{{history, secondary},
+                       operations,
+                       {[](rmap::ActorId actor) { return "core" + std::to_string(actor); },
+                        [](rmap::ActorId actor, rmap::Access) {
+                            return "core" + std::to_string(actor) + ".l1_tlb";
+                        }}};
 
     void end(rmap::Generation generation, std::uint64_t ps, FrameEndKind kind,
              FrameNumber frame = kFrame) {
@@ -158,7 +159,8 @@ TEST_CASE("frame_oracle: a use is explained by what its agent is", "[unit][oracl
         SecondaryHistory secondary;
         OperationNames operations;
         const auto name = [](rmap::ActorId) { return "agent"; };
-        FrameOracle oracle{{flushes, secondary}, operations, {name, name, [=](rmap::ActorId) {
+        const auto tlb = [](rmap::ActorId, Access) { return "tlb"; };
+        FrameOracle oracle{{flushes, secondary}, operations, {name, tlb, [=](rmap::ActorId) {
                                                                   return device_tlb;
                                                               }}};
         test::EventStream stream;
@@ -231,7 +233,7 @@ struct DeviceBench {
     FrameOracle oracle{{flushes, secondary},
                        operations,
                        {[](rmap::ActorId actor) { return "actor" + std::to_string(actor); },
-                        [](rmap::ActorId actor) { return "tlb" + std::to_string(actor); },
+                        [](rmap::ActorId actor, Access) { return "tlb" + std::to_string(actor); },
                         [](rmap::ActorId) { return kAtc; }}};
 
     /// `end`: of what the IOTLB invalidates; kSecond is what the kernel's descriptor names.

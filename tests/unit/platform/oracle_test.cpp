@@ -20,7 +20,9 @@ constexpr std::uint64_t kMm = 2, kVa = 0x100000003000, kPfn = 0x1a2b, kGen = 4;
 
 AgentNames names() {
     return {[](rmap::ActorId actor) { return "core" + std::to_string(actor); },
-            [](rmap::ActorId actor) { return "core" + std::to_string(actor) + ".l1_tlb"; }};
+            [](rmap::ActorId actor, rmap::Access) {
+                return "core" + std::to_string(actor) + ".l1_tlb";
+            }};
 }
 
 /// A page reclaimed by core 0; what is freed before the batch flush stays in the TLB of core 3.
