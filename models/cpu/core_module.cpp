@@ -36,6 +36,9 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
              [this] { observed_.settle_many(); }}),
       cache_(config.cache),
       observed_(config.id, observer) {
+    request_.time = &time_;
+    request_.cache = &cache_;
+    set_context();
     deliver_socket.register_b_transport(this, &CoreModule::deliver);
     SC_HAS_PROCESS(CoreModule);
     SC_THREAD(run_software_thread);
@@ -50,44 +53,36 @@ void CoreModule::run_software_thread() {
 
 // ---- user accesses ----
 
-template <CoreModule::Mode mode>
-Fault CoreModule::access_in(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
-    constexpr bool kGuest = mode == Mode::kGuest;
-    constexpr Part kPart = kGuest ? Part::kGuest : Part::kUser;
-    PayloadPool<TranslationExtension>::Loan loan(translations_);
-    auto& request = loan.extension();
-    request.operation = account_.current();
-    request.access = kind;
-    request.ask_all_levels = ask == Ask::kAllLevels;
-    request.missed_levels = 0;
-    request.pcid = kGuest ? guest_.cr3.value & kPcidMask : pcid_;
-    request.vm = kGuest ? guest_.vm : 0;
-    request.root = kGuest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
-    if constexpr (kGuest) request.ept_root = guest_.ept_root;
-    request.time = &time_;
-    request.cache = &cache_;
-    request.part = kPart;
-    auto& trans = loan.payload();
+void CoreModule::set_context() {
+    const bool in_guest = guest_.vm != 0;
+    request_.vm = guest_.vm;
+    request_.pcid = in_guest ? guest_.cr3.value & kPcidMask : pcid_;
+    request_.root = in_guest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
+    request_.ept_root = guest_.ept_root;
+    request_.part = in_guest ? Part::kGuest : Part::kUser;
+}
+
+Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
+    request_.operation = account_.current();
+    request_.access = kind;
+    request_.ask_all_levels = ask == Ask::kAllLevels;
+    request_.missed_levels = 0;
+    auto& trans = translation_.start();
     trans.set_command(kind == Access::kWrite ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
     trans.set_address(address.value);
     auto delay = time_.offset();
     (kind == Access::kExecute ? fetch_socket : translate_socket)->b_transport(trans, delay);
-    time_.rebase(delay, kPart);
-    missed_levels_ = request.missed_levels;
-    if (request.fault != Fault::kNone) {
-        if constexpr (kGuest) violation_ = request.violation;
-        return request.fault;
-    }
-    time_.advance(cost, kPart);
-    if (observed_.on())
-        observed_.write(time_.local_now(), address, kind, request.translation, mm_, guest_.vm);
-    return Fault::kNone;
+    const bool done = request_.fault == Fault::kNone;
+    time_.advance_to(time_.instant(delay) + (done ? cost : Duration{}), request_.part);
+    if (done && observed_.on())
+        observed_.write(time_.local_now(), address, kind, request_.translation, mm_, request_.vm);
+    return request_.fault;
 }
 
 Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
     MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
     time_.boundary();
-    const Fault fault = access_in<Mode::kHost>(address, kind, cost, ask);
+    const Fault fault = translate(address, kind, cost, ask);
     ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
     return fault;
 }
@@ -100,6 +95,7 @@ void CoreModule::vm_entry(const rmap::GuestContext& context, Duration cost) {
                  "a guest is entered with the host's interrupts off");
     time_.advance(cost, Part::kGuest);
     guest_ = context;
+    set_context();
     ++stats_.vm_entries;
 }
 
@@ -107,19 +103,20 @@ void CoreModule::vm_exit(Duration cost) {
     MMUSIM_CHECK(guest_.vm != 0, "only a guest exits");
     time_.advance(cost, Part::kGuest);
     guest_ = {};
+    set_context();
 }
 
 GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Duration cost) {
     using Outcome = GuestAccess::Outcome;
     MMUSIM_CHECK(guest_.vm != 0, "a guest instruction runs in a guest");
     if (time_.interrupt_arrived()) return {Outcome::kInterrupt, {}};
-    switch (access_in<Mode::kGuest>(address, kind, cost, Ask::kUntilHit)) {
+    switch (translate(address, kind, cost, Ask::kUntilHit)) {
         case Fault::kNone:
             ++stats_.guest_accesses;
             return {};
         case Fault::kSecondStage:
             ++stats_.violations;
-            return {Outcome::kViolation, violation_};
+            return {Outcome::kViolation, request_.violation};
         case Fault::kNotPresent:
         case Fault::kProtection:
             break;
@@ -161,6 +158,7 @@ void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part par
         case TlbOperation::Kind::kCr3WriteNoFlush:
             pcid_ = operation.pcid;
             root_ = operation.root;
+            set_context();
             break;
         case TlbOperation::Kind::kInvpcidAddress:
         case TlbOperation::Kind::kAll:

@@ -82,7 +82,7 @@ public:
     rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost,
                        Ask ask = Ask::kUntilHit);
     /// Of the last access, a guest's likewise. Bit n - 1: a TLB of level n was asked and missed.
-    std::uint32_t missed_levels() const { return missed_levels_; }
+    std::uint32_t missed_levels() const { return request_.missed_levels; }
 
     // ---- guest mode: from the core's own thread, interrupts off; time goes to Part::kGuest ----
     /// VM entry: guest instructions follow. `context` tells the guest's PCID in the low 12 bits of
@@ -126,10 +126,10 @@ private:
     void run_software_thread();
     void deliver(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     rmap::Word access_memory(rmap::PhysAddr address, const Apply* apply, rmap::Part part);
-    enum class Mode { kHost, kGuest };
-    /// Translation and access; compiled once for each mode, since the host's is the hot path.
-    template <Mode mode>
-    rmap::Fault access_in(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
+    /// The address space, a guest's or the host's, has changed.
+    void set_context();
+    /// Translation and access.
+    rmap::Fault translate(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
 
     const Config config_;
     CoreSoftware& software_;
@@ -138,11 +138,10 @@ private:
     DataCache cache_;
     rmap::Pcid pcid_ = 0;
     rmap::PhysAddr root_{};
-    rmap::GuestContext guest_;        ///< vm 0: none
-    SecondStageViolation violation_;  ///< of the guest's last access, if it was one
-    std::uint32_t missed_levels_ = 0;
+    rmap::GuestContext guest_;  ///< vm 0: none
     rmap::MmId mm_ = rmap::kInitMm;
-    PayloadPool<TranslationExtension> translations_;
+    OwnPayload<TranslationExtension> translation_;  ///< one at a time
+    TranslationExtension& request_ = translation_.extension();
     PayloadPool<MaintenanceExtension> maintenances_;
     MemoryAccesses accesses_{name()};
     PayloadPool<InterruptExtension> interrupts_;

@@ -5,12 +5,15 @@
 
 namespace mmusim::models {
 
-SetIndex::SetIndex(IndexFunction function, std::size_t sets) : sets_(sets ? sets : 1) {
-    const bool power_of_two = (sets_ & (sets_ - 1)) == 0;
-    mask_ = power_of_two ? sets_ - 1 : 0;
+SetIndex::SetIndex(IndexFunction function, std::size_t sets) {
+    if (sets == 0) sets = 1;
+    if ((sets & (sets - 1)) == 0)
+        mask_ = sets - 1;
+    else
+        divisor_ = sets;
     if (function == IndexFunction::kPlain) return;
-    MMUSIM_CHECK(power_of_two, "a folded index is for a power of two of sets");
-    while (sets_ >> fold_ > 1) ++fold_;
+    MMUSIM_CHECK(divisor_ == 0, "a folded index is for a power of two of sets");
+    while (sets >> fold_ > 1) ++fold_;
 }
 
 }  // namespace mmusim::models

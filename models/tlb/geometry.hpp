@@ -33,13 +33,13 @@ public:
 
     std::size_t operator()(std::uint64_t number) const {
         if (fold_ != 0) number ^= number >> fold_;
-        return static_cast<std::size_t>(mask_ ? number & mask_ : number % sets_);
+        return static_cast<std::size_t>(divisor_ ? number % divisor_ : number & mask_);
     }
 
 private:
-    std::uint64_t sets_;
-    std::uint64_t mask_;  ///< 0: not a power of two, or 1 set
-    unsigned fold_ = 0;   ///< bits of kXorFold; 0: plain
+    std::uint64_t divisor_ = 0;  ///< the number of sets; 0: it is a power of two
+    std::uint64_t mask_ = 0;
+    unsigned fold_ = 0;  ///< bits of kXorFold; 0: plain
 };
 
 }  // namespace mmusim::models

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/tlb/replacement.hpp"
 
-#include <algorithm>
-
 #include "rmap/types/check.hpp"
 
 namespace mmusim::models {
@@ -67,12 +65,21 @@ Replacement::Replacement(ReplacementPolicy policy, unsigned ways) : policy_(poli
     MMUSIM_CHECK(!bits || ways <= kMaxWays, "the uses of a set fit into a word");
     MMUSIM_CHECK(policy != ReplacementPolicy::kMruPlusOnePlru4 || ways % kGroupWays == 0,
                  "ways are grouped by four");
+    const unsigned leaves = policy == ReplacementPolicy::kTreePlru          ? ways
+                            : policy == ReplacementPolicy::kMruPlusOnePlru4 ? kGroupWays
+                                                                            : 0;
+    for (unsigned way = 0; way < leaves; ++way)
+        tree_.push_back({use_tree(~std::uint64_t{0}, leaves, way), use_tree(0, leaves, way)});
 }
 
 Replacement::State Replacement::no_uses() const {
     switch (policy_) {
-        case ReplacementPolicy::kLru:
-            return State(ways_);
+        case ReplacementPolicy::kLru: {
+            State ring(ways_ + std::size_t{1});
+            for (std::uint64_t way = 0; way < ways_; ++way)
+                ring[way] = link((way + ways_ - 1) % ways_, (way + 1) % ways_);
+            return ring;
+        }
         case ReplacementPolicy::kTreePlru:
         case ReplacementPolicy::kNru:
             return State(1);
@@ -84,36 +91,33 @@ Replacement::State Replacement::no_uses() const {
     return {};
 }
 
-void Replacement::use_bits(State& state, unsigned way) const {
+void Replacement::use_other(State& state, unsigned way) const {
     switch (policy_) {
-        case ReplacementPolicy::kTreePlru:
-            state[0] = use_tree(state[0], ways_, way);
-            break;
         case ReplacementPolicy::kNru: {
             const std::uint64_t all = ~std::uint64_t{0} >> (kMaxWays - ways_);
             state[0] |= std::uint64_t{1} << way;
             if (state[0] == all) state[0] = std::uint64_t{1} << way;
             break;
         }
-        case ReplacementPolicy::kLru:
-        case ReplacementPolicy::kRandom:
-            break;
         case ReplacementPolicy::kMruPlusOnePlru4: {
             const unsigned group = way / kGroupWays;
-            const std::uint64_t before = tree_of(state, group);
-            const std::uint64_t after = use_tree(before, kGroupWays, way % kGroupWays);
+            const std::uint64_t old_tree = tree_of(state, group);
+            const std::uint64_t new_tree = tree_[way % kGroupWays].after(old_tree);
             state[kLastGroup] = group;
-            state[kTrees] ^= (before ^ after) << shift_of(group);
+            state[kTrees] ^= (old_tree ^ new_tree) << shift_of(group);
             break;
         }
+        case ReplacementPolicy::kLru:
+        case ReplacementPolicy::kTreePlru:
+        case ReplacementPolicy::kRandom:
+            break;
     }
 }
 
 unsigned Replacement::victim(const State& state) {
     switch (policy_) {
         case ReplacementPolicy::kLru:
-            return static_cast<unsigned>(std::min_element(state.begin(), state.end()) -
-                                         state.begin());
+            return static_cast<unsigned>(before(state[state[ways_]]));
         case ReplacementPolicy::kTreePlru:
             return tree_victim(state[0], ways_);
         case ReplacementPolicy::kNru: {

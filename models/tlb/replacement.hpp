@@ -18,7 +18,8 @@ enum class ReplacementPolicy : unsigned char {
     kMruPlusOnePlru4,
 };
 
-/// Orders the ways of the sets of one array by their uses. Plain: no time.
+/// Orders the ways of the sets of one array by their uses. A use of the way that was used last
+/// changes nothing, whatever the policy. Plain: no time.
 class Replacement {
 public:
     /// `ways` at most 64 unless kLru or kRandom; a multiple of four for kMruPlusOnePlru4.
@@ -31,20 +32,53 @@ public:
     /// The way was hit or filled.
     void use(State& state, unsigned way) {
         if (policy_ == ReplacementPolicy::kLru)
-            state[way] = ++clock_;
+            use_lru(state.data(), way);
+        else if (policy_ == ReplacementPolicy::kTreePlru)
+            state[0] = tree_[way].after(state[0]);
         else
-            use_bits(state, way);
+            use_other(state, way);
     }
     /// The way of a full set that makes room.
     unsigned victim(const State& state);
 
 private:
-    void use_bits(State& state, unsigned way) const;
+    /// What a use does to a tree's bits.
+    struct TreeUse {
+        std::uint64_t keep = 0;
+        std::uint64_t set = 0;
+        std::uint64_t after(std::uint64_t bits) const { return (bits & keep) | set; }
+    };
+
+    // The state of kLru: a ring of the ways, from the last used one to the least recently used one
+    // and round; a way's word has its neighbours, the last word the way that was used last.
+    static std::uint64_t link(std::uint64_t before, std::uint64_t after) {
+        return before << 32 | after;
+    }
+    static std::uint64_t before(std::uint64_t word) { return word >> 32; }
+    static std::uint64_t after(std::uint64_t word) { return word & 0xffffffff; }
+
+    void use_lru(std::uint64_t* state, unsigned way) const {
+        std::uint64_t& last_used = state[ways_];
+        if (last_used == way) return;
+        const std::uint64_t oldest = before(state[last_used]);
+        if (oldest != way) {
+            const std::uint64_t left = before(state[way]);
+            const std::uint64_t right = after(state[way]);
+            state[left] = link(before(state[left]), right);
+            state[right] = link(left, after(state[right]));
+            // Its neighbours may be the two between which it goes.
+            state[oldest] = link(before(state[oldest]), way);
+            state[last_used] = link(way, after(state[last_used]));
+            state[way] = link(oldest, last_used);
+        }
+        last_used = way;
+    }
+    void use_other(State& state, unsigned way) const;
 
     ReplacementPolicy policy_;
     unsigned ways_;
-    std::uint64_t clock_ = 0;  ///< of kLru: counts uses
-    std::minstd_rand random_;  ///< of kRandom
+    std::vector<TreeUse> tree_;  ///< by way, of the set or of a group
+    std::minstd_rand random_;    ///< of kRandom
 };
 
 }  // namespace mmusim::models

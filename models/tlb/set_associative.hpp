@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "models/tlb/geometry.hpp"
+#include "models/tlb/way_index.hpp"
 
 namespace mmusim::models {
 
 /// A set-associative array: TLBs, walk caches and data caches alike. Tags are compared in full, so
-/// that two keys never share an entry. Plain: no time. Storage of a set is made when the set is
-/// first written.
+/// that two keys never share an entry; a key always comes with the same number. Plain: no time.
+/// Storage of a set is made when the set is first written.
 template <class Key, class Value>
 class SetAssociative {
 public:
@@ -29,30 +30,37 @@ public:
     /// The entry's value, and a use of it; nullptr when absent. `number` chooses the set.
     Value* find(std::uint64_t number, const Key& key) {
         Set* set = set_of(number);
-        const unsigned way = set ? set->way_of(key) : kNone;
+        if (!set) return nullptr;
+        // Another use of what was used last changes nothing.
+        if (set->is(set->last_used, key)) return &*set->values[set->last_used];
+        const unsigned way = way_of(*set, number, key);
         if (way == kNone) return nullptr;
-        replacement_.use(set->uses, way);
-        return &set->entries[way]->second;
+        use(*set, way);
+        return &*set->values[way];
     }
 
-    using Entry = std::pair<Key, Value>;
-
     /// Writes the entry, which is a use of it, over its old self, an empty way or the one that the
-    /// policy chooses. Returns what had to go.
-    std::optional<Entry> insert(std::uint64_t number, const Key& key, const Value& value) {
-        if (sets_.empty()) return Entry{key, value};
+    /// policy chooses; evicted(key, value) is told what has to go.
+    template <class Evicted>
+    void insert(std::uint64_t number, const Key& key, const Value& value, Evicted&& evicted) {
+        if (sets_.empty()) return evicted(key, value);
         auto& slot = sets_[index_(number)];
         if (!slot) slot = std::make_unique<Set>(ways_, replacement_.no_uses());
-        unsigned way = slot->way_of(key);
-        std::optional<Entry> evicted;
+        Set& set = *slot;
+        unsigned way = way_of(set, number, key);
         if (way == kNone) {
-            way = slot->empty_way();
-            if (way == kNone) way = replacement_.victim(slot->uses);
-            evicted = std::move(slot->entries[way]);
+            way = set.held == ways_ ? replacement_.victim(set.uses) : set.empty_way();
+            if (set.values[way]) {
+                evicted(set.keys[way], *set.values[way]);
+                set.erase(way);
+            }
+            set.add(number, way, key);
         }
-        slot->entries[way].emplace(key, value);
-        replacement_.use(slot->uses, way);
-        return evicted;
+        set.values[way] = value;
+        use(set, way);
+    }
+    void insert(std::uint64_t number, const Key& key, const Value& value) {
+        insert(number, key, value, [](const Key&, const Value&) {});
     }
 
     /// Drops the entries of one set that match; returns how many.
@@ -71,39 +79,60 @@ public:
     }
 
 private:
-    static constexpr unsigned kNone = ~0u;
+    static constexpr unsigned kNone = WayIndex::kNone;
+    static constexpr unsigned kMostSearched = 16;  ///< ways of a set without an index
 
     struct Set {
-        std::vector<std::optional<Entry>> entries;  ///< by way
+        unsigned last_used = 0;
+        unsigned held = 0;
+        std::vector<Key> keys;                     ///< by way, next to each other
+        std::vector<std::optional<Value>> values;  ///< by way; none: an empty way
         Replacement::State uses;
+        std::unique_ptr<WayIndex> index;  ///< of many ways
 
-        Set(unsigned ways, Replacement::State no_uses) : entries(ways), uses(std::move(no_uses)) {}
+        Set(unsigned ways, Replacement::State no_uses)
+            : keys(ways), values(ways), uses(std::move(no_uses)) {
+            if (ways > kMostSearched) index = std::make_unique<WayIndex>(ways);
+        }
 
-        template <class Is>
-        unsigned first(Is&& is) const {
-            const auto found = std::find_if(entries.begin(), entries.end(), is);
-            return found == entries.end() ? kNone : static_cast<unsigned>(found - entries.begin());
-        }
-        unsigned way_of(const Key& key) const {
-            return first([&](const auto& entry) { return entry && entry->first == key; });
-        }
+        bool is(unsigned way, const Key& key) const { return keys[way] == key && values[way]; }
         unsigned empty_way() const {
-            return first([](const auto& entry) { return !entry; });
+            const auto is_empty = [](const auto& value) { return !value; };
+            return static_cast<unsigned>(std::find_if(values.begin(), values.end(), is_empty) -
+                                         values.begin());
+        }
+        void add(std::uint64_t number, unsigned way, const Key& key) {
+            keys[way] = key;
+            ++held;
+            if (index) index->add(number, way);
+        }
+        void erase(unsigned way) {
+            values[way].reset();
+            --held;
+            if (index) index->remove(way);
         }
         template <class Matches>
         std::uint64_t erase_if(Matches& matches) {
-            std::uint64_t erased = 0;
-            for (auto& entry : entries)
-                if (entry && matches(entry->first, entry->second)) {
-                    entry.reset();
-                    ++erased;
-                }
-            return erased;
+            const unsigned before = held;
+            for (unsigned way = 0; way < keys.size(); ++way)
+                if (values[way] && matches(keys[way], *values[way])) erase(way);
+            return before - held;
         }
     };
 
     Set* set_of(std::uint64_t number) {
         return sets_.empty() ? nullptr : sets_[index_(number)].get();
+    }
+    unsigned way_of(const Set& set, std::uint64_t number, const Key& key) const {
+        if (set.index)
+            return set.index->find(number, [&](unsigned way) { return set.is(way, key); });
+        for (unsigned way = 0; way < ways_; ++way)
+            if (set.is(way, key)) return way;
+        return kNone;
+    }
+    void use(Set& set, unsigned way) {
+        set.last_used = way;
+        replacement_.use(set.uses, way);
     }
 
     unsigned ways_;

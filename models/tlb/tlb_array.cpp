@@ -11,8 +11,6 @@ using rmap::VirtRange;
 
 namespace {
 
-std::uint64_t bit_of(unsigned order) { return std::uint64_t{1} << order; }
-
 /// Without another look at the page-table entry.
 bool allows(const Translation& entry, Access access) {
     switch (access) {
@@ -25,6 +23,10 @@ bool allows(const Translation& entry, Access access) {
     }
     return false;
 }
+
+constexpr unsigned kLargestOrder = 63;  ///< of what is kept, too: a bit each in a word
+
+std::uint64_t bit_of(unsigned order) { return std::uint64_t{1} << order; }
 
 /// The pages of which a piece is kept, or the page itself.
 VirtRange whole_page(std::uint64_t number, unsigned order, const Translation& entry) {
@@ -41,15 +43,15 @@ TlbArray::PageArray::PageArray(const PageArrayConfig& config)
 TlbArray::TlbArray(const TlbConfig& config) {
     for (const auto& array : config.arrays)
         if (array.geometry.entries > 0) arrays_.emplace_back(array);
+    for (unsigned order = 0; order <= kLargestOrder; ++order) places_.push_back(place_for(order));
 }
 
-const Translation* TlbArray::find(PageArray& array, PageNumber page, TlbTag tag) {
-    for (const unsigned order : array.orders) {
-        if (!(array.held & bit_of(order))) continue;
-        const std::uint64_t number = page.value >> order;
-        if (const auto* own = array.entries.find(number, {number, tag, order})) return own;
-        if (!(array.held_global & bit_of(order))) continue;
-        if (const auto* global = array.entries.find(number, {number, tag.as_global(), order}))
+inline const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
+    for (const Probe& probe : probes_) {
+        const std::uint64_t number = page.value >> probe.order;
+        if (const auto* own = probe.entries->find(number, {page, tag, probe.order})) return own;
+        if (!probe.globals) continue;
+        if (const auto* global = probe.entries->find(number, {page, tag.as_global(), probe.order}))
             return global;
     }
     return nullptr;
@@ -57,45 +59,53 @@ const Translation* TlbArray::find(PageArray& array, PageNumber page, TlbTag tag)
 
 const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) {
     ++stats_.lookups;
-    const Translation* found = nullptr;
-    for (auto array = arrays_.begin(); array != arrays_.end() && !found; ++array)
-        found = find(*array, page, tag);
+    const Translation* found = find(page, tag);
     const bool usable = found && allows(*found, access);
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
 }
 
-/// The array for pages of that size, or for the largest pieces of them; `kept` is their size.
-TlbArray::PageArray* TlbArray::array_for(unsigned order, unsigned& kept) {
-    PageArray* best = nullptr;
+/// The array for pages of that size, or for the largest pieces of them.
+TlbArray::Place TlbArray::place_for(unsigned order) {
+    Place best;
     for (auto& array : arrays_)
         for (const unsigned candidate : array.orders)
-            if (candidate <= order && (!best || candidate > kept)) {
-                best = &array;
-                kept = candidate;
-            }
+            if (candidate <= order && (!best.array || candidate > best.order))
+                best = {&array, candidate};
     return best;
 }
 
 void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translation) {
-    unsigned order = 0;
-    PageArray* array = array_for(translation.order, order);
+    const auto [array, order] = places_[translation.order];
     if (!array) return;
     if (translation.global) tag = tag.as_global();
-    const std::uint64_t number = page.value >> order;
-    array->entries.insert(number, {number, tag, order}, translation);
-    array->held |= bit_of(order);
-    if (translation.global) array->held_global |= bit_of(order);
+    array->entries.insert(page.value >> order, {page, tag, order}, translation);
     if (order != translation.order) array->held_pieces = true;
+    const std::uint64_t bit = bit_of(order);
+    const std::uint64_t global_bit = translation.global ? bit : 0;
+    if ((array->held & bit) && (array->held_global & global_bit) == global_bit) return;
+    array->held |= bit;
+    array->held_global |= global_bit;
+    update_probes();
+}
+
+void TlbArray::update_probes() {
+    probes_.clear();
+    for (auto& array : arrays_)
+        for (const unsigned order : array.orders)
+            if (array.held & bit_of(order))
+                probes_.push_back(
+                    {&array.entries, order, (array.held_global & bit_of(order)) != 0});
 }
 
 std::uint64_t TlbArray::invalidate(PageArray& array, const TlbScope& scope) {
     const auto matches = [&scope](const Key& key, const Translation& entry) {
-        if (key.tag.vm() != scope.vm || scope.read_until < entry.oldest_read) return false;
-        const bool of_space =
-            key.tag.is_global() ? scope.globals : !scope.space || key.tag.space() == *scope.space;
-        return of_space &&
-               (!scope.range || scope.range->overlaps(whole_page(key.number, key.order, entry)));
+        if (key.tag().vm() != scope.vm || scope.read_until < entry.oldest_read) return false;
+        const bool of_space = key.tag().is_global()
+                                  ? scope.globals
+                                  : !scope.space || key.tag().space() == *scope.space;
+        return of_space && (!scope.range ||
+                            scope.range->overlaps(whole_page(key.number(), key.order(), entry)));
     };
     constexpr std::uint64_t kSearchAll = 64;  ///< pages; beyond it every entry is looked at
     if (!scope.range || array.held_pieces || scope.range->pages() > kSearchAll)

@@ -46,6 +46,8 @@ private:
 class TlbArray {
 public:
     explicit TlbArray(const TlbConfig& config);
+    TlbArray(const TlbArray&) = delete;
+    TlbArray& operator=(const TlbArray&) = delete;
 
     /// A hit needs the permission and, for a store, an entry that is known to be dirty: otherwise
     /// the page-table entry has to be looked at again (Intel SDM vol. 3, 4.8 and 4.10.2.3).
@@ -61,30 +63,57 @@ public:
     const TlbStats& stats() const { return stats_; }
 
 private:
-    struct Key {
-        std::uint64_t number = 0;  ///< of the entry's page, in units of its size
-        TlbTag tag;
-        unsigned order = 0;  ///< size of what is kept; of the whole page: Translation::order
+    /// Two words, for few comparisons on the path of every access.
+    class Key {
+    public:
+        Key() = default;
+        /// `order` is the size of what is kept; of the whole page: Translation::order.
+        Key(rmap::PageNumber page, TlbTag tag, unsigned order)
+            : number_and_order_(page.value >> order | std::uint64_t{order} << kOrderShift),
+              tag_(tag) {}
+        /// Of what is kept, in units of its size.
+        std::uint64_t number() const { return number_and_order_ & ((1ull << kOrderShift) - 1); }
+        unsigned order() const { return static_cast<unsigned>(number_and_order_ >> kOrderShift); }
+        TlbTag tag() const { return tag_; }
         friend bool operator==(const Key& a, const Key& b) {
-            return a.number == b.number && a.tag == b.tag && a.order == b.order;
+            return a.number_and_order_ == b.number_and_order_ && a.tag_ == b.tag_;
         }
+
+    private:
+        static constexpr unsigned kOrderShift = 58;  ///< page numbers have at most 52 bits
+        std::uint64_t number_and_order_ = 0;
+        TlbTag tag_;
     };
-    /// One array, and which sizes it has held so far: others need not be looked for.
+    using Entries = SetAssociative<Key, Translation>;
     struct PageArray {
         std::vector<unsigned> orders;  ///< ascending
-        SetAssociative<Key, Translation> entries;
-        std::uint64_t held = 0;         ///< a bit per order
+        Entries entries;
+        std::uint64_t held = 0;         ///< sizes that there have been, a bit per order
         std::uint64_t held_global = 0;  ///< likewise, of global entries
         bool held_pieces = false;
 
         explicit PageArray(const PageArrayConfig& config);
     };
+    /// A size for which an array is looked into: one that it has held before.
+    struct Probe {
+        Entries* entries;
+        unsigned order;
+        bool globals;  ///< has held global entries, too
+    };
 
-    static const Translation* find(PageArray& array, rmap::PageNumber page, TlbTag tag);
+    const Translation* find(rmap::PageNumber page, TlbTag tag);
     static std::uint64_t invalidate(PageArray& array, const TlbScope& scope);
-    PageArray* array_for(unsigned order, unsigned& kept);
+    /// Where a page of some size is kept, and as a page of which size.
+    struct Place {
+        PageArray* array = nullptr;  ///< null: nowhere
+        unsigned order = 0;
+    };
+    Place place_for(unsigned order);
+    void update_probes();
 
     std::vector<PageArray> arrays_;
+    std::vector<Place> places_;  ///< by order
+    std::vector<Probe> probes_;  ///< in the order of the arrays, then of the sizes
     TlbStats stats_;
 };
 

@@ -7,6 +7,17 @@
 
 namespace mmusim::models {
 
+namespace {
+
+void answer(tlm::tlm_generic_payload& trans, TranslationExtension& request,
+            const Translation& hit) {
+    request.translation = hit;
+    request.fault = rmap::Fault::kNone;
+    trans.set_response_status(tlm::TLM_OK_RESPONSE);
+}
+
+}  // namespace
+
 TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config, Below below)
     : sc_module(name),
       config_(config),
@@ -26,11 +37,9 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
 
     delay += lookup_;
     if (const auto* hit = array_.lookup(page, tag, request.access)) {
-        const Translation own = *hit;
-        if (request.ask_all_levels && below_ == Below::kTlb) next_socket->b_transport(trans, delay);
-        request.translation = own;
-        request.fault = rmap::Fault::kNone;
-        trans.set_response_status(tlm::TLM_OK_RESPONSE);
+        if (request.ask_all_levels && below_ == Below::kTlb)
+            return ask_below(trans, request, *hit, delay);
+        answer(trans, request, *hit);
         return;
     }
 
@@ -40,6 +49,12 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
     // Nothing can have been invalidated meanwhile: only this core's own instructions do that.
     array_.insert(page, tag, request.translation);
     delay += fill_;
+}
+
+void TlbModule::ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request,
+                          const Translation hit, sc_core::sc_time& delay) {
+    next_socket->b_transport(trans, delay);
+    answer(trans, request, hit);
 }
 
 }  // namespace mmusim::models

@@ -9,6 +9,8 @@
 
 namespace mmusim::models {
 
+class TranslationExtension;
+
 /// Models: lookup, fill and invalidation of one TLB of a core (Intel SDM vol. 3, 4.10). A miss goes
 /// to the next level; what comes back is filled in here as well.
 /// Does not model: port conflicts, prefetch, levels shared by hardware threads.
@@ -41,6 +43,9 @@ public:
 
 private:
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+
+    void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request, Translation hit,
+                   sc_core::sc_time& delay);
 
     const TlbConfig config_;
     const Below below_;

@@ -7,6 +7,28 @@
 
 namespace mmusim::models {
 
+/// A payload with an extension of type E attached for good.
+template <class E>
+class OwnPayload {
+public:
+    OwnPayload() { payload_.set_extension(&extension_); }
+    ~OwnPayload() { payload_.clear_extension(&extension_); }
+    OwnPayload(const OwnPayload&) = delete;
+    OwnPayload& operator=(const OwnPayload&) = delete;
+
+    /// For the next transaction; the extension stays as it is.
+    tlm::tlm_generic_payload& start() {
+        payload_.set_response_status(tlm::TLM_INCOMPLETE_RESPONSE);
+        return payload_;
+    }
+    tlm::tlm_generic_payload& payload() { return payload_; }
+    E& extension() { return extension_; }
+
+private:
+    E extension_;
+    tlm::tlm_generic_payload payload_;
+};
+
 /// Payloads with one extension of type E attached for good, lent out one at a time per nested
 /// call. Neither is constructed on the path of an access: a set-up costs a few stores.
 template <class E>
@@ -20,30 +42,23 @@ public:
         Loan(const Loan&) = delete;
         Loan& operator=(const Loan&) = delete;
 
-        tlm::tlm_generic_payload& payload() { return entry_.payload; }
-        E& extension() { return entry_.extension; }
+        tlm::tlm_generic_payload& payload() { return entry_.payload(); }
+        E& extension() { return entry_.extension(); }
 
     private:
         PayloadPool& pool_;
-        typename PayloadPool::Entry& entry_;
+        OwnPayload<E>& entry_;
     };
 
 private:
-    struct Entry {
-        Entry() { payload.set_extension(&extension); }
-        ~Entry() { payload.clear_extension(&extension); }
-        E extension;
-        tlm::tlm_generic_payload payload;
-    };
-
-    Entry& borrow() {
-        if (lent_ == entries_.size()) entries_.push_back(std::make_unique<Entry>());
-        Entry& entry = *entries_[lent_++];
-        entry.payload.set_response_status(tlm::TLM_INCOMPLETE_RESPONSE);
+    OwnPayload<E>& borrow() {
+        if (lent_ == entries_.size()) entries_.push_back(std::make_unique<OwnPayload<E>>());
+        OwnPayload<E>& entry = *entries_[lent_++];
+        entry.start();
         return entry;
     }
 
-    std::vector<std::unique_ptr<Entry>> entries_;
+    std::vector<std::unique_ptr<OwnPayload<E>>> entries_;
     std::size_t lent_ = 0;
 };
 

@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "rmap/types/check.hpp"
 #include "rmap/types/time_rule.hpp"
 
 namespace mmusim::models {
@@ -20,15 +19,10 @@ ThreadTime::ThreadTime(rmap::ActorId actor, const Lookahead& lookahead, rmap::Ac
                        Hooks hooks)
     : actor_(actor), lookahead_(lookahead), account_(account), hooks_(std::move(hooks)) {}
 
-void ThreadTime::advance_to(Instant until, Part part) {
-    MMUSIM_CHECK(until >= local_, "local time does not run backwards");
-    account_.charge(part, until - local_);
-    local_ = until;
-}
-
 // ---- waiting on the simulator's kernel ----
 
 void ThreadTime::resumed() {
+    resumed_at_ = kernel_now();
     update_next_stop();
     if (hooks_.settled) hooks_.settled();
 }

@@ -10,6 +10,7 @@
 #include "rmap/account/accountant.hpp"
 #include "rmap/ports/interrupt_port.hpp"
 #include "rmap/ports/time_port.hpp"
+#include "rmap/types/check.hpp"
 
 namespace mmusim::models {
 
@@ -44,7 +45,11 @@ public:
 
     /// One instruction: time passes without looking at interrupts.
     void advance(rmap::Duration cost, rmap::Part part) { advance_to(local_ + cost, part); }
-    void advance_to(rmap::Instant until, rmap::Part part);
+    void advance_to(rmap::Instant until, rmap::Part part) {
+        MMUSIM_CHECK(until >= local_, "local time does not run backwards");
+        account_.charge(part, until - local_);
+        local_ = until;
+    }
     /// Like await, as one instruction: no interrupt is taken before `result` is there.
     void await_instruction(rmap::Completion& result, rmap::Part part);
 
@@ -64,9 +69,12 @@ public:
     }
 
     /// Local time as the annotated delay of a b_transport call, and back again.
-    sc_core::sc_time offset() const { return to_sc_time(local_ - kernel_now()); }
+    sc_core::sc_time offset() const { return to_sc_time(local_ - resumed_at_); }
+    rmap::Instant instant(const sc_core::sc_time& offset) const {
+        return resumed_at_ + from_sc_time(offset);
+    }
     void rebase(const sc_core::sc_time& offset, rmap::Part part) {
-        advance_to(kernel_now() + from_sc_time(offset), part);
+        advance_to(instant(offset), part);
     }
 
     /// Key of this actor's next effect, taking place at `at`.
@@ -108,9 +116,10 @@ private:
     rmap::Accountant& account_;
     const Hooks hooks_;
     rmap::Instant local_{};
-    rmap::Instant next_look_{};  ///< first instant at which an interrupt may have arrived
-    rmap::Instant next_stop_{};  ///< the same for a boundary: kNever with interrupts off
-    rmap::Instant decided_{};    ///< up to here interrupts have been looked for
+    rmap::Instant resumed_at_{};  ///< kernel time, as long as the thread does not wait
+    rmap::Instant next_look_{};   ///< first instant at which an interrupt may have arrived
+    rmap::Instant next_stop_{};   ///< the same for a boundary: kNever with interrupts off
+    rmap::Instant decided_{};     ///< up to here interrupts have been looked for
     rmap::Interrupts interrupts_ = rmap::Interrupts::kOn;
     Inbox<Signal> inbox_;
     sc_core::sc_event bell_;         ///< an interrupt has arrived

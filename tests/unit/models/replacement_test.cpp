@@ -2,7 +2,9 @@
 #include "models/tlb/replacement.hpp"
 
 #include <catch2/catch.hpp>
+#include <random>
 #include <set>
+#include <utility>
 
 #include "rmap/types/check.hpp"
 
@@ -93,6 +95,27 @@ TEST_CASE("replacement: policies that keep bits have their limits", "[unit][tlb]
     CHECK_THROWS_AS(Replacement(ReplacementPolicy::kNru, 65), rmap::InvariantError);
     CHECK_THROWS_AS(Replacement(ReplacementPolicy::kMruPlusOnePlru4, 10), rmap::InvariantError);
     CHECK_NOTHROW(Replacement(ReplacementPolicy::kRandom, 1000));
+}
+
+TEST_CASE("replacement: another use of the way that was used last changes nothing", "[unit][tlb]") {
+    const std::pair<ReplacementPolicy, unsigned> all[] = {
+        {ReplacementPolicy::kLru, 1},      {ReplacementPolicy::kLru, 5},
+        {ReplacementPolicy::kTreePlru, 1}, {ReplacementPolicy::kTreePlru, 6},
+        {ReplacementPolicy::kNru, 1},      {ReplacementPolicy::kNru, 64},
+        {ReplacementPolicy::kRandom, 4},   {ReplacementPolicy::kMruPlusOnePlru4, 12}};
+    for (const auto& [policy, ways] : all) {
+        CAPTURE(static_cast<int>(policy), ways);
+        Set set(policy, ways);
+        std::mt19937_64 draw(ways);
+        bool changed = false;
+        for (unsigned n = 0; n < 1000; ++n) {
+            const auto way = static_cast<unsigned>(draw() % ways);
+            set.use(way);
+            const auto once = set.state;
+            changed = changed || set.use(way).state != once;
+        }
+        CHECK_FALSE(changed);
+    }
 }
 
 }  // namespace mmusim::test
