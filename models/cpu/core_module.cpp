@@ -160,9 +160,7 @@ void CoreModule::maintain(const TlbOperation& operation, Duration cost, Part par
             root_ = operation.root;
             set_context();
             break;
-        case TlbOperation::Kind::kInvpcidAddress:
-        case TlbOperation::Kind::kAll:
-        case TlbOperation::Kind::kInvept:
+        default:
             break;
     }
     time_.advance(cost, part);

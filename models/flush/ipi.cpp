@@ -2,6 +2,7 @@
 #include "models/flush/ipi.hpp"
 
 #include "models/cpu/core_module.hpp"
+#include "rmap/types/check.hpp"
 
 namespace mmusim::models {
 
@@ -52,8 +53,10 @@ private:
                 return latency.all;
             case TlbOperation::Kind::kInvept:
                 return latency.invept;
+            default:
+                MMUSIM_CHECK(false, "the kernel uses no other instruction on x86-64");
+                return {};
         }
-        return {};
     }
 
     CoreModule& core_;

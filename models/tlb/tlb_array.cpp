@@ -100,7 +100,7 @@ void TlbArray::update_probes() {
 
 std::uint64_t TlbArray::invalidate(PageArray& array, const TlbScope& scope) {
     const auto matches = [&scope](const Key& key, const Translation& entry) {
-        if (key.tag().vm() != scope.vm || scope.read_until < entry.oldest_read) return false;
+        if (!scope.covers(key.tag().vm()) || scope.read_until < entry.oldest_read) return false;
         const bool of_space = key.tag().is_global()
                                   ? scope.globals
                                   : !scope.space || key.tag().space() == *scope.space;

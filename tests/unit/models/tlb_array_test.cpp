@@ -46,7 +46,7 @@ bool hits(TlbArray& tlb, std::uint64_t page, rmap::Pcid pcid = 1, Access access 
 
 /// How many entries the instruction drops.
 std::uint64_t invalidate(TlbArray& tlb, const TlbOperation& operation) {
-    const auto scope = models::scope_of(operation);
+    const auto scope = models::scopes_of(operation).translations;
     return scope ? tlb.invalidate(*scope) : 0;
 }
 
