@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "rmap/types/access.hpp"
 #include "rmap/types/address.hpp"
 #include "rmap/types/ids.hpp"
@@ -20,6 +23,19 @@ struct AccessRecord {
     rmap::VmId vm = 0;  ///< the guest whose virtual `page` is; 0 = none
 };
 
+/// A use of a cached translation where a walk at the same time, through no cache, would have ended
+/// otherwise.
+struct WalkDifference {
+    enum class What : unsigned char {
+        kNotMapped,   ///< in a fault
+        kOtherFrame,  ///< at another frame
+        kNotAllowed,  ///< in a fault, since the access is not allowed any more
+        kClean,       ///< at a leaf that is not dirty, though the cached one stored without a walk
+    };
+    AccessRecord use;
+    What what{};
+};
+
 /// Judges accesses. Called with records of one agent in ascending time, only for times that kernel
 /// time has passed, so that everything that could make them wrong is known.
 class AccessObserver {
@@ -27,6 +43,10 @@ public:
     virtual ~AccessObserver() = default;
     virtual void judge(rmap::ActorId agent, const AccessRecord* first,
                        const AccessRecord* last) = 0;
+    /// Of `compared` of these accesses it was looked up what an uncached walk finds; it differed
+    /// for these. Whoever judges frames only has no use for it.
+    virtual void judge_walks(rmap::ActorId /*agent*/, std::uint64_t /*compared*/,
+                             const std::vector<WalkDifference>& /*differences*/) {}
 };
 
 }  // namespace mmusim::models

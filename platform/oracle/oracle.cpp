@@ -2,6 +2,7 @@
 #include "platform/oracle/oracle.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -109,11 +110,14 @@ private:
 };
 
 SafetyOracle::SafetyOracle(Vocabulary vocabulary, AgentNames names)
-    : names_(std::move(names)), frames_({flushes_, secondary_}, operations_, names_) {
+    : names_(std::move(names)),
+      frames_({flushes_, secondary_}, operations_, names_),
+      walks_(operations_, names_) {
     // Names and histories first: whoever follows may ask them about this very record.
     subscribe(operations_, {Event::kOperationBegin, Event::kOperationEnd});
     subscribe(flushes_, FlushHistory::events());
     subscribe(secondary_, SecondaryHistory::events());
+    subscribe(walks_, WalkEquivalence::events());
     for (const RuleRow& row : rule_table()) {
         rules_.push_back(std::make_unique<RuleRunner>(row, vocabulary, operations_));
         subscribe(*rules_.back(), rules_.back()->events());
@@ -148,7 +152,12 @@ OracleReport SafetyOracle::finish() {
     OracleReport report;
     report.checked = frames_.checked();
     report.violations = frames_.finish();
-    report.violations_found = frames_.stale_uses() + frames_.lost_writes();
+    auto unequal = walks_.finish();
+    report.violations_found = frames_.stale_uses() + frames_.lost_writes() + walks_.violated();
+    if (walks_.compared() > 0)
+        report.rules.push_back(
+            {std::string(kWalkEquivalence), walks_.compared(), walks_.violated()});
+    std::move(unequal.begin(), unequal.end(), std::back_inserter(report.violations));
     for (const auto& rule : rules_) rule->finish(last_, names_.actor, report);
     for (const auto& hazard : hazards_) hazard->finish(names_.actor, frames_, report);
 

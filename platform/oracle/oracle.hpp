@@ -17,6 +17,7 @@
 #include "platform/oracle/secondary_history.hpp"
 #include "platform/oracle/verdict.hpp"
 #include "platform/oracle/vocabulary.hpp"
+#include "platform/oracle/walk_equivalence.hpp"
 
 namespace mmusim::platform {
 
@@ -45,12 +46,17 @@ public:
                const models::AccessRecord* last) override {
         frames_.judge(agent, first, last);
     }
+    void judge_walks(rmap::ActorId agent, std::uint64_t compared,
+                     const std::vector<models::WalkDifference>& differences) override {
+        walks_.judge(agent, compared, differences);
+    }
 
     /// The settled stream. Events that no rule asks for cost one look into a table.
     void on_record(const rmap::EventRecord& record) override;
 
     /// The run is over and everything has been judged and released. Called once. Its rules are the
-    /// ordering rules; accesses are counted in `checked` and found in `violations`.
+    /// ordering rules and, if any were compared, equivalence of hits and walks; accesses are
+    /// counted in `checked` and found in `violations`.
     OracleReport finish();
 
 private:
@@ -65,6 +71,7 @@ private:
     FlushHistory flushes_;
     SecondaryHistory secondary_;
     FrameOracle frames_;
+    WalkEquivalence walks_;
     std::vector<std::unique_ptr<RuleRunner>> rules_;
     std::vector<std::unique_ptr<HazardRunner>> hazards_;
     std::array<std::vector<models::EventSink*>, rmap::kEventCount> subscribers_;

@@ -30,6 +30,10 @@ public:
                const models::AccessRecord* last) override {
         for (auto* observer : observers_) observer->judge(agent, first, last);
     }
+    void judge_walks(rmap::ActorId agent, std::uint64_t compared,
+                     const std::vector<models::WalkDifference>& differences) override {
+        for (auto* observer : observers_) observer->judge_walks(agent, compared, differences);
+    }
 
 private:
     std::vector<models::AccessObserver*> observers_;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "models/observe/access_record.hpp"
+#include "models/observe/settled_stream.hpp"
+#include "platform/oracle/diagnosis.hpp"
+#include "platform/oracle/frame_oracle.hpp"
+#include "platform/oracle/operation_names.hpp"
+#include "platform/oracle/recent.hpp"
+#include "platform/oracle/verdict.hpp"
+#include "rmap/types/event.hpp"
+
+namespace mmusim::platform {
+
+inline constexpr std::string_view kWalkEquivalence = "walk-equivalence";
+
+/// A hit equals what a walk through no cache would return, or a change is still legally in flight:
+/// whoever changed the PTE last has not ended its outermost operation yet, at the end of which
+/// everything that it changed has been flushed. Judges the differences that cores have found, when
+/// the stream has passed them. It looks at the last change only: an entry that an earlier one left
+/// behind is legal again while the next change is under way.
+class WalkEquivalence final : public models::EventSink {
+public:
+    static constexpr std::size_t kKept = 65536;  ///< changes
+
+    WalkEquivalence(const OperationNames& operations, AgentNames names);
+
+    static const std::vector<rmap::Event>& events();
+    void on_record(const rmap::EventRecord& record) override;
+
+    void judge(rmap::ActorId agent, std::uint64_t compared,
+               const std::vector<models::WalkDifference>& differences);
+
+    /// Judges the rest. At most kMaxViolations, in order of (time, agent), one per agent, address
+    /// space and page.
+    std::vector<Violation> finish();
+
+    std::uint64_t compared() const { return compared_; }  ///< accesses
+    std::uint64_t violated() const { return violated_; }  ///< all, also the repeated ones
+
+private:
+    using Order = std::tuple<std::uint64_t, rmap::ActorId, std::uint64_t>;  ///< ps, agent, page
+    using Page = std::tuple<rmap::ActorId, rmap::MmId, std::uint64_t>;      ///< by agent
+
+    /// Somebody changed a PTE.
+    struct Change {
+        rmap::Instant time;
+        rmap::ActorId actor = rmap::kNoActor;
+        rmap::OperationId operation = 0;
+        rmap::MmId mm = 0;
+        rmap::PageNumber page{};
+        /// When everything that it was part of had ended; kNever while it has not.
+        rmap::Instant over = rmap::kNever;
+        std::uint64_t position = 0;
+    };
+    /// What an actor is doing.
+    struct Open {
+        unsigned operations = 0;
+        std::vector<std::uint64_t> changes;  ///< positions, of the outermost operation
+    };
+
+    void add_change(const rmap::EventRecord& record);
+    void end_operation(const rmap::EventRecord& record);
+    void judge_until(rmap::Instant time);
+    void judge_now(const Order& order, const models::WalkDifference& difference);
+    const Change* last_change(const models::AccessRecord& use) const;
+
+    const OperationNames& operations_;
+    const AgentNames names_;
+    Recent<Change> changes_{kKept};
+    std::uint64_t position_ = 0;  ///< of the last change, from 1
+    std::unordered_map<rmap::ActorId, Open> open_;
+    std::map<Order, models::WalkDifference> waiting_;
+    std::map<Order, Violation> violations_;
+    std::map<Page, std::uint64_t> uses_;  ///< wrong ones
+    std::uint64_t compared_ = 0;
+    std::uint64_t violated_ = 0;
+};
+
+}  // namespace mmusim::platform
