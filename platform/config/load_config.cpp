@@ -102,6 +102,11 @@ LoadedConfig load_config(const ConfigRequest& request) {
                                     request.platform_file, request.mechanisms, config.effective);
     check_platform(config.platform, config.effective);
     if (request.scenario_file.empty()) return config;
+    if (!config.platform.runs)
+        throw UserError(fmt::format(
+            "{}: {} is a machine for 'mmusim translate' only: it has no [flush] mechanism that a "
+            "scenario could run with",
+            request.platform_file, config.platform.name));
     config.scenario = read_scenario(read_tree(TreeKind::kScenario, request.scenario_file, request),
                                     request.scenario_file, config.effective);
     check_scenario(config.scenario, config.platform, config.effective);

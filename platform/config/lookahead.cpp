@@ -26,9 +26,10 @@ std::string core_name(unsigned core) { return "core" + std::to_string(core); }
 std::vector<LookaheadRow> lookaheads(const PlatformConfig& platform) {
     const auto [a, b] = closest_cores(platform.topology);
     std::vector<LookaheadRow> rows{{"memory", platform.memory.visibility(),
-                                    "half of coherence.same_socket", core_name(a), core_name(b)},
-                                   {"interrupt", platform.interrupt.delivery, "interrupt.delivery",
-                                    core_name(a), core_name(b)}};
+                                    "half of coherence.same_socket", core_name(a), core_name(b)}};
+    if (platform.runs)
+        rows.push_back({"interrupt", platform.interrupt.delivery, "interrupt.delivery",
+                        core_name(a), core_name(b)});
     const auto nearest =
         std::min_element(platform.devices.begin(), platform.devices.end(),
                          [](const auto& x, const auto& y) { return x.link < y.link; });

@@ -45,6 +45,9 @@ struct PlatformConfig {
     std::string name;
     std::string description;
     models::Topology topology;
+    /// It says how its kernel flushes and what that costs. If not, it is for `mmusim translate`
+    /// alone, and `invalidation`, `interrupt`, `virtualization`, `policy` and `costs` say nothing.
+    bool runs = true;
     std::uint64_t clock_khz = 0;  ///< core clock; latencies given in cycles are converted with it
     models::MmuConfig mmu;  ///< of every core; TLBs by level, those of one level as in the file
     models::InvalidationLatency invalidation;

@@ -269,6 +269,23 @@ void read_kernel(SectionReader kernel, PlatformConfig& out) {
     kernel.finish();
 }
 
+/// What only a machine has that runs scenarios. All of it or, of one that only translates, nothing.
+bool runs(SectionReader& root) {
+    bool any = false;
+    for (const auto* section : {"flush", "kernel", "interrupt", "invalidate", "virtualization"})
+        any = root.section(section).is_there() || any;
+    return any;
+}
+
+void read_kernel_side(SectionReader& root, const std::vector<std::string>& mechanisms,
+                      PlatformConfig& out) {
+    read_invalidate(root.section("invalidate"), out.invalidation);
+    read_interrupt(root.section("interrupt"), out.interrupt);
+    read_flush(root.section("flush"), mechanisms, out);
+    read_kernel(root.section("kernel"), out);
+    read_virtualization(root.section("virtualization"), out.virtualization);
+}
+
 }  // namespace
 
 std::vector<std::string> kernel_profiles() { return {"v5.0"}; }
@@ -285,12 +302,9 @@ PlatformConfig read_platform(const ConfigNode& tree, const std::string& file,
     context.clock_khz = std::max<std::uint64_t>(read_topology(root.section("topology"), out), 1);
     read_tlbs(root.section("tlb"), out.mmu);
     read_walker(root.section("walker"), out.mmu.walker);
-    read_invalidate(root.section("invalidate"), out.invalidation);
     read_coherence(root.section("coherence"), out.memory);
-    read_interrupt(root.section("interrupt"), out.interrupt);
-    read_flush(root.section("flush"), mechanisms, out);
-    read_kernel(root.section("kernel"), out);
-    read_virtualization(root.section("virtualization"), out.virtualization);
+    out.runs = runs(root);
+    if (out.runs) read_kernel_side(root, mechanisms, out);
     SectionReader vms = root.section("vm");
     for (const auto& name : vms.entries("VM")) out.vms.push_back(read_vm(vms.section(name), name));
     if (SectionReader iommu = root.section("iommu"); iommu.is_there())
