@@ -35,7 +35,8 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
              },
              [this] { observed_.settle_many(); }}),
       cache_(config.cache),
-      observed_(config.id, observer) {
+      observed_(config.id, observer),
+      walks_(config.walk_check) {
     request_.time = &time_;
     request_.cache = &cache_;
     set_context();
@@ -74,9 +75,39 @@ Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, 
     (kind == Access::kExecute ? fetch_socket : translate_socket)->b_transport(trans, delay);
     const bool done = request_.fault == Fault::kNone;
     time_.advance_to(time_.instant(delay) + (done ? cost : Duration{}), request_.part);
-    if (done && observed_.on())
+    if (done && observed_.on()) {
         observed_.write(time_.local_now(), address, kind, request_.translation, mm_, request_.vm);
+        if (walks_.chosen() && request_.vm == 0) compare_with_walk(address, kind);
+    }
     return request_.fault;
+}
+
+/// Of the access just done. What the walk sees is what this core may see now: changes that it
+/// cannot know of yet are still in flight.
+void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind) {
+    using What = WalkDifference::What;
+    const auto page = rmap::page_of(address);
+    const Translation& used = request_.translation;
+    if (walks_.known(page, pcid_, kind, used)) return observed_.write_compared();
+
+    PayloadPool<TranslationExtension>::Loan loan(walks_asked_);
+    auto& walk = loan.extension();
+    walk.access = Access::kRead;  // which changes nothing of what is compared
+    walk.pcid = pcid_;
+    walk.root = root_;
+    walk.time = &time_;
+    loan.payload().set_address(address.value);
+    uncached_walk_socket->transport_dbg(loan.payload());
+    if (walk.fault != Fault::kNone) return observed_.write_difference(What::kNotMapped);
+    const Translation& found = walk.translation;
+    if (found.frame_of(page) != used.frame_of(page))
+        return observed_.write_difference(What::kOtherFrame);
+    if ((kind == Access::kWrite && !found.writable) ||
+        (kind == Access::kExecute && !found.executable))
+        return observed_.write_difference(What::kNotAllowed);
+    if (kind == Access::kWrite && !found.dirty) return observed_.write_difference(What::kClean);
+    observed_.write_compared();
+    walks_.confirm(page, pcid_, kind, used);
 }
 
 Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {

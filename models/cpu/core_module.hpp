@@ -10,6 +10,7 @@
 
 #include "models/cpu/core_software.hpp"
 #include "models/cpu/guest_access.hpp"
+#include "models/cpu/walk_check.hpp"
 #include "models/mem/data_cache.hpp"
 #include "models/observe/access_writer.hpp"
 #include "models/tlm/doorbell_extension.hpp"
@@ -54,10 +55,16 @@ public:
     tlm_utils::simple_initiator_socket_optional<CoreModule, 32, DoorbellProtocol> doorbell_socket{
         "doorbell_socket"};
 
+    /// Its MMU, debug transports only: walks through no cache, for the observer. Unbound where
+    /// nothing is compared.
+    tlm_utils::simple_initiator_socket_optional<CoreModule> uncached_walk_socket{
+        "uncached_walk_socket"};
+
     struct Config {
         rmap::CpuId id = 0;
         Lookahead lookahead;
         CacheCapacity cache;
+        WalkCheck walk_check;
     };
 
     /// `software` and `observer` (may be null) outlive the core.
@@ -130,6 +137,7 @@ private:
     void set_context();
     /// Translation and access.
     rmap::Fault translate(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
+    void compare_with_walk(rmap::VirtAddr address, rmap::Access kind);
 
     const Config config_;
     CoreSoftware& software_;
@@ -147,6 +155,8 @@ private:
     PayloadPool<InterruptExtension> interrupts_;
     PayloadPool<DoorbellExtension> doorbells_;
     AccessWriter observed_;
+    WalkSampler walks_;
+    PayloadPool<TranslationExtension> walks_asked_;
     std::exception_ptr failure_;
     CoreStats stats_;
 };

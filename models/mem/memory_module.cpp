@@ -31,6 +31,7 @@ MemoryModule::MemoryModule(const sc_core::sc_module_name& name, const MemoryConf
                            const Topology& topology)
     : sc_module(name), config_(config), topology_(topology), visibility_(config.visibility()) {
     initiator_sockets.register_b_transport(this, &MemoryModule::b_transport);
+    initiator_sockets.register_transport_dbg(this, &MemoryModule::transport_dbg);
     SC_HAS_PROCESS(MemoryModule);
     SC_METHOD(serve_requests_method);
     sensitive << request_event_;
@@ -60,6 +61,19 @@ void MemoryModule::b_transport(int, tlm::tlm_generic_payload& trans, sc_core::sc
         lock(access, address);
     delay = access.time->offset();
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
+}
+
+unsigned MemoryModule::transport_dbg(int, tlm::tlm_generic_payload& trans) {
+    auto& access = extension_of<CoherenceExtension>(trans, name());
+    const PhysAddr address{trans.get_address()};
+    access.word = {};
+    access.read_at = access.time->local_now();
+    const auto line = lines_.find(rmap::line_of(address));
+    if (line != lines_.end())
+        access.word = line->second->value(
+            word_of(address),
+            line->second->visible_until(access.time->actor(), access.read_at, visibility_));
+    return trans.get_data_length();
 }
 
 // ---- costs ----
@@ -131,6 +145,7 @@ Word MemoryModule::write(LineHistory& line, PhysAddr address, Instant at, ActorI
     if (other.actor != rmap::kNoActor && other.time >= at + visibility_)
         late_.add(other.time - (at + visibility_) + rmap::picoseconds(1));
     line.append(word, at, actor, value, settled());
+    ++stores_;
     return old;
 }
 
@@ -232,6 +247,7 @@ Word MemoryModule::Backdoor::read_modify_write(PhysAddr address, Apply apply, Pa
     LineHistory& line = memory_.line_of(address);
     const Word old = line.latest(word_of(address));
     line.set_base(word_of(address), apply(old, Instant{}));
+    ++memory_.stores_;
     return old;
 }
 

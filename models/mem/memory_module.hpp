@@ -31,7 +31,8 @@ public:
     /// Cores, walkers, invalidation queues and devices. Payload: 8 aligned bytes; TLM_READ_COMMAND
     /// for a load, TLM_WRITE_COMMAND for a locked instruction (the operation is in the extension).
     /// May wait through the initiator's time; on return the annotated delay is local time - kernel
-    /// time.
+    /// time. A debug transport reads what the initiator may see at its local time, without any
+    /// trace of it; the extension's `cache` and `part` do not matter then.
     tlm_utils::multi_passthrough_target_socket<MemoryModule> initiator_sockets{"initiator_sockets"};
 
     MemoryModule(const sc_core::sc_module_name& name, const MemoryConfig& config,
@@ -39,6 +40,10 @@ public:
 
     /// Memory before the run begins: no time, no owner, no history.
     rmap::PhysMemPort& backdoor() { return backdoor_; }
+
+    /// All stores so far, set-up's and locked instructions' alike: while it stays the same, no word
+    /// has changed.
+    const std::uint64_t& stores() const { return stores_; }
 
     const MemoryStats& stats() const { return stats_; }
     const LateEffects& late() const { return late_; }
@@ -64,6 +69,7 @@ private:
     };
 
     void b_transport(int id, tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    unsigned transport_dbg(int id, tlm::tlm_generic_payload& trans);
     void load(CoherenceExtension& access, rmap::PhysAddr address);
     void lock(CoherenceExtension& access, rmap::PhysAddr address);
     bool lock_as_owner(CoherenceExtension& access, LineHistory& line, rmap::PhysAddr address);
@@ -84,6 +90,7 @@ private:
     Inbox<Request> requests_;
     sc_core::sc_event request_event_;
     Backdoor backdoor_{*this};
+    std::uint64_t stores_ = 0;
     MemoryStats stats_;
     LateEffects late_;
 };

@@ -39,6 +39,13 @@ public:
         else
             unjudged_.push_back(record);
     }
+    /// The access that was written last was compared with an uncached walk, which ended alike.
+    void write_compared() { ++compared_; }
+    /// Likewise; it did not.
+    void write_difference(WalkDifference::What what) {
+        ++compared_;
+        if (!unjudged_.empty()) differences_.push_back({unjudged_.back(), what});
+    }
 
     /// When many have gathered, gives the observer those that kernel time has passed.
     void settle_many() {
@@ -51,14 +58,26 @@ public:
         if (end == unjudged_.begin()) return;
         observer_->judge(agent_, unjudged_.data(), unjudged_.data() + (end - unjudged_.begin()));
         unjudged_.erase(unjudged_.begin(), end);
+        settle_walks(now);
     }
 
 private:
     static constexpr std::size_t kMany = 1024;
 
+    void settle_walks(rmap::Instant now) {
+        if (compared_ == 0) return;
+        const auto end = std::partition_point(differences_.begin(), differences_.end(),
+                                              [&](const auto& d) { return d.use.time < now; });
+        observer_->judge_walks(agent_, compared_, {differences_.begin(), end});
+        differences_.erase(differences_.begin(), end);
+        compared_ = 0;
+    }
+
     const rmap::ActorId agent_;
     AccessObserver* const observer_;
     std::vector<AccessRecord> unjudged_;
+    std::uint64_t compared_ = 0;  ///< since the observer was told
+    std::vector<WalkDifference> differences_;
 };
 
 }  // namespace mmusim::models

@@ -51,6 +51,21 @@ public:
         return {side.word, side.read_at};
     }
 
+    /// What a load would see, without any trace of it and without time.
+    rmap::Word peek(Port& port, ThreadTime& time, rmap::PhysAddr address) {
+        PayloadPool<CoherenceExtension>::Loan loan(pool_);
+        auto& side = loan.extension();
+        side.time = &time;
+        auto& trans = loan.payload();
+        trans.set_command(tlm::TLM_READ_COMMAND);
+        trans.set_address(address.value);
+        trans.set_data_ptr(reinterpret_cast<unsigned char*>(&side.word.value));
+        trans.set_data_length(sizeof(side.word.value));
+        trans.set_streaming_width(sizeof(side.word.value));
+        port.transport_dbg(trans);
+        return side.word;
+    }
+
 private:
     const char* const name_;
     PayloadPool<CoherenceExtension> pool_;

@@ -10,6 +10,7 @@ BasicProtocolCheckerModule<Protocol>::BasicProtocolCheckerModule(
     const sc_core::sc_module_name& name)
     : sc_module(name) {
     initiator_side.register_b_transport(this, &BasicProtocolCheckerModule::b_transport);
+    initiator_side.register_transport_dbg(this, &BasicProtocolCheckerModule::transport_dbg);
 }
 
 template <class Protocol>
@@ -39,6 +40,12 @@ void BasicProtocolCheckerModule<Protocol>::b_transport(tlm::tlm_generic_payload&
     demand(data == trans.get_data_ptr() && length == trans.get_data_length(),
            "the target has changed the data pointer or length");
     demand(sc_core::sc_time_stamp() + delay >= before, "annotated time has run backwards");
+}
+
+/// Debug transport has no rules to police: it has no time and no response.
+template <class Protocol>
+unsigned BasicProtocolCheckerModule<Protocol>::transport_dbg(tlm::tlm_generic_payload& trans) {
+    return target_side->transport_dbg(trans);
 }
 
 template class BasicProtocolCheckerModule<tlm::tlm_base_protocol_types>;

@@ -26,6 +26,7 @@ public:
 
 private:
     void b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    unsigned transport_dbg(tlm::tlm_generic_payload& trans);
     void demand(bool condition, const char* rule);
 
     std::uint64_t transactions_ = 0;

@@ -27,9 +27,10 @@ models::Topology with_agents(models::Topology topology, const Agents& agents) {
 }  // namespace
 
 Platform::Node::Node(const PlatformConfig& config, const Options& options, rmap::CpuId id,
-                     models::CoreSoftware& software)
-    : core(numbered("core", id).c_str(), {id, options.lookahead, config.memory.cache}, software,
-           options.observer),
+                     models::CoreSoftware& software, const models::MemoryModule& memory)
+    : core(numbered("core", id).c_str(),
+           {id, options.lookahead, config.memory.cache, {options.compare_walks, &memory.stores()}},
+           software, options.observer),
       mmu(numbered("mmu", id).c_str(), config.mmu) {
     const auto* row = models::find_flush_mechanism(config.flush_mechanism);
     MMUSIM_CHECK(row, "the config names an existing flush mechanism");
@@ -50,7 +51,7 @@ Platform::Platform(const PlatformConfig& config, const Options& options, const S
     for (rmap::CpuId id = 0; order.size() < cores; ++id) order.push_back(id);
     if (options.devices_first) make_devices(config, options, software);
     for (const auto id : order)
-        nodes_[id] = std::make_unique<Node>(config, options, id, software.of_core(id));
+        nodes_[id] = std::make_unique<Node>(config, options, id, software.of_core(id), memory_);
     if (config.iommu) make_iommu(config, options);
     if (!options.devices_first) make_devices(config, options, software);
     for (auto& node : nodes_) bind(*node, options.checks);
@@ -102,6 +103,7 @@ void Platform::bind(Node& node, ProtocolChecks checks) {
     connect(node.core.translate_socket, node.mmu.first(models::Stream::kData), checks);
     connect(node.core.fetch_socket, node.mmu.first(models::Stream::kFetch), checks);
     node.mmu.bind_levels([&](auto& from, auto& to) { connect(from, to, checks); });
+    connect(node.core.uncached_walk_socket, node.mmu.walker.core_socket, checks);
     connect(node.core.maintain_socket, node.mmu.maintain_socket, checks);
     connect(node.mmu.walker.memory_socket, memory_.initiator_sockets, checks);
     connect(node.core.memory_socket, memory_.initiator_sockets, checks);

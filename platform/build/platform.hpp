@@ -32,7 +32,8 @@ public:
     struct Options {
         models::Lookahead lookahead;
         models::AccessObserver* observer = nullptr;
-        models::EventObservers events;  ///< of the IOMMU and the devices
+        std::uint64_t compare_walks = 0;  ///< each n-th access of a core; 0: none
+        models::EventObservers events;    ///< of the IOMMU and the devices
         ProtocolChecks checks = ProtocolChecks::kOff;
         rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< of a device
         /// Order in which cores are made; results may not depend on it. Empty: ascending.
@@ -71,7 +72,7 @@ public:
 private:
     struct Node {
         Node(const PlatformConfig& config, const Options& options, rmap::CpuId id,
-             models::CoreSoftware& software);
+             models::CoreSoftware& software, const models::MemoryModule& memory);
         models::CoreModule core;
         models::MmuModule mmu;
         std::unique_ptr<models::FlushMechanism> mechanism;

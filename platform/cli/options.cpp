@@ -154,6 +154,10 @@ std::uint64_t parse_seed(const std::string& text) {
     return parse_whole_number("seed", text, 0, ~std::uint64_t{0});
 }
 
+std::uint64_t parse_compare_walks(const std::string& text) {
+    return parse_whole_number("compare-walks", text, 0, ~std::uint64_t{0});
+}
+
 unsigned parse_jobs(const std::string& text) {
     return static_cast<unsigned>(parse_whole_number("jobs", text, 1, kMaxJobs));
 }

@@ -63,6 +63,7 @@ OutputFormat parse_format(const std::string& text);
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text,
                                  std::uint64_t min, std::uint64_t max);
 std::uint64_t parse_seed(const std::string& text);
+std::uint64_t parse_compare_walks(const std::string& text);
 /// How many processes run at the same time.
 unsigned parse_jobs(const std::string& text);
 /// CPUs that this process may use.

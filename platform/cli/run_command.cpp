@@ -61,6 +61,9 @@ Syntax syntax() {
     syntax.value("quantum", "TIME", "auto",
                  "how far cores run ahead of each other, such as 1ns; auto is the largest that is "
                  "exact");
+    syntax.value("compare-walks", "N", "64",
+                 "of each core, compare every N-th use of a translation with a walk through no "
+                 "cache; 0: none");
     syntax.flag("no-oracle", "do not check that every use of a translation is safe");
     strict_hazards_flag(syntax);
     syntax.value("format", "text|json", "text",
@@ -87,6 +90,7 @@ RunRequest understand(const ParsedOptions& given) {
     auto& options = request.options;
     options.seed = parse_seed(given.text("seed"));
     options.quantum = parse_quantum(given.text("quantum"));
+    options.compare_walks = parse_compare_walks(given.text("compare-walks"));
     options.oracle = given.flag("no-oracle") ? OracleMode::kOff : OracleMode::kOn;
     if (request.hazards_count == HazardsCount::kAsViolations && options.oracle == OracleMode::kOff)
         throw UserError("--strict-hazards needs the oracle; leave out --no-oracle");

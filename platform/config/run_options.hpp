@@ -18,6 +18,9 @@ struct RunOptions {
     std::uint64_t seed = 1;
     std::optional<rmap::Duration> quantum;  ///< none: the exact one, computed from the platform
     OracleMode oracle = OracleMode::kOn;
+    /// Of each core, every n-th access is compared with an uncached walk; 0: none, as without the
+    /// oracle.
+    std::uint64_t compare_walks = 64;
     std::string event_log;  ///< path of the JSONL event log; empty = none
     std::string timeline;   ///< path of the timeline for Perfetto; empty = none
     /// Looked at after every round of an operation; once true the run ends there, with all its
