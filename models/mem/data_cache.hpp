@@ -31,23 +31,27 @@ public:
         Held held;
         if (auto* in_l2 = l2_.find(line.value, line)) {
             held = {l1_.find(line.value, line) ? Level::kL1 : Level::kL2, *in_l2};
-        } else if (auto* before = seen_.find(line.value, line)) {
-            held = {Level::kEvicted, *before};
+            *in_l2 = seen_until;
+            if (held.level == Level::kL2) l1_.insert(line.value, line, {});
+            return held;
         }
-        l2_.insert(line.value, line, seen_until);
-        l1_.insert(line.value, line, seen_until);
-        seen_.insert(line.value, line, seen_until);
+        if (auto* before = evicted_.find(line.value, line)) held = {Level::kEvicted, *before};
+        l1_.insert(line.value, line, {});
+        l2_.insert(line.value, line, seen_until, [this](rmap::LineNumber old, rmap::Instant seen) {
+            evicted_.insert(old.value, old, seen);
+        });
         return held;
     }
 
 private:
     static constexpr unsigned kL1Ways = 8;
     static constexpr unsigned kL2Ways = 16;
-    static constexpr std::size_t kSeenLines = 1 << 17;  ///< further lines count as never seen
+    static constexpr std::size_t kEvictedLines = 1 << 17;  ///< further ones count as never seen
 
-    SetAssociative<rmap::LineNumber, rmap::Instant> l1_;
+    struct Nothing {};
+    SetAssociative<rmap::LineNumber, Nothing> l1_;  ///< of what is in l2_, or was
     SetAssociative<rmap::LineNumber, rmap::Instant> l2_;
-    SetAssociative<rmap::LineNumber, rmap::Instant> seen_{{kSeenLines, 16}};
+    SetAssociative<rmap::LineNumber, rmap::Instant> evicted_{{kEvictedLines, 16}};
     const bool keeps_lines_;
 };
 
