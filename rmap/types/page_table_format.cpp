@@ -103,7 +103,7 @@ std::uint64_t leaf(const Format&, const TableEntry& leaf, unsigned level) {
            (level > 1 ? kLarge : 0) | (leaf.accessed ? kAccessed : 0) | (leaf.dirty ? kDirty : 0);
 }
 
-constexpr Format::Encoding kEncoding{decode, table, leaf, kAccessed, kDirty, 0};
+constexpr Format::Encoding kEncoding{decode, table, leaf, kAccessed, kDirty, 0, true};
 
 }  // namespace ept
 

@@ -63,6 +63,9 @@ public:
         std::uint64_t accessed_set;
         std::uint64_t dirty_set;
         std::uint64_t dirty_clear;
+        /// Whether hardware heeds these bits at all is a mode (bit 6 of the EPT pointer). If it
+        /// does, every access of a walk to a guest's tables counts as a store (28.3.5).
+        bool bits_are_a_mode = false;
     };
 
     constexpr PageTableFormat(std::string_view format_name, std::string_view manual, Stage of,
@@ -110,6 +113,8 @@ public:
     std::uint64_t encode_leaf(const TableEntry& leaf, unsigned n) const {
         return encoding_.leaf(*this, leaf, n);
     }
+
+    bool bits_are_a_mode() const { return encoding_.bits_are_a_mode; }
 
     /// A leaf as hardware leaves it behind after an access.
     enum class Use : unsigned char { kAccessed, kAccessedAndDirty };
