@@ -17,7 +17,7 @@ std::uint64_t bit_of(unsigned order) { return std::uint64_t{1} << order; }
 bool allows(const Translation& entry, Access access) {
     switch (access) {
         case Access::kRead:
-            return true;
+            return entry.readable;
         case Access::kWrite:
             return entry.writable && entry.dirty;
         case Access::kExecute:
@@ -28,7 +28,7 @@ bool allows(const Translation& entry, Access access) {
 
 /// The pages of which a piece is kept, or the page itself.
 VirtRange whole_page(std::uint64_t number, unsigned order, const Translation& entry) {
-    return entry.pages_around(PageNumber{number << order});
+    return entry.invalidated_with(PageNumber{number << order});
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translatio
     array->entries.insert(number, {number, tag, order}, translation);
     array->held |= bit_of(order);
     if (translation.global) array->held_global |= bit_of(order);
-    if (order != translation.order) array->held_pieces = true;
+    if (order < translation.order || order < translation.first_order) array->held_pieces = true;
 }
 
 std::uint64_t TlbArray::invalidate(PageArray& array, const TlbScope& scope) {

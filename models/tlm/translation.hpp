@@ -21,7 +21,10 @@ struct Translation {
     bool executable = false;
     bool dirty = false;  ///< stores need not touch the page-table entry any more
     bool global = false;
-    std::uint8_t order = 0;   ///< the page is 4 KiB << order
+    std::uint8_t order = 0;  ///< the page is 4 KiB << order
+    /// The page as its first stage has it is 4 KiB << first_order: more than `order` if the second
+    /// stage has smaller ones. It is what an invalidation by address is about.
+    std::uint8_t first_order = 0;
     rmap::Instant read_at{};  ///< when the entry was read from memory; of a guest's page, the
                               ///< second stage's entry
     /// When the first of the entries was read that the walk went through: an invalidation after
@@ -35,6 +38,11 @@ struct Translation {
     /// All pages that it is for, one of which is `page`.
     rmap::VirtRange pages_around(rmap::PageNumber page) const {
         return rmap::aligned_pages(rmap::address_of(page), order);
+    }
+    /// An invalidation of any of these addresses is about it; it is for `page`.
+    rmap::VirtRange invalidated_with(rmap::PageNumber page) const {
+        return rmap::aligned_pages(rmap::address_of(page),
+                                   order < first_order ? first_order : order);
     }
 };
 

@@ -179,8 +179,8 @@ Fault TableWalker::walk_stage(Way& way, Translation& leaf) {
             leaf.executable = limits.executable;
             leaf.dirty = way.entry.dirty;
             leaf.global = limits.global;
-            leaf.order =
-                static_cast<std::uint8_t>(format.page_order(way.level, way.entry.joined));
+            leaf.order = static_cast<std::uint8_t>(format.page_order(way.level, way.entry.joined));
+            leaf.first_order = leaf.order;
             leaf.read_at = way.read.at;
             leaf.oldest_read = oldest;
             return Fault::kNone;
@@ -256,8 +256,7 @@ bool TableWalker::mark(Way& way, const Place& place) {
     };
     const auto same = [&](const Word& word) {
         const TableEntry now = way.stage.decode(word, way.level);
-        return same_mapping(now, way.entry) &&
-               allows(limited(way.table.limits, now), way.access);
+        return same_mapping(now, way.entry) && allows(limited(way.table.limits, now), way.access);
     };
     const auto set = [&](Word now, Instant) { return same(now) ? marked(now) : now; };
     const rmap::PhysMemPort::Apply apply(set);
@@ -335,6 +334,7 @@ PhysAddr physical(GuestPhysAddr address, const Translation& leaf) {
 Translation combine(PageNumber page, const Translation& first, const Translation& second) {
     Translation both = second;
     both.order = std::min(first.order, second.order);
+    both.first_order = first.order;
     // The first frame of the smaller page, which may be a part of the second stage's.
     const PageNumber guest{first.frame_of(page).value};
     const std::uint64_t start = guest.value >> both.order << both.order;

@@ -1,33 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "models/tlb/tlb_array.hpp"
 #include "models/walker/walk_cache.hpp"
+#include "models/walker/walk_port.hpp"
 #include "models/walker/walker_config.hpp"
-#include "rmap/ports/phys_mem_port.hpp"
+#include "models/walker/walker_stats.hpp"
 #include "rmap/types/function_ref.hpp"
 
 namespace mmusim::models {
-
-/// Memory and time as a walk needs them, in the name of whoever walks.
-class WalkPort {
-public:
-    /// An entry as a load has seen it, or as it was when a locked instruction was serialised.
-    struct Read {
-        rmap::Word word;
-        rmap::Instant at;
-    };
-
-    virtual ~WalkPort() = default;
-    /// Reads an entry or, with an operation, makes one locked instruction of it. Its time passes.
-    virtual Read access(rmap::PhysAddr address, const rmap::PhysMemPort::Apply* apply) = 0;
-    virtual void spend(rmap::Duration time) = 0;
-};
 
 struct WalkRequest {
     rmap::VirtAddr address{};
@@ -40,32 +25,9 @@ struct WalkRequest {
 
 struct WalkResult {
     rmap::Fault fault = rmap::Fault::kNone;
-    Translation translation;              ///< meaningful only without a fault
-    SecondStageViolation violation;       ///< meaningful only with kSecondStage
-    std::optional<WalkedTable> table;     ///< the last of level 1 that it went through
-};
-
-/// Counts of one stage, by level of the entries.
-struct WalkStageStats {
-    std::array<std::uint64_t, rmap::PageTableFormat::kMaxLevels + 1> reads{};
-    std::array<std::uint64_t, rmap::PageTableFormat::kMaxLevels + 1> cache_hits{};  ///< of that level
-};
-
-struct WalkerStats {
-    std::uint64_t walks = 0;
-    std::uint64_t nested = 0;   ///< of them, those of a guest, with a second stage
-    std::uint64_t reads = 0;    ///< page-table entries read; of a nested walk, the guest's own
-    std::uint64_t assists = 0;  ///< accessed or dirty bits set in these
-    std::uint64_t faults = 0;   ///< page faults, a guest's included
-    std::uint64_t second_stage_reads = 0;    ///< second-stage entries read
-    std::uint64_t second_stage_assists = 0;  ///< accessed or dirty bits set in these
-    std::uint64_t violations = 0;            ///< walks that the second stage has ended
-
-    static constexpr std::size_t kMostReads = 31;
-    /// Walks by the entries that they have read in both stages; the last: as many or more.
-    std::array<std::uint64_t, kMostReads + 1> walks_by_reads{};
-    WalkStageStats first;
-    WalkStageStats second;
+    Translation translation;           ///< meaningful only without a fault
+    SecondStageViolation violation;    ///< meaningful only with kSecondStage
+    std::optional<WalkedTable> table;  ///< the last of level 1 that it went through
 };
 
 /// The walk of page tables of any format, in one stage or two. Where it begins is told by the
@@ -75,10 +37,9 @@ struct WalkerStats {
 /// In two stages the address of each of the guest's entries, and that of the page, goes through the
 /// second stage (Intel SDM vol. 3, 28.3; Arm ARM D8.2; RISC-V privileged architecture, 15.5): 24
 /// reads for four levels each. Bits of the guest are set before the page's own second stage is
-/// looked at, and stay set if that is violated. The translation is of the smaller page of both, with
-/// the permissions of both (28.4.1).
-/// After a fault nothing is known any more of the way to its address (4.10.4.1).
-/// Plain: time passes through the port only.
+/// looked at, and stay set if that is violated. The translation is of the smaller page of both,
+/// with the permissions of both (28.4.1). After a fault nothing is known any more of the way to its
+/// address (4.10.4.1). Plain: time passes through the port only.
 class TableWalker {
 public:
     explicit TableWalker(const WalkerConfig& config);

@@ -37,7 +37,8 @@ public:
     /// The entry on the way to `address` goes, after a fault there (4.10.4.1).
     void forget(TlbTag tag, std::uint64_t address) {
         const Key key{prefix(address), tag};
-        entries_.erase_in_set(key.prefix, [&](const Key& k, const WalkedTable&) { return k == key; });
+        entries_.erase_in_set(key.prefix,
+                              [&](const Key& k, const WalkedTable&) { return k == key; });
     }
     /// Drops the entries of the scope; returns how many. Its range is of input addresses.
     std::uint64_t invalidate(const TlbScope& scope);

@@ -45,7 +45,7 @@ struct WalkerConfig {
     rmap::Duration level{};  ///< per entry, besides the memory read
     WalkStageConfig first{&rmap::x86_64_4level(), {}, {}, {}};
     WalkStageConfig second{&rmap::ept_4level(), {}, {}, {}};
-    TlbConfig second_tlb;  ///< from guest-physical addresses; no arrays: there is none
+    TlbConfig second_tlb{};  ///< from guest-physical addresses; no arrays: there is none
     NestedCaching nested = NestedCaching::kCombined;
 };
 

@@ -2,6 +2,7 @@
 #include "rmap/types/page_table_format.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mmusim::rmap {
 
@@ -65,7 +66,8 @@ std::uint64_t leaf(const Format&, const TableEntry& leaf, unsigned level) {
            (leaf.executable ? 0 : kNoExecute);
 }
 
-constexpr Format::Encoding kEncoding{decode, table, leaf, kAccessed, kDirty, 0};
+constexpr Format::Encoding kEncoding{
+    Format::Architecture::kX86, decode, table, leaf, kAccessed, kDirty, 0};
 
 }  // namespace x86
 
@@ -103,7 +105,8 @@ std::uint64_t leaf(const Format&, const TableEntry& leaf, unsigned level) {
            (level > 1 ? kLarge : 0) | (leaf.accessed ? kAccessed : 0) | (leaf.dirty ? kDirty : 0);
 }
 
-constexpr Format::Encoding kEncoding{decode, table, leaf, kAccessed, kDirty, 0, true};
+constexpr Format::Encoding kEncoding{
+    Format::Architecture::kX86, decode, table, leaf, kAccessed, kDirty, 0, true};
 
 }  // namespace ept
 
@@ -178,8 +181,10 @@ std::uint64_t leaf_stage2(const Format&, const TableEntry& leaf, unsigned level)
            (leaf.writable && leaf.dirty ? kWrite : 0);
 }
 
-constexpr Format::Encoding kStage1{decode, table, leaf, kAccessFlag, 0, kReadOnly};
-constexpr Format::Encoding kStage2{decode_stage2, table, leaf_stage2, kAccessFlag, kWrite, 0};
+constexpr Format::Encoding kStage1{
+    Format::Architecture::kArm64, decode, table, leaf, kAccessFlag, 0, kReadOnly};
+constexpr Format::Encoding kStage2{
+    Format::Architecture::kArm64, decode_stage2, table, leaf_stage2, kAccessFlag, kWrite, 0};
 
 }  // namespace arm64
 
@@ -232,8 +237,10 @@ std::uint64_t leaf(const Format&, const TableEntry& leaf, unsigned) {
            (leaf.dirty ? kDirty : 0) | (leaf.joined ? kNapot : 0);
 }
 
-constexpr Format::Encoding kEncoding{decode, table, leaf, kAccessed, kDirty, 0};
-constexpr Format::Encoding kStage2{decode_stage2, table, leaf, kAccessed, kDirty, 0};
+constexpr Format::Encoding kEncoding{
+    Format::Architecture::kRiscv, decode, table, leaf, kAccessed, kDirty, 0};
+constexpr Format::Encoding kStage2{
+    Format::Architecture::kRiscv, decode_stage2, table, leaf, kAccessed, kDirty, 0};
 
 }  // namespace riscv
 
@@ -343,6 +350,19 @@ const PageTableFormat* find_page_table_format(std::string_view name) {
     for (const auto* format : page_table_formats())
         if (format->name == name) return format;
     return nullptr;
+}
+
+const PageTableFormat& usual_second_stage(const PageTableFormat& first) {
+    constexpr std::array<std::pair<const Format*, const Format*>, 5> kPairs{{
+        {&kArm64With4K, &kArm64With4KStage2},
+        {&kArm64With16K, &kArm64With16KStage2},
+        {&kArm64With64K, &kArm64With64KStage2},
+        {&kRiscvSv39, &kRiscvSv39x4},
+        {&kRiscvSv48, &kRiscvSv48x4},
+    }};
+    for (const auto& [one, second] : kPairs)
+        if (one == &first) return *second;
+    return kEptLevel4;
 }
 
 const PageTableFormat& x86_64_4level() { return kX86Level4; }

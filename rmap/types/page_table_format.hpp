@@ -48,6 +48,7 @@ struct PageTableLevel {
 /// counted in 4 KiB whatever the format's smallest page is.
 class PageTableFormat {
 public:
+    enum class Architecture : unsigned char { kX86, kArm64, kRiscv };
     enum class Stage : unsigned char { kFirst, kSecond };
     /// Which input addresses have a translation at all.
     enum class Inputs : unsigned char { kSignExtended, kZeroExtended };
@@ -55,6 +56,7 @@ public:
 
     /// How one architecture encodes entries.
     struct Encoding {
+        Architecture architecture;
         TableEntry (*decode)(const PageTableFormat&, std::uint64_t raw, unsigned level);
         std::uint64_t (*table)(FrameNumber frame);
         /// Of `leaf`, whose frame is that of this entry alone.
@@ -114,6 +116,7 @@ public:
         return encoding_.leaf(*this, leaf, n);
     }
 
+    Architecture architecture() const { return encoding_.architecture; }
     bool bits_are_a_mode() const { return encoding_.bits_are_a_mode; }
 
     /// A leaf as hardware leaves it behind after an access.
@@ -133,6 +136,8 @@ private:
 const std::vector<const PageTableFormat*>& page_table_formats();
 /// nullptr if there is none of that name.
 const PageTableFormat* find_page_table_format(std::string_view name);
+/// The second stage that goes with a first one, if nobody says otherwise.
+const PageTableFormat& usual_second_stage(const PageTableFormat& first);
 /// The kernel engine's own: types Pte and EptEntry.
 const PageTableFormat& x86_64_4level();
 const PageTableFormat& ept_4level();
