@@ -21,46 +21,46 @@ constexpr std::string_view kRiscvGuest = "RISC-V privileged, HFENCE.VVMA and HFE
 std::vector<TlbInstruction> make_instructions() {
     using R = TlbInstruction::Reach;
     using K = TlbOperation::Kind;
-    constexpr R kNo = R::kNothing;
+    constexpr auto kAllTables = TlbScope::Tables::kAll;
+    constexpr auto kNoTables = TlbScope::Tables::kKept;
+    constexpr auto kTables = TlbScope::Tables::kOfRange;
+    constexpr auto kSecond = TlbScope::Stages::kSecond;
+    constexpr auto kBoth = TlbScope::Stages::kBoth;
     return {
-        // Of the paging-structure caches INVLPG drops everything of the PCID.
-        {K::kInvlpg, "INVLPG", kX86, R::kPageOfSpaceOrGlobal, R::kSpace, kNo},
-        {K::kInvpcidAddress, "INVPCID type 0", kX86, R::kPageOfSpace, R::kPageOfSpace, kNo},
-        {K::kInvpcidContext, "INVPCID type 1", kX86, R::kSpace, R::kSpace, kNo},
-        {K::kAll, "INVPCID type 2", kX86, R::kEverything, R::kEverything, kNo},
-        {K::kInvpcidAllNonGlobal, "INVPCID type 3", kX86, R::kNonGlobal, R::kEverything, kNo},
-        {K::kCr3Write, "MOV to CR3", kX86, R::kSpace, R::kSpace, kNo},
-        {K::kCr3WriteNoFlush, "MOV to CR3 with bit 63", kX86, kNo, kNo, kNo},
+        {K::kInvlpg, "INVLPG", kX86, R::kPageOfSpaceOrGlobal, kAllTables},
+        {K::kInvpcidAddress, "INVPCID type 0", kX86, R::kPageOfSpace},
+        {K::kInvpcidContext, "INVPCID type 1", kX86, R::kSpace},
+        {K::kAll, "INVPCID type 2", kX86, R::kEverything},
+        {K::kInvpcidAllNonGlobal, "INVPCID type 3", kX86, R::kNonGlobal},
+        {K::kCr3Write, "MOV to CR3", kX86, R::kSpace},
+        {K::kCr3WriteNoFlush, "MOV to CR3 with bit 63", kX86, R::kNothing},
 
-        {K::kInvept, "INVEPT type 1", kVmx, R::kEverything, R::kEverything, R::kEverything},
-        {K::kInveptAll, "INVEPT type 2", kVmx, R::kEveryGuest, R::kEveryGuest, R::kEveryGuest},
-        {K::kInvvpidAddress, "INVVPID type 0", kVmx, R::kPage, R::kPage, kNo},
-        {K::kInvvpidContext, "INVVPID type 1", kVmx, R::kEverything, R::kEverything, kNo},
-        {K::kInvvpidAll, "INVVPID type 2", kVmx, R::kEveryGuest, R::kEveryGuest, kNo},
-        {K::kInvvpidNonGlobal, "INVVPID type 3", kVmx, R::kNonGlobal, R::kEverything, kNo},
+        {K::kInvept, "INVEPT type 1", kVmx, R::kEverything, kTables, kBoth},
+        {K::kInveptAll, "INVEPT type 2", kVmx, R::kEveryGuest, kTables, kBoth},
+        {K::kInvvpidAddress, "INVVPID type 0", kVmx, R::kPage},
+        {K::kInvvpidContext, "INVVPID type 1", kVmx, R::kEverything},
+        {K::kInvvpidAll, "INVVPID type 2", kVmx, R::kEveryGuest},
+        {K::kInvvpidNonGlobal, "INVVPID type 3", kVmx, R::kNonGlobal},
 
-        {K::kTlbiVae1, "TLBI VAE1", kArm, R::kPageOfSpaceOrGlobal, R::kPageOfSpaceOrGlobal, kNo},
-        {K::kTlbiVale1, "TLBI VALE1", kArm, R::kPageOfSpaceOrGlobal, kNo, kNo},
-        {K::kTlbiVaae1, "TLBI VAAE1", kArm, R::kPage, R::kPage, kNo},
-        {K::kTlbiVaale1, "TLBI VAALE1", kArm, R::kPage, kNo, kNo},
-        {K::kTlbiRvae1, "TLBI RVAE1", kArm, R::kPageOfSpaceOrGlobal, R::kPageOfSpaceOrGlobal, kNo},
-        {K::kTlbiRvale1, "TLBI RVALE1", kArm, R::kPageOfSpaceOrGlobal, kNo, kNo},
-        {K::kTlbiAside1, "TLBI ASIDE1", kArm, R::kSpace, R::kSpace, kNo},
-        {K::kTlbiVmalle1, "TLBI VMALLE1", kArm, R::kEverything, R::kEverything, kNo},
-        {K::kTlbiIpas2e1, "TLBI IPAS2E1", kArm, kNo, kNo, R::kGuestPage},
-        {K::kTlbiVmalls12e1, "TLBI VMALLS12E1", kArm, R::kEverything, R::kEverything,
-         R::kEverything},
-        {K::kTlbiAlle1, "TLBI ALLE1", kArm, R::kEveryGuest, R::kEveryGuest, R::kEveryGuest},
+        {K::kTlbiVae1, "TLBI VAE1", kArm, R::kPageOfSpaceOrGlobal},
+        {K::kTlbiVale1, "TLBI VALE1", kArm, R::kPageOfSpaceOrGlobal, kNoTables},
+        {K::kTlbiVaae1, "TLBI VAAE1", kArm, R::kPage},
+        {K::kTlbiVaale1, "TLBI VAALE1", kArm, R::kPage, kNoTables},
+        {K::kTlbiRvae1, "TLBI RVAE1", kArm, R::kPageOfSpaceOrGlobal},
+        {K::kTlbiRvale1, "TLBI RVALE1", kArm, R::kPageOfSpaceOrGlobal, kNoTables},
+        {K::kTlbiAside1, "TLBI ASIDE1", kArm, R::kSpace},
+        {K::kTlbiVmalle1, "TLBI VMALLE1", kArm, R::kEverything},
+        {K::kTlbiIpas2e1, "TLBI IPAS2E1", kArm, R::kGuestPage, kTables, kSecond},
+        {K::kTlbiVmalls12e1, "TLBI VMALLS12E1", kArm, R::kEverything, kTables, kBoth},
+        {K::kTlbiAlle1, "TLBI ALLE1", kArm, R::kEveryGuest, kTables, kBoth},
 
-        {K::kSfenceVma, "SFENCE.VMA x0, x0", kRiscv, R::kEverything, R::kEverything, kNo},
-        {K::kSfenceVmaAddress, "SFENCE.VMA rs1, x0", kRiscv, R::kPage, kNo, kNo},
-        {K::kSfenceVmaAsid, "SFENCE.VMA x0, rs2", kRiscv, R::kSpace, R::kSpace, kNo},
-        {K::kSfenceVmaAddressAsid, "SFENCE.VMA rs1, rs2", kRiscv, R::kPageOfSpace, kNo, kNo},
-        {K::kHfenceVvma, "HFENCE.VVMA x0, x0", kRiscvGuest, R::kEverything, R::kEverything, kNo},
-        {K::kHfenceGvma, "HFENCE.GVMA x0, rs2", kRiscvGuest, R::kEverything, R::kEverything,
-         R::kEverything},
-        {K::kHfenceGvmaAll, "HFENCE.GVMA x0, x0", kRiscvGuest, R::kEveryGuest, R::kEveryGuest,
-         R::kEveryGuest},
+        {K::kSfenceVma, "SFENCE.VMA x0, x0", kRiscv, R::kEverything},
+        {K::kSfenceVmaAddress, "SFENCE.VMA rs1, x0", kRiscv, R::kPage, kNoTables},
+        {K::kSfenceVmaAsid, "SFENCE.VMA x0, rs2", kRiscv, R::kSpace},
+        {K::kSfenceVmaAddressAsid, "SFENCE.VMA rs1, rs2", kRiscv, R::kPageOfSpace, kNoTables},
+        {K::kHfenceVvma, "HFENCE.VVMA x0, x0", kRiscvGuest, R::kEverything},
+        {K::kHfenceGvma, "HFENCE.GVMA x0, rs2", kRiscvGuest, R::kEverything, kTables, kBoth},
+        {K::kHfenceGvmaAll, "HFENCE.GVMA x0, x0", kRiscvGuest, R::kEveryGuest, kTables, kBoth},
     };
 }
 
@@ -112,16 +112,25 @@ const std::vector<TlbInstruction>& tlb_instructions() {
     return instructions;
 }
 
-TlbScopes scopes_of(const TlbOperation& operation) {
+std::optional<TlbScope> scope_of(const TlbOperation& operation) {
     const auto& rows = tlb_instructions();
     const auto row = std::find_if(rows.begin(), rows.end(),
                                   [&](const auto& r) { return r.kind == operation.kind; });
     MMUSIM_CHECK(row != rows.end(), "every operation has a row");
-    MMUSIM_CHECK(row->second_stage == TlbInstruction::Reach::kNothing ||
-                     row->second_stage == TlbInstruction::Reach::kEveryGuest || operation.vm != 0,
+    auto scope = scope_for(row->reach, operation);
+    if (!scope) return scope;
+    MMUSIM_CHECK(row->stages == TlbScope::Stages::kFirst || scope->vm != rmap::VmId{0},
                  "an operation on a second stage names a guest");
-    return {scope_for(row->translations, operation), scope_for(row->tables, operation),
-            scope_for(row->second_stage, operation)};
+    scope->tables = row->tables;
+    scope->stages = row->stages;
+    return scope;
+}
+
+TlbScope TlbScope::of_second_stage() const {
+    TlbScope second = *this;
+    second.space.reset();
+    if (stages == Stages::kBoth) second.range.reset();
+    return second;
 }
 
 TlbScope scope_of(SpaceId pasid, const VirtRange& range, rmap::Instant at) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/tlb/tlb_array.hpp"
+#include "models/walker/walk_cache.hpp"
 #include "rmap/types/check.hpp"
 #include "tests/support/tlb_configs.hpp"
 
@@ -44,8 +45,7 @@ enum Entry : unsigned {
     kEntries
 };
 
-/// '-' goes, 'k' is kept. By Entry; kinds of caches as in TlbScopes. No table is global: what a
-/// scope for tables says of those columns does not matter to a machine.
+/// '-' goes, 'k' is kept. By Entry; of tables those of the first stage, which are never global.
 struct Expected {
     Kind kind;
     const char* translations;
@@ -54,37 +54,37 @@ struct Expected {
 };
 
 constexpr Expected kExpected[] = {
-    {Kind::kInvlpg, "-kkk-kkk", "--kkkkkk", "kkk"},
-    {Kind::kInvpcidAddress, "-kkkkkkk", "-kkkkkkk", "kkk"},
-    {Kind::kInvpcidContext, "--kkkkkk", "--kkkkkk", "kkk"},
-    {Kind::kAll, "------kk", "------kk", "kkk"},
-    {Kind::kInvpcidAllNonGlobal, "----kkkk", "------kk", "kkk"},
-    {Kind::kCr3Write, "--kkkkkk", "--kkkkkk", "kkk"},
-    {Kind::kCr3WriteNoFlush, "kkkkkkkk", "kkkkkkkk", "kkk"},
-    {Kind::kInvept, "------kk", "------kk", "--k"},
-    {Kind::kInveptAll, "-------k", "-------k", "---"},
-    {Kind::kInvvpidAddress, "-k-k-kkk", "-k-k-kkk", "kkk"},
-    {Kind::kInvvpidContext, "------kk", "------kk", "kkk"},
-    {Kind::kInvvpidAll, "-------k", "-------k", "kkk"},
-    {Kind::kInvvpidNonGlobal, "----kkkk", "------kk", "kkk"},
-    {Kind::kTlbiVae1, "-kkk-kkk", "-kkk-kkk", "kkk"},
-    {Kind::kTlbiVale1, "-kkk-kkk", "kkkkkkkk", "kkk"},
-    {Kind::kTlbiVaae1, "-k-k-kkk", "-k-k-kkk", "kkk"},
-    {Kind::kTlbiVaale1, "-k-k-kkk", "kkkkkkkk", "kkk"},
-    {Kind::kTlbiRvae1, "-kkk-kkk", "-kkk-kkk", "kkk"},
-    {Kind::kTlbiRvale1, "-kkk-kkk", "kkkkkkkk", "kkk"},
-    {Kind::kTlbiAside1, "--kkkkkk", "--kkkkkk", "kkk"},
-    {Kind::kTlbiVmalle1, "------kk", "------kk", "kkk"},
-    {Kind::kTlbiIpas2e1, "kkkkkkkk", "kkkkkkkk", "-kk"},
-    {Kind::kTlbiVmalls12e1, "------kk", "------kk", "--k"},
-    {Kind::kTlbiAlle1, "-------k", "-------k", "---"},
-    {Kind::kSfenceVma, "------kk", "------kk", "kkk"},
-    {Kind::kSfenceVmaAddress, "-k-k-kkk", "kkkkkkkk", "kkk"},
-    {Kind::kSfenceVmaAsid, "--kkkkkk", "--kkkkkk", "kkk"},
-    {Kind::kSfenceVmaAddressAsid, "-kkkkkkk", "kkkkkkkk", "kkk"},
-    {Kind::kHfenceVvma, "------kk", "------kk", "kkk"},
-    {Kind::kHfenceGvma, "------kk", "------kk", "--k"},
-    {Kind::kHfenceGvmaAll, "-------k", "-------k", "---"},
+    {Kind::kInvlpg, "-kkk-kkk", "--kk..kk", "kkk"},
+    {Kind::kInvpcidAddress, "-kkkkkkk", "-kkk..kk", "kkk"},
+    {Kind::kInvpcidContext, "--kkkkkk", "--kk..kk", "kkk"},
+    {Kind::kAll, "------kk", "----..kk", "kkk"},
+    {Kind::kInvpcidAllNonGlobal, "----kkkk", "----..kk", "kkk"},
+    {Kind::kCr3Write, "--kkkkkk", "--kk..kk", "kkk"},
+    {Kind::kCr3WriteNoFlush, "kkkkkkkk", "kkkk..kk", "kkk"},
+    {Kind::kInvept, "------kk", "----..kk", "--k"},
+    {Kind::kInveptAll, "-------k", "----..-k", "---"},
+    {Kind::kInvvpidAddress, "-k-k-kkk", "-k-k..kk", "kkk"},
+    {Kind::kInvvpidContext, "------kk", "----..kk", "kkk"},
+    {Kind::kInvvpidAll, "-------k", "----..-k", "kkk"},
+    {Kind::kInvvpidNonGlobal, "----kkkk", "----..kk", "kkk"},
+    {Kind::kTlbiVae1, "-kkk-kkk", "-kkk..kk", "kkk"},
+    {Kind::kTlbiVale1, "-kkk-kkk", "kkkk..kk", "kkk"},
+    {Kind::kTlbiVaae1, "-k-k-kkk", "-k-k..kk", "kkk"},
+    {Kind::kTlbiVaale1, "-k-k-kkk", "kkkk..kk", "kkk"},
+    {Kind::kTlbiRvae1, "-kkk-kkk", "-kkk..kk", "kkk"},
+    {Kind::kTlbiRvale1, "-kkk-kkk", "kkkk..kk", "kkk"},
+    {Kind::kTlbiAside1, "--kkkkkk", "--kk..kk", "kkk"},
+    {Kind::kTlbiVmalle1, "------kk", "----..kk", "kkk"},
+    {Kind::kTlbiIpas2e1, "kkkkkkkk", "kkkk..kk", "-kk"},
+    {Kind::kTlbiVmalls12e1, "------kk", "----..kk", "--k"},
+    {Kind::kTlbiAlle1, "-------k", "----..-k", "---"},
+    {Kind::kSfenceVma, "------kk", "----..kk", "kkk"},
+    {Kind::kSfenceVmaAddress, "-k-k-kkk", "kkkk..kk", "kkk"},
+    {Kind::kSfenceVmaAsid, "--kkkkkk", "--kk..kk", "kkk"},
+    {Kind::kSfenceVmaAddressAsid, "-kkkkkkk", "kkkk..kk", "kkk"},
+    {Kind::kHfenceVvma, "------kk", "----..kk", "kkk"},
+    {Kind::kHfenceGvma, "------kk", "----..kk", "--k"},
+    {Kind::kHfenceGvmaAll, "-------k", "----..-k", "---"},
 };
 
 /// One that acts on `kPage` of `kSpace` in the guest `kOwn`.
@@ -161,6 +161,7 @@ std::vector<Cached> cached() {
     return entries;
 }
 
+std::uint64_t address(const Cached& entry) { return rmap::address_of(entry.page).value; }
 bool is_global(unsigned entry) { return entry == kGlobalOwnPage || entry == kGlobalFarPage; }
 
 /// What is left of the entries, global ones or the others, after the scope has gone.
@@ -172,11 +173,26 @@ std::string kept(const Shape& shape, const std::optional<models::TlbScope>& scop
         for (unsigned n = 0; n < kEntries; ++n)
             if (is_global(n) == globals)
                 tlb.insert(entries[n].page, entries[n].tag, page_of_size(shape.order, globals));
-        if (scope) tlb.invalidate(*scope);
+        if (scope && scope->stages != models::TlbScope::Stages::kSecond) tlb.invalidate(*scope);
         for (unsigned n = 0; n < kEntries; ++n)
             if (is_global(n) == globals)
                 result[n] = tlb.lookup(entries[n].page, entries[n].tag, Access::kRead) ? 'k' : '-';
     }
+    return result;
+}
+
+/// The same of the tables that entries of level 2 lead to.
+std::string kept_tables(const rmap::PageTableFormat& format,
+                        const std::optional<models::TlbScope>& scope) {
+    models::WalkCache cache({"cache", 2, {64, 8}, {}}, format);
+    const auto entries = cached();
+    for (unsigned n = 0; n < kEntries; ++n)
+        if (!is_global(n)) cache.insert(entries[n].tag, address(entries[n]), {});
+    if (scope && scope->stages != models::TlbScope::Stages::kSecond) cache.invalidate(*scope);
+    std::string result(kEntries, '.');
+    for (unsigned n = 0; n < kEntries; ++n)
+        if (!is_global(n))
+            result[n] = cache.lookup(entries[n].tag, address(entries[n])) ? 'k' : '-';
     return result;
 }
 
@@ -187,7 +203,8 @@ std::string kept_of_second_stage(const Shape& shape, const std::optional<models:
                               {PageNumber{kPage}, {0, kOwn + 1}, false}};
     for (const auto& entry : entries)
         tlb.insert(entry.page, entry.tag, page_of_size(shape.order, false));
-    if (scope) tlb.invalidate(*scope);
+    if (scope && scope->stages != models::TlbScope::Stages::kFirst)
+        tlb.invalidate(scope->of_second_stage());
     std::string result;
     for (const auto& entry : entries)
         result += tlb.lookup(entry.page, entry.tag, Access::kRead) ? 'k' : '-';
@@ -214,20 +231,21 @@ TEST_CASE(
     "[unit][tlb]") {
     for (const auto& shape : shapes())
         for (const auto& expected : kExpected) {
-            const auto scopes = models::scopes_of(operation_of(expected.kind));
+            const auto scope = models::scope_of(operation_of(expected.kind));
             CAPTURE(shape.name, static_cast<unsigned>(expected.kind));
-            CHECK(kept(shape, scopes.translations) == expected.translations);
-            CHECK(kept_of_second_stage(shape, scopes.second_stage) == expected.second_stage);
+            CHECK(kept(shape, scope) == expected.translations);
+            CHECK(kept_of_second_stage(shape, scope) == expected.second_stage);
         }
 }
 
-TEST_CASE("invalidation scope: paging-structure caches follow their own column", "[unit][tlb]") {
-    const Shape tables{"tables", split_tlb({64, 8}, {32, 8}), rmap::kLargeOrder};
-    for (const auto& expected : kExpected) {
-        CAPTURE(static_cast<unsigned>(expected.kind));
-        CHECK(kept(tables, models::scopes_of(operation_of(expected.kind)).tables) ==
-              expected.tables);
-    }
+TEST_CASE("invalidation scope: paging-structure caches of every format follow their own column",
+          "[unit][tlb]") {
+    for (const auto* format : rmap::page_table_formats())
+        for (const auto& expected : kExpected) {
+            CAPTURE(format->name, static_cast<unsigned>(expected.kind));
+            CHECK(kept_tables(*format, models::scope_of(operation_of(expected.kind))) ==
+                  expected.tables);
+        }
 }
 
 TEST_CASE("invalidation scope: an instruction of the host leaves every guest alone",
@@ -239,7 +257,7 @@ TEST_CASE("invalidation scope: an instruction of the host leaves every guest alo
         TlbArray tlb(split_tlb({64, 8}, {32, 8}));
         for (const VmId vm : {VmId{0}, kOwn})
             tlb.insert(PageNumber{kPage}, {kSpace, vm}, page_of_size(0, false));
-        CHECK(tlb.invalidate(*models::scopes_of(operation).translations) == 1);
+        CHECK(tlb.invalidate(*models::scope_of(operation)) == 1);
         CHECK(tlb.lookup(PageNumber{kPage}, {kSpace, kOwn}, Access::kRead));
     }
 }
@@ -249,7 +267,7 @@ TEST_CASE("invalidation scope: an operation on a second stage names a guest", "[
          {Kind::kInvept, Kind::kTlbiIpas2e1, Kind::kTlbiVmalls12e1, Kind::kHfenceGvma}) {
         auto operation = operation_of(kind);
         operation.vm = 0;
-        CHECK_THROWS_AS(models::scopes_of(operation), rmap::InvariantError);
+        CHECK_THROWS_AS(models::scope_of(operation), rmap::InvariantError);
     }
 }
 
@@ -265,7 +283,7 @@ TEST_CASE("invalidation scope: every piece of a large page goes with any of its 
         auto operation = operation_of(Kind::kInvlpg);
         operation.vm = 0;
         operation.address = rmap::address_of(PageNumber{0x40000 + named});
-        CHECK(tlb.invalidate(*models::scopes_of(operation).translations) == 4);
+        CHECK(tlb.invalidate(*models::scope_of(operation)) == 4);
         CHECK(tlb.lookup(PageNumber{0x40000 + 512}, {kSpace, 0}, Access::kRead));
     }
 }
@@ -280,7 +298,7 @@ TEST_CASE("invalidation scope: a range drops the pages that it overlaps and no n
         operation.vm = 0;
         operation.address = rmap::address_of(PageNumber{kPage + 20});
         operation.pages = pages;
-        CHECK(tlb.invalidate(*models::scopes_of(operation).translations) == pages);
+        CHECK(tlb.invalidate(*models::scope_of(operation)) == pages);
         CHECK(tlb.lookup(PageNumber{kPage + 19}, {kSpace, 0}, Access::kRead));
         CHECK_FALSE(tlb.lookup(PageNumber{kPage + 20}, {kSpace, 0}, Access::kRead));
         CHECK_FALSE(tlb.lookup(PageNumber{kPage + 19 + pages}, {kSpace, 0}, Access::kRead));
