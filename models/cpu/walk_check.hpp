@@ -8,7 +8,7 @@
 #include "models/tlm/translation.hpp"
 #include "rmap/types/access.hpp"
 #include "rmap/types/address.hpp"
-#include "rmap/types/ids.hpp"
+#include "rmap/types/tlb_operation.hpp"
 
 namespace mmusim::models {
 

@@ -28,6 +28,9 @@ public:
     Target<PageWalkerModule> data_socket{"data_socket"};
     Target<PageWalkerModule> fetch_socket{"fetch_socket"};
     tlm_utils::simple_initiator_socket<PageWalkerModule> memory_socket{"memory_socket"};
+    /// Debug transports: walks through no cache, which change nothing. Accessed and dirty are what
+    /// the entries say, except that an entry never accessed counts as accessed.
+    Target<PageWalkerModule> core_socket{"core_socket"};
 
     PageWalkerModule(const sc_core::sc_module_name& name, const WalkerConfig& config);
 
@@ -43,8 +46,10 @@ public:
 
 private:
     void b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    unsigned transport_dbg(tlm::tlm_generic_payload& trans);
 
     TableWalker walker_;
+    TableWalker uncached_;
     MemoryAccesses accesses_{name()};
 };
 
