@@ -36,46 +36,61 @@ WalkEquivalence::WalkEquivalence(const OperationNames& operations, AgentNames na
 
 const std::vector<Event>& WalkEquivalence::events() {
     static const std::vector<Event> kEvents = {
-        Event::kOperationBegin, Event::kOperationEnd, Event::kPtepClearFlush, Event::kPteClear,
-        Event::kPteClearDefer,  Event::kPteSet,       Event::kMkcleanSetPte};
+        Event::kOperationBegin, Event::kOperationEnd,    Event::kPageFault,
+        Event::kPageFaultRet,   Event::kKvmTdpPageFault, Event::kKvmTdpPageFaultRet,
+        Event::kPtepClearFlush, Event::kPteClear,        Event::kPteClearDefer,
+        Event::kPteSet,         Event::kMkcleanSetPte,
+    };
     return kEvents;
 }
 
 void WalkEquivalence::on_record(const EventRecord& record) {
     judge_until(record.time);
-    if (record.event == Event::kOperationBegin)
-        ++open_[record.actor].operations;
-    else if (record.event == Event::kOperationEnd)
-        end_operation(record);
-    else
-        add_change(record);
+    switch (record.event) {
+        case Event::kOperationBegin:
+        case Event::kPageFault:
+        case Event::kKvmTdpPageFault:
+            begin(record);
+            break;
+        case Event::kOperationEnd:
+        case Event::kPageFaultRet:
+        case Event::kKvmTdpPageFaultRet:
+            end(record);
+            break;
+        default:
+            add_change(record);
+            break;
+    }
 }
 
-void WalkEquivalence::add_change(const EventRecord& record) {
-    Change change;
-    change.time = record.time;
-    change.actor = record.actor;
-    change.operation = record.operation;
-    change.mm = record.arguments[0];
-    change.page = rmap::page_of(rmap::VirtAddr{record.arguments[1]});
-    change.position = ++position_;
+void WalkEquivalence::begin(const EventRecord& record) {
     Open& open = open_[record.actor];
-    if (open.operations > 0)
-        open.changes.push_back(change.position);
-    else if (record.event == Event::kPteSet)  // a page fault's last step
-        change.over = record.time;
-    changes_.push(change);
+    if (open.depth++ == 0) open.begun = record.time;
 }
 
-void WalkEquivalence::end_operation(const EventRecord& record) {
+void WalkEquivalence::end(const EventRecord& record) {
     Open& open = open_[record.actor];
-    if (open.operations == 0 || --open.operations > 0) return;
+    if (open.depth == 0 || --open.depth > 0) return;
     auto& changes = changes_.all();
     for (const std::uint64_t position : open.changes) {
         if (changes.empty() || position < changes.front().position) continue;
         changes[static_cast<std::size_t>(position - changes.front().position)].over = record.time;
     }
     open.changes.clear();
+}
+
+void WalkEquivalence::add_change(const EventRecord& record) {
+    Open& open = open_[record.actor];
+    Change change;
+    change.time = record.time;
+    change.actor = record.actor;
+    change.operation = record.operation;
+    change.mm = record.arguments[0];
+    change.page = rmap::page_of(rmap::VirtAddr{record.arguments[1]});
+    change.begun = open.depth > 0 ? open.begun : record.time;
+    change.position = ++position_;
+    open.changes.push_back(change.position);
+    changes_.push(change);
 }
 
 void WalkEquivalence::judge(rmap::ActorId agent, std::uint64_t compared,
@@ -87,27 +102,29 @@ void WalkEquivalence::judge(rmap::ActorId agent, std::uint64_t compared,
 }
 
 void WalkEquivalence::judge_until(Instant time) {
-    while (!waiting_.empty() && waiting_.begin()->second.use.time < time) {
+    while (!waiting_.empty() && waiting_.begin()->second.use.time + kHindsight < time) {
         const auto [order, difference] = *waiting_.begin();
         waiting_.erase(waiting_.begin());
         judge_now(order, difference);
     }
 }
 
-const WalkEquivalence::Change* WalkEquivalence::last_change(const models::AccessRecord& use) const {
-    const auto& changes = changes_.all();
-    const auto found = std::find_if(changes.rbegin(), changes.rend(), [&](const Change& change) {
-        return change.mm == use.mm && change.page == use.page && change.time <= use.time;
-    });
-    return found == changes.rend() ? nullptr : &*found;
+const WalkEquivalence::Change* WalkEquivalence::change_for(const models::AccessRecord& use) const {
+    const Change* last = nullptr;
+    for (const Change& change : changes_.all()) {
+        if (change.mm != use.mm || change.page != use.page) continue;
+        if (change.begun <= use.time && use.time < change.over) return &change;
+        if (change.time <= use.time) last = &change;
+    }
+    return last;
 }
 
 void WalkEquivalence::judge_now(const Order& order, const WalkDifference& difference) {
     const auto& use = difference.use;
     const rmap::ActorId agent = std::get<rmap::ActorId>(order);
-    const Change* change = last_change(use);
+    const Change* change = change_for(use);
     if (!change && !changes_.complete_from(use.filled)) return;  // too long ago to be told
-    if (change && change->over > use.time) return;
+    if (change && use.time < change->over) return;
 
     ++violated_;
     if (++uses_[{agent, use.mm, use.page.value}] > 1 || violations_.size() >= kMaxViolations)

@@ -23,10 +23,10 @@ namespace mmusim::platform {
 inline constexpr std::string_view kWalkEquivalence = "walk-equivalence";
 
 /// A hit equals what a walk through no cache would return, or a change is still legally in flight:
-/// whoever changed the PTE last has not ended its outermost operation yet, at the end of which
-/// everything that it changed has been flushed. Judges the differences that cores have found, when
-/// the stream has passed them. It looks at the last change only: an entry that an earlier one left
-/// behind is legal again while the next change is under way.
+/// somebody is in the middle of an operation or page fault that changes the PTE, at the end of
+/// which everything that it changed has been flushed. Judges the differences that cores have found,
+/// with hindsight, since the event of a change follows it. An entry that an earlier change left
+/// behind is legal again while the next one is under way.
 class WalkEquivalence final : public models::EventSink {
 public:
     static constexpr std::size_t kKept = 65536;  ///< changes
@@ -57,21 +57,24 @@ private:
         rmap::OperationId operation = 0;
         rmap::MmId mm = 0;
         rmap::PageNumber page{};
-        /// When everything that it was part of had ended; kNever while it has not.
-        rmap::Instant over = rmap::kNever;
+        rmap::Instant begun;                ///< when the outermost of what it is part of began
+        rmap::Instant over = rmap::kNever;  ///< when that ended; kNever while it has not
         std::uint64_t position = 0;
     };
     /// What an actor is doing.
     struct Open {
-        unsigned operations = 0;
-        std::vector<std::uint64_t> changes;  ///< positions, of the outermost operation
+        unsigned depth = 0;                  ///< operations and page faults, one in the other
+        rmap::Instant begun;                 ///< of the outermost
+        std::vector<std::uint64_t> changes;  ///< positions, since then
     };
 
     void add_change(const rmap::EventRecord& record);
-    void end_operation(const rmap::EventRecord& record);
+    void begin(const rmap::EventRecord& record);
+    void end(const rmap::EventRecord& record);
     void judge_until(rmap::Instant time);
     void judge_now(const Order& order, const models::WalkDifference& difference);
-    const Change* last_change(const models::AccessRecord& use) const;
+    /// The one that is in flight or, if none is, the last.
+    const Change* change_for(const models::AccessRecord& use) const;
 
     const OperationNames& operations_;
     const AgentNames names_;

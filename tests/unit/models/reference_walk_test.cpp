@@ -127,7 +127,7 @@ public:
     std::uint64_t hits = 0;
 
 private:
-    std::vector<TlbArray> tlbs_;
+    std::deque<TlbArray> tlbs_;
     models::TableWalker walker_;
 };
 
