@@ -10,6 +10,10 @@ BasicProtocolCheckerModule<Protocol>::BasicProtocolCheckerModule(
     const sc_core::sc_module_name& name)
     : sc_module(name) {
     initiator_side.register_b_transport(this, &BasicProtocolCheckerModule::b_transport);
+    initiator_side.register_get_direct_mem_ptr(this,
+                                               &BasicProtocolCheckerModule::get_direct_mem_ptr);
+    target_side.register_invalidate_direct_mem_ptr(
+        this, &BasicProtocolCheckerModule::invalidate_direct_mem_ptr);
 }
 
 template <class Protocol>
@@ -39,6 +43,23 @@ void BasicProtocolCheckerModule<Protocol>::b_transport(tlm::tlm_generic_payload&
     demand(data == trans.get_data_ptr() && length == trans.get_data_length(),
            "the target has changed the data pointer or length");
     demand(sc_core::sc_time_stamp() + delay >= before, "annotated time has run backwards");
+}
+
+template <class Protocol>
+bool BasicProtocolCheckerModule<Protocol>::get_direct_mem_ptr(tlm::tlm_generic_payload& trans,
+                                                              tlm::tlm_dmi& dmi) {
+    const bool granted = target_side->get_direct_mem_ptr(trans, dmi);
+    const auto address = trans.get_address();
+    demand(!granted || (dmi.get_start_address() <= address && address <= dmi.get_end_address()),
+           "direct memory access is granted for another address");
+    return granted;
+}
+
+template <class Protocol>
+void BasicProtocolCheckerModule<Protocol>::invalidate_direct_mem_ptr(sc_dt::uint64 start,
+                                                                     sc_dt::uint64 end) {
+    demand(start <= end, "direct memory access is withdrawn for no address");
+    initiator_side->invalidate_direct_mem_ptr(start, end);
 }
 
 template class BasicProtocolCheckerModule<tlm::tlm_base_protocol_types>;

@@ -61,6 +61,9 @@ Syntax syntax() {
     syntax.value("quantum", "TIME", "auto",
                  "how far cores run ahead of each other, such as 1ns; auto is the largest that is "
                  "exact");
+    syntax.value("dmi", "on|off", "on",
+                 "whether cores use what their first TLBs have granted them without asking again; "
+                 "the results are the same");
     syntax.flag("no-oracle", "do not check that every use of a translation is safe");
     strict_hazards_flag(syntax);
     syntax.value("format", "text|json", "text",
@@ -88,6 +91,7 @@ RunRequest understand(const ParsedOptions& given) {
     options.seed = parse_seed(given.text("seed"));
     options.quantum = parse_quantum(given.text("quantum"));
     options.oracle = given.flag("no-oracle") ? OracleMode::kOff : OracleMode::kOn;
+    options.dmi = parse_switch("dmi", given.text("dmi")) ? Dmi::kOn : Dmi::kOff;
     if (request.hazards_count == HazardsCount::kAsViolations && options.oracle == OracleMode::kOff)
         throw UserError("--strict-hazards needs the oracle; leave out --no-oracle");
     options.event_log = given.text("events");

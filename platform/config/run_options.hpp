@@ -13,11 +13,15 @@ namespace mmusim::platform {
 
 enum class OracleMode { kOn, kOff };
 
+/// Whether cores use what their first TLBs grant them (DMI): faster, and the same results.
+enum class Dmi { kOn, kOff };
+
 /// What the command line adds to a platform and a scenario.
 struct RunOptions {
     std::uint64_t seed = 1;
     std::optional<rmap::Duration> quantum;  ///< none: the exact one, computed from the platform
     OracleMode oracle = OracleMode::kOn;
+    Dmi dmi = Dmi::kOn;
     std::string event_log;  ///< path of the JSONL event log; empty = none
     std::string timeline;   ///< path of the timeline for Perfetto; empty = none
     /// Looked at after every round of an operation; once true the run ends there, with all its

@@ -151,6 +151,7 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     build.lookahead = lookahead_of(config);
     build.lookahead.quantum = options.quantum;
     build.observer = observation.accesses();
+    build.dmi = options.dmi;
     build.events = observation.events();
     build.creation_order = probes.creation_order;
     build.devices_first = probes.devices_first;
