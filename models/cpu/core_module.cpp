@@ -40,6 +40,15 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
     request_.time = &time_;
     request_.cache = &cache_;
     set_context();
+    if (config.data_tlb && config.fetch_tlb) {
+        filters_[0] = std::make_unique<TlbFilter>(*config.data_tlb);
+        if (config.fetch_tlb != config.data_tlb)
+            filters_[1] = std::make_unique<TlbFilter>(*config.fetch_tlb);
+        ports_[0].filter = filters_[0].get();
+        ports_[1].filter = filters_[filters_[1] ? 1 : 0].get();
+    }
+    translate_socket.register_invalidate_direct_mem_ptr(this, &CoreModule::withdraw<0>);
+    fetch_socket.register_invalidate_direct_mem_ptr(this, &CoreModule::withdraw<1>);
     deliver_socket.register_b_transport(this, &CoreModule::deliver);
     SC_HAS_PROCESS(CoreModule);
     SC_THREAD(run_software_thread);
@@ -63,7 +72,37 @@ void CoreModule::set_context() {
     request_.part = in_guest ? Part::kGuest : Part::kUser;
 }
 
+template <std::size_t port>
+void CoreModule::withdraw(sc_dt::uint64 start, sc_dt::uint64 end) {
+    if (auto* filter = ports_[port].filter)
+        filter->withdraw({rmap::page_start(rmap::VirtAddr{start}), rmap::VirtAddr{end + 1}});
+}
+
+/// The access, if a grant says all of it.
+bool CoreModule::access_granted(rmap::VirtAddr address, Access kind, Duration cost) {
+    const TlbFilter* filter = port(kind).filter;
+    const auto* grant = filter ? filter->find(rmap::page_of(address), tag(), kind) : nullptr;
+    if (!grant) return false;
+    request_.missed_levels = 0;
+    time_.advance(grant->lookup + cost, request_.part);
+    if (observed_.on()) {
+        observed_.write(time_.local_now(), address, kind, grant->translation, mm_, request_.vm);
+        compare(address, kind, grant->translation);
+    }
+    return true;
+}
+
+/// After an access through the TLB.
+void CoreModule::ask_grant(Port& from, rmap::PageNumber page) {
+    if (request_.missed_levels & 1) from.filter->missed(page);
+    if (request_.fault != Fault::kNone || !from.filter->used(page, request_.translation.order))
+        return;
+    if (from.socket->get_direct_mem_ptr(translation_.payload(), dmi_))
+        from.filter->keep(page, tag(), *reinterpret_cast<const TlbGrant*>(dmi_.get_dmi_ptr()));
+}
+
 Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
+    if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) return Fault::kNone;
     request_.operation = account_.current();
     request_.access = kind;
     request_.ask_all_levels = ask == Ask::kAllLevels;
@@ -72,22 +111,23 @@ Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, 
     trans.set_command(kind == Access::kWrite ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
     trans.set_address(address.value);
     auto delay = time_.offset();
-    (kind == Access::kExecute ? fetch_socket : translate_socket)->b_transport(trans, delay);
+    Port& to = port(kind);
+    to.socket->b_transport(trans, delay);
     const bool done = request_.fault == Fault::kNone;
     time_.advance_to(time_.instant(delay) + (done ? cost : Duration{}), request_.part);
     if (done && observed_.on()) {
         observed_.write(time_.local_now(), address, kind, request_.translation, mm_, request_.vm);
-        if (walks_.chosen() && request_.vm == 0) compare_with_walk(address, kind);
+        compare(address, kind, request_.translation);
     }
+    if (to.filter) ask_grant(to, rmap::page_of(address));
     return request_.fault;
 }
 
 /// Of the access just done. What the walk sees is what this core may see now: changes that it
 /// cannot know of yet are still in flight.
-void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind) {
+void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind, const Translation& used) {
     using What = WalkDifference::What;
     const auto page = rmap::page_of(address);
-    const Translation& used = request_.translation;
     if (walks_.known(page, pcid_, kind, used)) return observed_.write_compared();
 
     PayloadPool<TranslationExtension>::Loan loan(walks_asked_);

@@ -13,6 +13,7 @@
 #include "models/cpu/walk_check.hpp"
 #include "models/mem/data_cache.hpp"
 #include "models/observe/access_writer.hpp"
+#include "models/tlb/tlb_filter.hpp"
 #include "models/tlm/doorbell_extension.hpp"
 #include "models/tlm/interrupt_extension.hpp"
 #include "models/tlm/memory_accesses.hpp"
@@ -65,6 +66,10 @@ public:
         Lookahead lookahead;
         CacheCapacity cache;
         WalkCheck walk_check;
+        /// The TLBs to which translate_socket and fetch_socket lead, one and the same for a unified
+        /// one, if what they grant is to be used (DMI, see TlbModule); otherwise null.
+        const TlbConfig* data_tlb = nullptr;
+        const TlbConfig* fetch_tlb = nullptr;
     };
 
     /// `software` and `observer` (may be null) outlive the core.
@@ -135,9 +140,24 @@ private:
     rmap::Word access_memory(rmap::PhysAddr address, const Apply* apply, rmap::Part part);
     /// The address space, a guest's or the host's, has changed.
     void set_context();
+    /// Of translate_socket and fetch_socket.
+    struct Port {
+        Initiator<CoreModule>& socket;
+        TlbFilter* filter = nullptr;  ///< null: nothing granted is used
+    };
+    Port& port(rmap::Access kind) { return ports_[kind == rmap::Access::kExecute]; }
+    template <std::size_t port>
+    void withdraw(sc_dt::uint64 start, sc_dt::uint64 end);
+    TlbTag tag() const { return {request_.pcid, request_.vm}; }
+    bool access_granted(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+    void ask_grant(Port& from, rmap::PageNumber page);
     /// Translation and access.
     rmap::Fault translate(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
-    void compare_with_walk(rmap::VirtAddr address, rmap::Access kind);
+    /// The access just done by `used`, if it is one of those to compare.
+    void compare(rmap::VirtAddr address, rmap::Access kind, const Translation& used) {
+        if (walks_.chosen() && request_.vm == 0) compare_with_walk(address, kind, used);
+    }
+    void compare_with_walk(rmap::VirtAddr address, rmap::Access kind, const Translation& used);
 
     const Config config_;
     CoreSoftware& software_;
@@ -150,6 +170,9 @@ private:
     rmap::MmId mm_ = rmap::kInitMm;
     OwnPayload<TranslationExtension> translation_;  ///< one at a time
     TranslationExtension& request_ = translation_.extension();
+    std::unique_ptr<TlbFilter> filters_[2];  ///< the second only if the TLBs are two
+    Port ports_[2] = {{translate_socket}, {fetch_socket}};
+    tlm::tlm_dmi dmi_;
     PayloadPool<MaintenanceExtension> maintenances_;
     MemoryAccesses accesses_{name()};
     PayloadPool<InterruptExtension> interrupts_;

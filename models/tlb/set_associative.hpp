@@ -39,8 +39,20 @@ public:
         return &*set->values[way];
     }
 
+    /// The entry's value, null when absent, and whether its way was used last; no use itself.
+    struct Peek {
+        Value* value = nullptr;
+        bool last_used = false;
+    };
+    Peek peek(std::uint64_t number, const Key& key) {
+        Set* set = set_of(number);
+        const unsigned way = set ? way_of(*set, number, key) : kNone;
+        if (way == kNone) return {};
+        return {&*set->values[way], way == set->last_used};
+    }
+
     /// Writes the entry, which is a use of it, over its old self, an empty way or the one that the
-    /// policy chooses; evicted(key, value) is told what has to go.
+    /// policy chooses; evicted(key, value) is told what has to go, its old self included.
     template <class Evicted>
     void insert(std::uint64_t number, const Key& key, const Value& value, Evicted&& evicted) {
         if (sets_.empty()) return evicted(key, value);
@@ -55,6 +67,8 @@ public:
                 set.erase(way);
             }
             set.add(number, way, key);
+        } else {
+            evicted(key, *set.values[way]);
         }
         set.values[way] = value;
         use(set, way);

@@ -7,31 +7,12 @@ namespace mmusim::models {
 
 using rmap::Access;
 using rmap::PageNumber;
-using rmap::VirtRange;
 
 namespace {
-
-/// Without another look at the page-table entry.
-bool allows(const Translation& entry, Access access) {
-    switch (access) {
-        case Access::kRead:
-            return entry.readable;
-        case Access::kWrite:
-            return entry.writable && entry.dirty;
-        case Access::kExecute:
-            return entry.executable;
-    }
-    return false;
-}
 
 constexpr unsigned kLargestOrder = 63;  ///< of what is kept, too: a bit each in a word
 
 std::uint64_t bit_of(unsigned order) { return std::uint64_t{1} << order; }
-
-/// The pages of which a piece is kept, or the page itself.
-VirtRange whole_page(std::uint64_t number, unsigned order, const Translation& entry) {
-    return entry.invalidated_with(PageNumber{number << order});
-}
 
 }  // namespace
 
@@ -49,10 +30,11 @@ TlbArray::TlbArray(const TlbConfig& config) {
 inline const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
     for (const Probe& probe : probes_) {
         const std::uint64_t number = page.value >> probe.order;
-        if (const auto* own = probe.entries->find(number, {page, tag, probe.order})) return own;
+        if (const auto* own = probe.entries->find(number, {page, tag, probe.order}))
+            return &own->translation;
         if (!probe.globals) continue;
         if (const auto* global = probe.entries->find(number, {page, tag.as_global(), probe.order}))
-            return global;
+            return &global->translation;
     }
     return nullptr;
 }
@@ -60,9 +42,22 @@ inline const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
 const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) {
     ++stats_.lookups;
     const Translation* found = find(page, tag);
-    const bool usable = found && allows(*found, access);
+    const bool usable = found && found->allows(access);
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
+}
+
+std::optional<TlbArray::Entry> TlbArray::grant(PageNumber page, TlbTag tag) {
+    for (const Probe& probe : probes_)
+        for (const TlbTag whose : {tag, tag.as_global()}) {
+            const TlbKey key(page, whose, probe.order);
+            const auto found = probe.entries->peek(key.number(), key);
+            if (!found.value) continue;
+            if (!found.last_used) return std::nullopt;
+            found.value->granted = true;
+            return Entry{key, found.value->translation, true};
+        }
+    return std::nullopt;
 }
 
 /// The array for pages of that size, or for the largest pieces of them.
@@ -75,18 +70,24 @@ TlbArray::Place TlbArray::place_for(unsigned order) {
     return best;
 }
 
-void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translation) {
+std::optional<TlbArray::Entry> TlbArray::insert(PageNumber page, TlbTag tag,
+                                                const Translation& translation) {
+    std::optional<Entry> evicted;
     const auto [array, order] = places_[translation.order];
-    if (!array) return;
+    if (!array) return evicted;
     if (translation.global) tag = tag.as_global();
-    array->entries.insert(page.value >> order, {page, tag, order}, translation);
+    array->entries.insert(page.value >> order, {page, tag, order}, {translation},
+                          [&](const TlbKey& key, const Held& old) {
+                              evicted = Entry{key, old.translation, old.granted};
+                          });
     if (order < translation.order || order < translation.first_order) array->held_pieces = true;
     const std::uint64_t bit = bit_of(order);
     const std::uint64_t global_bit = translation.global ? bit : 0;
-    if ((array->held & bit) && (array->held_global & global_bit) == global_bit) return;
+    if ((array->held & bit) && (array->held_global & global_bit) == global_bit) return evicted;
     array->held |= bit;
     array->held_global |= global_bit;
     update_probes();
+    return evicted;
 }
 
 void TlbArray::update_probes() {
@@ -96,34 +97,44 @@ void TlbArray::update_probes() {
             if (array.held & bit_of(order))
                 probes_.push_back(
                     {&array.entries, order, (array.held_global & bit_of(order)) != 0});
+    std::sort(probes_.begin(), probes_.end(),
+              [](const Probe& a, const Probe& b) { return a.order > b.order; });
 }
 
-std::uint64_t TlbArray::invalidate(PageArray& array, const TlbScope& scope) {
-    const auto matches = [&scope](const Key& key, const Translation& entry) {
+void TlbArray::invalidate(PageArray& array, const TlbScope& scope, Dropped& dropped) {
+    const auto matches = [&](const TlbKey& key, const Held& held) {
+        const Translation& entry = held.translation;
         if (!scope.covers(key.tag().vm()) || scope.read_until < entry.oldest_read) return false;
         const bool of_space = key.tag().is_global()
                                   ? scope.globals
                                   : !scope.space || key.tag().space() == *scope.space;
-        return of_space && (!scope.range ||
-                            scope.range->overlaps(whole_page(key.number(), key.order(), entry)));
+        // All pages of which a piece is kept.
+        if (!of_space ||
+            (scope.range && !scope.range->overlaps(entry.invalidated_with(key.page()))))
+            return false;
+        if (held.granted) {
+            dropped.granted.start = std::min(dropped.granted.start, key.pages().start);
+            dropped.granted.end = std::max(dropped.granted.end, key.pages().end);
+        }
+        return true;
     };
     constexpr std::uint64_t kSearchAll = 64;  ///< pages; beyond it every entry is looked at
-    if (!scope.range || array.held_pieces || scope.range->pages() > kSearchAll)
-        return array.entries.erase_if(matches);
+    if (!scope.range || array.held_pieces || scope.range->pages() > kSearchAll) {
+        dropped.entries += array.entries.erase_if(matches);
+        return;
+    }
     const std::uint64_t first = rmap::page_of(scope.range->start).value;
     const std::uint64_t last = rmap::page_of({scope.range->end.value - 1}).value;
-    std::uint64_t erased = 0;
     for (const unsigned order : array.orders)
         for (std::uint64_t number = first >> order; number <= last >> order; ++number)
-            erased += array.entries.erase_in_set(number, matches);
-    return erased;
+            dropped.entries += array.entries.erase_in_set(number, matches);
 }
 
-std::uint64_t TlbArray::invalidate(const TlbScope& scope) {
-    std::uint64_t erased = 0;
-    for (auto& array : arrays_) erased += invalidate(array, scope);
-    stats_.invalidated += erased;
-    return erased;
+TlbArray::Dropped TlbArray::invalidate_pages(const TlbScope& scope) {
+    Dropped dropped;
+    for (auto& array : arrays_) invalidate(array, scope, dropped);
+    stats_.invalidated += dropped.entries;
+    return dropped;
 }
 
 }  // namespace mmusim::models

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "models/tlb/set_associative.hpp"
 #include "models/tlb/tlb_config.hpp"
+#include "models/tlb/tlb_key.hpp"
 #include "models/tlb/tlb_scope.hpp"
 #include "models/tlm/translation.hpp"
 #include "rmap/types/access.hpp"
@@ -20,27 +22,6 @@ struct TlbStats {
     std::uint64_t invalidated = 0;  ///< entries dropped by invalidations
 };
 
-/// Whose entry it is. Entries of a guest are combined translations, guest virtual to host physical,
-/// tagged with its VPID and its own PCID (Intel SDM vol. 3, 28.4.1); the host's have vm 0.
-/// Held as one word, for one comparison on the path of every access.
-class TlbTag {
-public:
-    constexpr TlbTag() = default;
-    constexpr TlbTag(SpaceId space, rmap::VmId vm) : word_(std::uint64_t{vm} << 32 | space) {}
-    /// Of an entry that answers for every space of its vm.
-    static constexpr TlbTag global(rmap::VmId vm) { return {kGlobal, vm}; }
-    constexpr TlbTag as_global() const { return global(vm()); }
-
-    constexpr SpaceId space() const { return static_cast<SpaceId>(word_); }
-    constexpr rmap::VmId vm() const { return static_cast<rmap::VmId>(word_ >> 32); }
-    constexpr bool is_global() const { return space() == kGlobal; }
-    friend constexpr bool operator==(TlbTag a, TlbTag b) { return a.word_ == b.word_; }
-
-private:
-    static constexpr SpaceId kGlobal = ~SpaceId{0};  ///< ids have at most 20 bits
-    std::uint64_t word_ = 0;
-};
-
 /// The entries of one TLB level: of a core, a guest's second stage, an IOMMU or a device. Plain: no
 /// time. Keys are the full page number, its size and the tag.
 class TlbArray {
@@ -49,42 +30,47 @@ public:
     TlbArray(const TlbArray&) = delete;
     TlbArray& operator=(const TlbArray&) = delete;
 
+    /// If entries of several sizes answer, which is the software's mistake, the largest does.
     /// A hit needs the permission and, for a store, an entry that is known to be dirty: otherwise
     /// the page-table entry has to be looked at again (Intel SDM vol. 3, 4.8 and 4.10.2.3).
     const Translation* lookup(rmap::PageNumber page, TlbTag tag, rmap::Access access);
 
-    /// A large page that has to be kept in pieces is kept as the piece with `page`.
-    void insert(rmap::PageNumber page, TlbTag tag, const Translation& translation);
+    struct Entry {
+        TlbKey key;
+        Translation translation;
+        bool granted = false;  ///< grant() has given it
+    };
+    /// The entry that a lookup would find, if another use of it would change nothing; no use
+    /// itself.
+    std::optional<Entry> grant(rmap::PageNumber page, TlbTag tag);
+
+    /// A large page that has to be kept in pieces is kept as the piece with `page`. Returns what
+    /// had to go, its old self included.
+    std::optional<Entry> insert(rmap::PageNumber page, TlbTag tag, const Translation& translation);
 
     /// Drops the entries of the scope, all pieces of a page included (Intel SDM vol. 3, 4.10.4.1).
-    /// Returns how many.
-    std::uint64_t invalidate(const TlbScope& scope);
+    std::uint64_t invalidate(const TlbScope& scope) { return invalidate_pages(scope).entries; }
+
+    /// What an invalidation has dropped.
+    struct Dropped {
+        std::uint64_t entries = 0;
+        /// Spans those that were granted; without any, it starts after its end.
+        rmap::VirtRange granted = {rmap::kAllAddresses.end, rmap::kAllAddresses.start};
+    };
+    Dropped invalidate_pages(const TlbScope& scope);
+
+    /// Entries of several sizes may answer for one page.
+    bool has_several_sizes() const { return probes_.size() > 1; }
 
     const TlbStats& stats() const { return stats_; }
+    TlbStats& stats() { return stats_; }
 
 private:
-    /// Two words, for few comparisons on the path of every access.
-    class Key {
-    public:
-        Key() = default;
-        /// `order` is the size of what is kept; of the whole page: Translation::order.
-        Key(rmap::PageNumber page, TlbTag tag, unsigned order)
-            : number_and_order_(page.value >> order | std::uint64_t{order} << kOrderShift),
-              tag_(tag) {}
-        /// Of what is kept, in units of its size.
-        std::uint64_t number() const { return number_and_order_ & ((1ull << kOrderShift) - 1); }
-        unsigned order() const { return static_cast<unsigned>(number_and_order_ >> kOrderShift); }
-        TlbTag tag() const { return tag_; }
-        friend bool operator==(const Key& a, const Key& b) {
-            return a.number_and_order_ == b.number_and_order_ && a.tag_ == b.tag_;
-        }
-
-    private:
-        static constexpr unsigned kOrderShift = 58;  ///< page numbers have at most 52 bits
-        std::uint64_t number_and_order_ = 0;
-        TlbTag tag_;
+    struct Held {
+        Translation translation;
+        bool granted = false;
     };
-    using Entries = SetAssociative<Key, Translation>;
+    using Entries = SetAssociative<TlbKey, Held>;
     struct PageArray {
         std::vector<unsigned> orders;  ///< ascending
         Entries entries;
@@ -102,7 +88,7 @@ private:
     };
 
     const Translation* find(rmap::PageNumber page, TlbTag tag);
-    static std::uint64_t invalidate(PageArray& array, const TlbScope& scope);
+    static void invalidate(PageArray& array, const TlbScope& scope, Dropped& dropped);
     /// Where a page of some size is kept, and as a page of which size.
     struct Place {
         PageArray* array = nullptr;  ///< null: nowhere
@@ -113,7 +99,7 @@ private:
 
     std::vector<PageArray> arrays_;
     std::vector<Place> places_;  ///< by order
-    std::vector<Probe> probes_;  ///< in the order of the arrays, then of the sizes
+    std::vector<Probe> probes_;  ///< the largest size first
     TlbStats stats_;
 };
 

@@ -5,14 +5,16 @@
 #include <tlm_utils/simple_initiator_socket.h>
 #include <systemc>
 
-#include "models/tlb/tlb_array.hpp"
+#include "models/tlb/tlb_filter.hpp"
 
 namespace mmusim::models {
 
 class TranslationExtension;
 
 /// Models: lookup, fill and invalidation of one TLB of a core (Intel SDM vol. 3, 4.10). A miss goes
-/// to the next level; what comes back is filled in here as well.
+/// to the next level; what comes back is filled in here as well. One of level 1 grants direct use
+/// of an entry after a hit or a fill: the pointer of the DMI is to a TlbGrant, to be copied. It
+/// withdraws what it has granted for pages whose entry goes or comes.
 /// Does not model: port conflicts, prefetch, levels shared by hardware threads.
 class TlbModule final : public sc_core::sc_module {
 public:
@@ -36,14 +38,15 @@ public:
     }
 
     /// Drops the entries of the scope; returns how many. All are found by virtual addresses.
-    std::uint64_t invalidate(const TlbScope& scope) {
-        return scope.stages == TlbScope::Stages::kSecond ? 0 : array_.invalidate(scope);
-    }
+    std::uint64_t invalidate(const TlbScope& scope);
 
     const TlbConfig& config() const { return config_; }
     const TlbStats& stats() const { return array_.stats(); }
 
 private:
+    template <Stream stream>
+    bool grant(tlm::tlm_generic_payload& trans, tlm::tlm_dmi& dmi);
+    void withdraw(const rmap::VirtRange& pages);
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
 
     void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request, Translation hit,
@@ -55,6 +58,8 @@ private:
     const sc_core::sc_time lookup_;
     const sc_core::sc_time fill_;
     const std::uint32_t level_bit_;
+    TlbGrant grant_;        ///< the last one
+    bool granted_[2] = {};  ///< by Stream: grants may be out
 };
 
 }  // namespace mmusim::models

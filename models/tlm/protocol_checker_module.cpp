@@ -11,6 +11,10 @@ BasicProtocolCheckerModule<Protocol>::BasicProtocolCheckerModule(
     : sc_module(name) {
     initiator_side.register_b_transport(this, &BasicProtocolCheckerModule::b_transport);
     initiator_side.register_transport_dbg(this, &BasicProtocolCheckerModule::transport_dbg);
+    initiator_side.register_get_direct_mem_ptr(this,
+                                               &BasicProtocolCheckerModule::get_direct_mem_ptr);
+    target_side.register_invalidate_direct_mem_ptr(
+        this, &BasicProtocolCheckerModule::invalidate_direct_mem_ptr);
 }
 
 template <class Protocol>
@@ -46,6 +50,23 @@ void BasicProtocolCheckerModule<Protocol>::b_transport(tlm::tlm_generic_payload&
 template <class Protocol>
 unsigned BasicProtocolCheckerModule<Protocol>::transport_dbg(tlm::tlm_generic_payload& trans) {
     return target_side->transport_dbg(trans);
+}
+
+template <class Protocol>
+bool BasicProtocolCheckerModule<Protocol>::get_direct_mem_ptr(tlm::tlm_generic_payload& trans,
+                                                              tlm::tlm_dmi& dmi) {
+    const bool granted = target_side->get_direct_mem_ptr(trans, dmi);
+    const auto address = trans.get_address();
+    demand(!granted || (dmi.get_start_address() <= address && address <= dmi.get_end_address()),
+           "direct memory access is granted for another address");
+    return granted;
+}
+
+template <class Protocol>
+void BasicProtocolCheckerModule<Protocol>::invalidate_direct_mem_ptr(sc_dt::uint64 start,
+                                                                     sc_dt::uint64 end) {
+    demand(start <= end, "direct memory access is withdrawn for no address");
+    initiator_side->invalidate_direct_mem_ptr(start, end);
 }
 
 template class BasicProtocolCheckerModule<tlm::tlm_base_protocol_types>;

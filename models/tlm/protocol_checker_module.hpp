@@ -9,7 +9,8 @@ namespace mmusim::models {
 
 /// Bound between two sockets, it polices the base protocol of blocking transport (IEEE 1666-2011,
 /// 14 and 16): a payload comes with an incomplete response and leaves with another one, its
-/// attributes come back as they were, and annotated time does not run backwards. A breach is an
+/// attributes come back as they were, annotated time does not run backwards, and direct memory
+/// access is granted for the address that was asked for. A breach is an
 /// error report that names the socket. Used in test builds; takes no simulated time. `Protocol` is
 /// one of protocols.hpp.
 template <class Protocol>
@@ -27,6 +28,8 @@ public:
 private:
     void b_transport(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     unsigned transport_dbg(tlm::tlm_generic_payload& trans);
+    bool get_direct_mem_ptr(tlm::tlm_generic_payload& trans, tlm::tlm_dmi& dmi);
+    void invalidate_direct_mem_ptr(sc_dt::uint64 start, sc_dt::uint64 end);
     void demand(bool condition, const char* rule);
 
     std::uint64_t transactions_ = 0;

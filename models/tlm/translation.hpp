@@ -31,6 +31,19 @@ struct Translation {
     /// that may concern one of them.
     rmap::Instant oldest_read{};
 
+    /// Without another look at the page-table entry: a store needs one that is known to be dirty
+    /// (Intel SDM vol. 3, 4.8 and 4.10.2.3).
+    bool allows(rmap::Access access) const {
+        switch (access) {
+            case rmap::Access::kRead:
+                return readable;
+            case rmap::Access::kWrite:
+                return writable && dirty;
+            case rmap::Access::kExecute:
+                return executable;
+        }
+        return false;
+    }
     /// Of the 4 KiB page `page`, which the translation is for.
     rmap::FrameNumber frame_of(rmap::PageNumber page) const {
         return frame + page.value % (std::uint64_t{1} << order);

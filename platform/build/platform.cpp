@@ -24,13 +24,27 @@ models::Topology with_agents(models::Topology topology, const Agents& agents) {
     return topology;
 }
 
+models::CoreModule::Config core_config(const PlatformConfig& config,
+                                       const Platform::Options& options, rmap::CpuId id,
+                                       const models::MemoryModule& memory) {
+    models::CoreModule::Config core;
+    core.id = id;
+    core.lookahead = options.lookahead;
+    core.cache = config.memory.cache;
+    core.walk_check = {options.compare_walks, &memory.stores()};
+    if (options.dmi == Dmi::kOn) {
+        core.data_tlb = config.mmu.next(models::Stream::kData, 0);
+        core.fetch_tlb = config.mmu.next(models::Stream::kFetch, 0);
+    }
+    return core;
+}
+
 }  // namespace
 
 Platform::Node::Node(const PlatformConfig& config, const Options& options, rmap::CpuId id,
                      models::CoreSoftware& software, const models::MemoryModule& memory)
-    : core(numbered("core", id).c_str(),
-           {id, options.lookahead, config.memory.cache, {options.compare_walks, &memory.stores()}},
-           software, options.observer),
+    : core(numbered("core", id).c_str(), core_config(config, options, id, memory), software,
+           options.observer),
       mmu(numbered("mmu", id).c_str(), config.mmu) {
     const auto* row = models::find_flush_mechanism(config.flush_mechanism);
     MMUSIM_CHECK(row, "the config names an existing flush mechanism");

@@ -17,6 +17,7 @@
 #include "platform/build/agents.hpp"
 #include "platform/build/core_iommu_port.hpp"
 #include "platform/config/platform_config.hpp"
+#include "platform/config/run_options.hpp"
 
 namespace mmusim::platform {
 
@@ -35,6 +36,7 @@ public:
         std::uint64_t compare_walks = 0;  ///< each n-th access of a core; 0: none
         models::EventObservers events;    ///< of the IOMMU and the devices
         ProtocolChecks checks = ProtocolChecks::kOff;
+        Dmi dmi = Dmi::kOn;
         rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< of a device
         /// Order in which cores are made; results may not depend on it. Empty: ascending.
         std::vector<rmap::CpuId> creation_order;

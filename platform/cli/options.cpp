@@ -141,6 +141,12 @@ OutputFormat parse_format(const std::string& text) {
         fmt::format("--format is '{}'; {}", text, nearest_hint(text, {"text", "json"})));
 }
 
+bool parse_switch(const std::string& option, const std::string& text) {
+    if (text == "on" || text == "off") return text == "on";
+    throw UserError(
+        fmt::format("--{} is '{}'; {}", option, text, nearest_hint(text, {"on", "off"})));
+}
+
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text,
                                  std::uint64_t min, std::uint64_t max) {
     std::string_view rest = text;

@@ -60,6 +60,8 @@ HazardsCount parse_hazards_count(const ParsedOptions& given);
 
 /// Values that need more than a type. All throw UserError naming the option.
 OutputFormat parse_format(const std::string& text);
+/// "on" or "off".
+bool parse_switch(const std::string& option, const std::string& text);
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text,
                                  std::uint64_t min, std::uint64_t max);
 std::uint64_t parse_seed(const std::string& text);

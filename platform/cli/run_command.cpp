@@ -64,6 +64,9 @@ Syntax syntax() {
     syntax.value("compare-walks", "N", "64",
                  "of each core, compare every N-th use of a translation with a walk through no "
                  "cache; 0: none");
+    syntax.value("dmi", "on|off", "on",
+                 "whether cores use what their first TLBs have granted them without asking again; "
+                 "the results are the same");
     syntax.flag("no-oracle", "do not check that every use of a translation is safe");
     strict_hazards_flag(syntax);
     syntax.value("format", "text|json", "text",
@@ -92,6 +95,7 @@ RunRequest understand(const ParsedOptions& given) {
     options.quantum = parse_quantum(given.text("quantum"));
     options.compare_walks = parse_compare_walks(given.text("compare-walks"));
     options.oracle = given.flag("no-oracle") ? OracleMode::kOff : OracleMode::kOn;
+    options.dmi = parse_switch("dmi", given.text("dmi")) ? Dmi::kOn : Dmi::kOff;
     if (request.hazards_count == HazardsCount::kAsViolations && options.oracle == OracleMode::kOff)
         throw UserError("--strict-hazards needs the oracle; leave out --no-oracle");
     options.event_log = given.text("events");

@@ -156,6 +156,7 @@ RunResult run_platform(const PlatformConfig& config, const ScenarioConfig& scena
     build.lookahead.quantum = options.quantum;
     build.observer = observation.accesses();
     if (options.oracle == OracleMode::kOn) build.compare_walks = options.compare_walks;
+    build.dmi = options.dmi;
     build.events = observation.events();
     build.creation_order = probes.creation_order;
     build.devices_first = probes.devices_first;

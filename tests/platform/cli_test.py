@@ -136,6 +136,24 @@ class Program(unittest.TestCase):
         self.assertEqual(first, run("c", "--quantum", "1ns"))
         self.assertIn("munmap", [o["name"] for o in json.loads(first[0])["operations"]])
 
+    def test_what_tlbs_grant_changes_no_byte(self):
+        def run(name, platform, scenario, dmi):
+            out = self.folder / f"{scenario}-{name}"
+            done = mmusim("run", platform, scenario, "--out", str(out), "--events", "events.jsonl",
+                          "--quiet", "--dmi", dmi)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return [(out / file).read_bytes() for file in ("results.json", "events.jsonl")]
+
+        for platform, scenario in (("skylake-sp-2s", "everything"), ("milan-1s", "reclaim-file"),
+                                   ("skylake-sp-2s", "guest-reclaim"),
+                                   ("laptop", "madvise-dontneed")):
+            with self.subTest(scenario=scenario):
+                self.assertEqual(run("on", platform, scenario, "on"),
+                                 run("off", platform, scenario, "off"))
+        done = mmusim("run", "laptop", "munmap", "--dmi", "offf")
+        self.assertEqual((done.returncode, done.stderr),
+                         (2, "mmusim: --dmi is 'offf'; nearest is 'off'\n"))
+
     def test_timeline_is_sound_and_the_same_bytes_for_every_quantum(self):
         def run(name, *more):
             out = self.folder / name
