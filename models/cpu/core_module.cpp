@@ -119,6 +119,8 @@ GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Durati
             return {Outcome::kViolation, request_.violation};
         case Fault::kNotPresent:
         case Fault::kProtection:
+        case Fault::kAccessFlag:
+        case Fault::kDirtyState:
             break;
     }
     return {Outcome::kPageFault, {}};

@@ -30,8 +30,10 @@ TlbModule::Target<TlbModule>& MmuModule::first(Stream stream) {
 
 void MmuModule::maintain(tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
     auto& request = extension_of<MaintenanceExtension>(trans, name());
-    if (const auto scope = scope_of(request.operation))
+    if (const auto scope = scope_of(request.operation)) {
         for (const auto& tlb : tlbs_) request.invalidated += tlb->invalidate(*scope);
+        request.invalidated += walker.invalidate(*scope);
+    }
     trans.set_response_status(tlm::TLM_OK_RESPONSE);
 }
 

@@ -25,6 +25,14 @@ bool concerns(const IommuInvalidation& invalidation, rmap::Pasid pasid, const Vi
     return invalidation.pasid == pasid && invalidation.range.overlaps(pages);
 }
 
+/// What a walk for one kind of access has come to is true of the other.
+bool serves(const DmaWalkResult& result, Access walked, Access asked) {
+    if (walked == asked) return true;
+    if (result.reason != FaultReason::kNone) return false;
+    const auto& entry = result.translation;
+    return asked == Access::kWrite ? entry.writable && entry.dirty : entry.readable;
+}
+
 }  // namespace
 
 IommuModule::IommuModule(const sc_core::sc_module_name& name, const Config& config,
@@ -34,7 +42,7 @@ IommuModule::IommuModule(const sc_core::sc_module_name& name, const Config& conf
             observers),
       config_(config),
       iotlb_(config.iommu.iotlb),
-      walk_cache_(config.iommu.walk_cache),
+      walk_cache_({{}, 2, config.iommu.walk_cache, {}}, *config.iommu.walker.first.format),
       pasid_cache_(config.iommu.pasid_cache),
       faults_(config.iommu.fault_records),
       events_(config.home, observers),
@@ -107,37 +115,78 @@ void IommuModule::serve(const DmaRequest& request) {
             return;
         }
     }
-    waiting_.push_back(request);
+    enqueue(request);
+}
+
+/// A miss waits for a walker, or for the walk that another one of the same page has asked for.
+void IommuModule::enqueue(const DmaRequest& request) {
+    if (Miss* same = miss_for(request)) {
+        same->merged.push_back(request);
+        ++stats_.merged;
+        return;
+    }
+    waiting_.push_back({request, {}});
     start_walks();
     if (!waiting_.empty()) ++stats_.queued;
+}
+
+/// What an invalidation has overtaken is not for those who come after it.
+IommuModule::Miss* IommuModule::miss_for(const DmaRequest& request) {
+    for (auto& walk : walks_)
+        if (walk && !walk->overtaken && one_walk(walk->miss.request, request)) return &walk->miss;
+    for (auto& miss : waiting_)
+        if (one_walk(miss.request, request)) return &miss;
+    return nullptr;
+}
+
+/// Whether the first one's walk can be for the second as well. Of different devices only if it is
+/// known that they have the same page tables and may ask for them.
+bool IommuModule::one_walk(const DmaRequest& first, const DmaRequest& second) {
+    if (first.pasid != second.pasid ||
+        rmap::page_of(first.address) != rmap::page_of(second.address))
+        return false;
+    if (first.source == second.source && first.kind == second.kind) return true;
+    const auto* own = pasid_cache_.lookup(second.source, second.pasid);
+    if (!own || (second.kind == DmaRequest::Kind::kTranslation && !own->device_tlb)) return false;
+    const auto* other = pasid_cache_.lookup(first.source, first.pasid);
+    return other && other->first_level == own->first_level;
 }
 
 void IommuModule::start_walks() {
     for (std::size_t n = 0; n < walkers_.size() && !waiting_.empty(); ++n) {
         if (walks_[n]) continue;
-        DmaWalk walk{waiting_.front(), {}, {}};
+        Miss miss = std::move(waiting_.front());
         waiting_.pop_front();
-        const DmaRequest& request = walk.request;
+        const DmaRequest& request = miss.request;
+        DmaWalk walk{request, {}, {}};
         if (const auto* entry = pasid_cache_.lookup(request.source, request.pasid))
             walk.pasid_entry = *entry;
-        if (const auto* table = walk_cache_.lookup(request.pasid, request.address))
+        if (const auto* table = walk_cache_.lookup({request.pasid, 0}, request.address.value))
             walk.page_table = *table;
         ++stats_.walks;
-        walks_[n] = Walk{request, {}};
+        walks_[n] = Walk{std::move(miss), {}};
         walkers_[n]->start(walk);
     }
 }
 
 void IommuModule::serve(const WalkReport& report) {
-    const Walk walk = *walks_[report.walker];
+    const Walk walk = std::move(*walks_[report.walker]);
     walks_[report.walker].reset();
-    fill(walk, report.result);
-    const Instant end = answer(walk.request, report.result.reason, report.result.translation);
+    const DmaWalkResult& result = report.result;
+    fill(walk, result);
+    Instant end = answer(walk.miss.request, result.reason, result.translation);
+    std::vector<DmaRequest> others;
+    for (const auto& request : walk.miss.merged)
+        if (serves(result, walk.miss.request.access, request.access))
+            end = rmap::max(end, answer(request, result.reason, result.translation));
+        else
+            others.push_back(request);
     if (walk.overtaken) {
         --draining_->walks;
         draining_->until = rmap::max(draining_->until, end);
         end_invalidation_when_drained();
     }
+    for (const auto& request : others) enqueue(request);
     start_walks();
 }
 
@@ -151,13 +200,13 @@ bool IommuModule::doubtful(const Walk& walk, IommuInvalidation::Kind kind, const
 /// Caches what the walk has found, except what an invalidation on its way has made doubtful.
 void IommuModule::fill(const Walk& walk, const DmaWalkResult& result) {
     using Kind = IommuInvalidation::Kind;
-    const DmaRequest& request = walk.request;
+    const DmaRequest& request = walk.miss.request;
     if (const auto& entry = result.pasid_entry)
         if (!doubtful(walk, Kind::kPasidCache, rmap::kAllAddresses, entry->oldest_read))
             pasid_cache_.insert(request.source, request.pasid, *entry);
     if (const auto& table = result.page_table)
         if (!doubtful(walk, Kind::kIotlb, region_of(request.address), table->oldest_read))
-            walk_cache_.insert(request.pasid, request.address, *table);
+            walk_cache_.insert({request.pasid, 0}, request.address.value, *table);
     if (result.reason != FaultReason::kNone) return;
     const auto page = rmap::page_of(request.address);
     const Translation& translation = result.translation;
@@ -201,9 +250,9 @@ void IommuModule::serve(const IommuInvalidation& invalidation) {
     const Instant now = kernel_now();
     draining_ = Draining{invalidation, now, 0, 0, now};
     if (invalidation.kind == IommuInvalidation::Kind::kIotlb) {
-        draining_->entries =
-            iotlb_.invalidate(scope_of(invalidation.pasid, invalidation.range, now));
-        walk_cache_.invalidate(invalidation.pasid, invalidation.range, now);
+        const auto scope = scope_of(invalidation.pasid, invalidation.range, now);
+        draining_->entries = iotlb_.invalidate(scope);
+        walk_cache_.invalidate(scope);
     } else {
         draining_->entries = pasid_cache_.invalidate(invalidation.pasid, now);
     }
@@ -212,7 +261,7 @@ void IommuModule::serve(const IommuInvalidation& invalidation) {
             draining_->until = rmap::max(draining_->until, transfer.end);
     for (auto& walk : walks_) {
         if (!walk) continue;
-        const DmaRequest& request = walk->request;
+        const DmaRequest& request = walk->miss.request;
         if (!concerns(invalidation, request.pasid, region_of(request.address))) continue;
         walk->overtaken = true;
         ++draining_->walks;

@@ -23,19 +23,21 @@ struct IommuStats {
     std::uint64_t untranslated = 0;
     std::uint64_t walks = 0;
     std::uint64_t queued = 0;     ///< requests that found every walker busy
+    std::uint64_t merged = 0;     ///< that another one's walk was for as well
     std::uint64_t discarded = 0;  ///< walks whose result an invalidation kept out of the IOTLB
     std::uint64_t faults = 0;  ///< that were reported, whether there was room for a record or not
 };
 
 /// Models: a remapping unit of Intel VT-d in scalable mode (rev. 3.0): first-level translation of
-/// requests with PASID through PASID cache, IOTLB, a cache of level-2 entries and several walkers;
-/// queued invalidation; fault recording. A home: requests, reports of the walkers and
+/// requests with PASID through PASID cache, IOTLB, a cache of level-2 entries and several walkers
+/// behind a queue that merges misses of the same page; queued invalidation; fault
+/// recording. A home: requests, reports of the walkers and
 /// invalidations are handled at kernel time, in the order in which they arrive. The caches belong
 /// to the home alone; a walker is told what they know when it starts. An invalidation drops what
 /// depends on reads until its effect, keeps out what walks in flight bring of that kind, and is
 /// done when these walks are answered and untranslated accesses through them have ended.
-/// Does not model: second-level translation, page requests, ports of the caches, merging of equal
-/// misses, software that clears fault records.
+/// Does not model: second-level translation, pages of 1 GiB, page requests, ports of the caches,
+/// software that clears fault records.
 class IommuModule final : public sc_core::sc_module, private IommuCaches {
 public:
     InvalidationQueueModule queue;
@@ -99,8 +101,13 @@ private:
         unsigned walks = 0;         ///< that it waits for
         rmap::Instant until{};      ///< end of the accesses known so far
     };
-    struct Walk {
+    /// Requests for one page, in the order of their arrival. The walk is the first one's.
+    struct Miss {
         DmaRequest request;
+        std::vector<DmaRequest> merged;
+    };
+    struct Walk {
+        Miss miss;
         bool overtaken = false;  ///< the invalidation under way waits for it
     };
     /// An untranslated access under way.
@@ -119,6 +126,9 @@ private:
     void serve(const IommuInvalidation& invalidation);
     void serve(const Drained& drained);
 
+    void enqueue(const DmaRequest& request);
+    Miss* miss_for(const DmaRequest& request);
+    bool one_walk(const DmaRequest& first, const DmaRequest& second);
     void start_walks();
     bool doubtful(const Walk& walk, IommuInvalidation::Kind kind, const rmap::VirtRange& pages,
                   rmap::Instant oldest_read) const;
@@ -138,7 +148,7 @@ private:
     std::vector<std::unique_ptr<IommuWalkerModule>> walkers_;
     HomeInbox<Message> inbox_;
     std::uint64_t sequence_ = 0;
-    std::deque<DmaRequest> waiting_;          ///< for a walker, in the order of their arrival
+    std::deque<Miss> waiting_;                ///< for a walker, in the order of their arrival
     std::vector<std::optional<Walk>> walks_;  ///< by walker; none: it is idle
     std::optional<Draining> draining_;
     std::vector<Transfer> transfers_;

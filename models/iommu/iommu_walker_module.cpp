@@ -14,10 +14,20 @@ using rmap::Part;
 using rmap::PhysAddr;
 using rmap::VtdTables;
 
+namespace {
+
+/// It passes before the unit's own tables are read.
+WalkerConfig without_start(WalkerConfig config) {
+    config.start = {};
+    return config;
+}
+
+}  // namespace
+
 IommuWalkerModule::IommuWalkerModule(const sc_core::sc_module_name& name, const Config& config,
                                      Report report)
     : sc_module(name),
-      page_walker("page_walker", {{}, config.walker.level}),
+      page_walker("page_walker", without_start(config.walker)),
       config_(config),
       report_(std::move(report)),
       account_(config.actor),

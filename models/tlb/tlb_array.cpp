@@ -15,7 +15,7 @@ namespace {
 bool allows(const Translation& entry, Access access) {
     switch (access) {
         case Access::kRead:
-            return true;
+            return entry.readable;
         case Access::kWrite:
             return entry.writable && entry.dirty;
         case Access::kExecute:
@@ -30,7 +30,7 @@ std::uint64_t bit_of(unsigned order) { return std::uint64_t{1} << order; }
 
 /// The pages of which a piece is kept, or the page itself.
 VirtRange whole_page(std::uint64_t number, unsigned order, const Translation& entry) {
-    return entry.pages_around(PageNumber{number << order});
+    return entry.invalidated_with(PageNumber{number << order});
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ void TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translatio
     if (!array) return;
     if (translation.global) tag = tag.as_global();
     array->entries.insert(page.value >> order, {page, tag, order}, translation);
-    if (order != translation.order) array->held_pieces = true;
+    if (order < translation.order || order < translation.first_order) array->held_pieces = true;
     const std::uint64_t bit = bit_of(order);
     const std::uint64_t global_bit = translation.global ? bit : 0;
     if ((array->held & bit) && (array->held_global & global_bit) == global_bit) return;

@@ -35,8 +35,10 @@ public:
         return stream == Stream::kData ? data_socket : fetch_socket;
     }
 
-    /// Drops the entries of the scope; returns how many.
-    std::uint64_t invalidate(const TlbScope& scope) { return array_.invalidate(scope); }
+    /// Drops the entries of the scope; returns how many. All are found by virtual addresses.
+    std::uint64_t invalidate(const TlbScope& scope) {
+        return scope.stages == TlbScope::Stages::kSecond ? 0 : array_.invalidate(scope);
+    }
 
     const TlbConfig& config() const { return config_; }
     const TlbStats& stats() const { return array_.stats(); }

@@ -14,6 +14,7 @@ std::optional<TlbScope> scope_of(const rmap::TlbOperation& operation) {
             scope.space = operation.pcid;
             scope.range = rmap::aligned_pages(operation.address, 0);
             scope.globals = operation.kind == Kind::kInvlpg;
+            if (operation.kind == Kind::kInvlpg) scope.tables = TlbScope::Tables::kAll;
             return scope;
         case Kind::kCr3Write:
             scope.space = operation.pcid;
@@ -27,6 +28,7 @@ std::optional<TlbScope> scope_of(const rmap::TlbOperation& operation) {
             MMUSIM_CHECK(operation.vm != 0, "INVEPT names a guest");
             scope.vm = operation.vm;
             scope.globals = true;
+            scope.stages = TlbScope::Stages::kBoth;
             return scope;
     }
     return std::nullopt;

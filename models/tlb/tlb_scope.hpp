@@ -22,6 +22,23 @@ struct TlbScope {
     bool globals = false;                  ///< entries that are valid in every space go as well
     /// Entries of which something was read later stay.
     rmap::Instant read_until = rmap::kNever;
+
+    /// What happens to tables that walk caches know; `globals` does not matter to them.
+    enum class Tables : unsigned char {
+        kOfRange,  ///< those on the way to an address of the range go
+        kAll,      ///< also those on the way to any other (INVLPG: Intel SDM vol. 3, 4.10.4.1)
+        kKept,     ///< all stay: leaf-only operations
+    };
+    Tables tables = Tables::kOfRange;
+
+    /// Of a guest: which cached results of its two stages.
+    enum class Stages : unsigned char {
+        kFirst,   ///< all that is found by virtual addresses; what is known of the second stage
+                  ///< alone stays
+        kSecond,  ///< only that, and `range` is of guest-physical addresses
+        kBoth,    ///< both; with `range` everything of the second stage
+    };
+    Stages stages = Stages::kFirst;
 };
 
 /// What an instruction drops; none: nothing. INVEPT drops everything of its guest, every other

@@ -152,7 +152,46 @@ void check_levels(const models::MmuConfig& mmu, const EffectiveConfig& effective
     }
 }
 
+void check_walk_stage(const models::WalkStageConfig& stage, const std::string& section,
+                      const EffectiveConfig& effective) {
+    std::map<unsigned, std::string> caches;  // by level
+    for (const auto& cache : stage.caches) {
+        const std::string own = section + ".cache." + cache.name;
+        check_array(cache.geometry, own, effective);
+        if (cache.level > stage.format->levels)
+            throw ConfigError(effective.origin(own, "level"),
+                              fmt::format("'{}.level' is {}; {} has levels 1 to {}", own,
+                                          cache.level, stage.format->name, stage.format->levels));
+        const auto [other, first] = caches.emplace(cache.level, cache.name);
+        if (!first)
+            throw ConfigError(effective.origin(own, "level"),
+                              fmt::format("'{}.level' is {}, that of '{}.cache.{}', too; expected "
+                                          "one cache for each level",
+                                          own, cache.level, section, other->second));
+    }
+    if (stage.format->bits_are_a_mode() && stage.accessed != stage.dirty)
+        throw ConfigError(effective.origin(section, "dirty"),
+                          fmt::format("'{}.dirty' differs from 'accessed'; {} has both bits or "
+                                      "none",
+                                      section, stage.format->name));
+}
+
+void check_walker(const models::WalkerConfig& walker, const EffectiveConfig& effective) {
+    check_walk_stage(walker.first, "walker", effective);
+    check_walk_stage(walker.second, "walker.second_stage", effective);
+    check_tlb(walker.second_tlb, "walker.second_stage.tlb", effective);
+    const auto& first = *walker.first.format;
+    const auto& second = *walker.second.format;
+    if (first.architecture() != second.architecture())
+        throw ConfigError(
+            effective.origin("walker.second_stage", "format"),
+            fmt::format("'walker.second_stage.format' is {}, of another architecture than {}; "
+                        "expected {}",
+                        second.name, first.name, rmap::usual_second_stage(first).name));
+}
+
 void check_mmu(const models::MmuConfig& mmu, const EffectiveConfig& effective) {
+    check_walker(mmu.walker, effective);
     for (const auto& tlb : mmu.tlbs) check_tlb(tlb, "tlb." + tlb.name, effective);
     if (mmu.tlbs.empty()) return;  // reported as missing
     for (const auto stream : {models::Stream::kData, models::Stream::kFetch})

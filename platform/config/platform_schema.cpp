@@ -109,9 +109,57 @@ void read_tlbs(SectionReader tlb, models::MmuConfig& out) {
                      [](const auto& a, const auto& b) { return a.level < b.level; });
 }
 
+void read_format(SectionReader& section, const rmap::PageTableFormat*& out,
+                 rmap::PageTableFormat::Stage stage) {
+    std::vector<std::string> names;
+    for (const auto* format : rmap::page_table_formats())
+        if (format->stage == stage) names.emplace_back(format->name);
+    std::string name(out->name);
+    section.name("format", name, names, "format of the page tables");
+    out = rmap::find_page_table_format(name);
+}
+
+constexpr NamedValue<models::BitUpdate> kBitUpdates[] = {{"hardware", models::BitUpdate::kHardware},
+                                                         {"fault", models::BitUpdate::kFault}};
+constexpr NamedValue<models::NestedCaching> kNestedCachings[] = {
+    {"combined", models::NestedCaching::kCombined},
+    {"per-stage", models::NestedCaching::kPerStage}};
+
+models::WalkCacheConfig read_walk_cache(SectionReader cache, const std::string& name) {
+    models::WalkCacheConfig out;
+    out.name = name;
+    cache.count("level", out.level, {2, rmap::PageTableFormat::kMaxLevels},
+                "level of the entries that it keeps; 1: those of the smallest pages");
+    read_geometry(cache, out.geometry, "entries of the cache");
+    cache.time("lookup", out.lookup, Zero::kAllowed,
+               "added to each walk; of several caches the longest counts");
+    cache.finish();
+    return out;
+}
+
+void read_walk_stage(SectionReader& stage, models::WalkStageConfig& out) {
+    stage.choice("accessed", out.accessed, kBitUpdates, "who sets accessed bits of pages");
+    stage.choice("dirty", out.dirty, kBitUpdates, "who sets dirty bits of pages");
+    auto caches = stage.section("cache");
+    for (const auto& name : caches.entries("paging-structure cache"))
+        out.caches.push_back(read_walk_cache(caches.section(name), name));
+    caches.finish();
+}
+
 void read_walker(SectionReader walker, models::WalkerConfig& out) {
+    using Stage = rmap::PageTableFormat::Stage;
     walker.time("start", out.start, Zero::kAllowed, "from the TLB miss to the first read");
     walker.time("level", out.level, Zero::kAllowed, "per level, besides the memory read");
+    read_format(walker, out.first.format, Stage::kFirst);
+    read_walk_stage(walker, out.first);
+    auto second = walker.section("second_stage");
+    out.second.format = &rmap::usual_second_stage(*out.first.format);
+    read_format(second, out.second.format, Stage::kSecond);
+    read_walk_stage(second, out.second);
+    second.choice("caching", out.nested, kNestedCachings,
+                  "what the caches of the first stage keep of a guest's tables");
+    if (auto tlb = second.section("tlb"); tlb.is_there()) read_tlb(std::move(tlb), out.second_tlb);
+    second.finish();
     walker.finish();
 }
 

@@ -8,6 +8,13 @@ enum class Access { kRead, kWrite, kExecute };
 
 /// Why a translation failed: as the page-fault error code tells it, or because the second stage of
 /// a guest's translation did not allow an access (an EPT violation, Intel SDM vol. 3, 28.3.3.2).
-enum class Fault { kNone, kNotPresent, kProtection, kSecondStage };
+enum class Fault {
+    kNone,
+    kNotPresent,
+    kProtection,
+    kSecondStage,
+    kAccessFlag,  ///< the page is mapped, and software is to set its accessed bit
+    kDirtyState,  ///< likewise its dirty bit; arm64 calls it a permission fault, RISC-V a page fault
+};
 
 }  // namespace mmusim::rmap

@@ -125,6 +125,70 @@ TEST_CASE("iommu: requests beyond the walkers wait for the first idle one", "[co
                          options.iommu.iotlb.fill);
 }
 
+namespace {
+
+/// Two devices that the unit knows read a page, the second one `after` the first one's report.
+struct SamePage {
+    explicit SamePage(bool late, rmap::Duration distance, Access second = Access::kRead) {
+        auto options = without_atc();
+        options.devices.push_back(options.devices[0]);
+        options.devices[1].source = 0x0418;
+        options.iommu.walkers = 2;
+        DeviceMachine machine(options);
+        map_pages(machine, 9);
+        machine.cores().map(page(0), rmap::FrameNumber{500}, Pte::kWritable | Pte::kAccessed);
+        const auto& device = options.devices[0];
+        const auto& iommu = options.iommu;
+        const Instant begin = Instant{} + nanoseconds(20000);
+        const auto walk =
+            iommu.walker.start + iommu.walker.level + machine.first_read() + iommu.iotlb.fill;
+        for (std::size_t n = 0; n < 2; ++n)
+            machine.program(n, [&, n](DmaDeviceModule& d) {
+                DeviceMachine::sleep_until(d, Instant{} + nanoseconds(5000 * (n + 1)));
+                read_page(d, 8);
+                const Instant same = begin + (late ? walk + distance : walk - distance);
+                DeviceMachine::sleep_until(d, n == 0 ? begin : same);
+                read_page(d, 0, n == 0 ? Access::kRead : second);
+                done[n] = d.time().local_now();
+            });
+        machine.run();
+        reported = begin + device.atc.lookup + device.link + iommu.iotlb.lookup + walk;
+        back = device.link + device.atc.fill;
+        walks = machine.iommu().stats().walks - 2;
+        merged = machine.iommu().stats().merged;
+    }
+    Instant done[2], reported;
+    Duration back;
+    std::uint64_t walks = 0, merged = 0;
+};
+
+}  // namespace
+
+TEST_CASE("iommu: a miss of a page that is being walked for is answered with that walk",
+          "[component][iommu]") {
+    const SamePage run(false, rmap::picoseconds(1));
+    CHECK(run.merged == 1);
+    CHECK(run.walks == 1);
+    CHECK(run.done[0] == run.reported + run.back);
+    CHECK(run.done[1] == run.done[0]);
+}
+
+TEST_CASE("iommu: a request after the walk's report finds the entry", "[component][iommu]") {
+    const SamePage run(true, rmap::picoseconds(1));
+    CHECK(run.merged == 0);
+    CHECK(run.walks == 1);
+    CHECK(run.done[1] == run.done[0] + rmap::picoseconds(1));
+}
+
+TEST_CASE("iommu: a write is not answered with what a read has found of a clean page",
+          "[component][iommu]") {
+    const SamePage run(false, rmap::picoseconds(1), Access::kWrite);
+    CHECK(run.merged == 1);
+    CHECK(run.walks == 2);
+    CHECK(run.done[0] == run.reported + run.back);
+    CHECK(run.done[1] > run.done[0]);
+}
+
 TEST_CASE("iommu: refused untranslated accesses are recorded until the registers are full",
           "[component][iommu]") {
     DeviceMachine machine(untranslated());

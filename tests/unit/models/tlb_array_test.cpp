@@ -103,6 +103,40 @@ TEST_CASE("tlb array: a store needs a writable entry that is known to be dirty",
     CHECK(tlb.stats().misses == 2);
 }
 
+TEST_CASE("tlb array: a guest's page that its second stage has in pieces is invalidated whole",
+          "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    for (std::uint64_t page = 512; page < 512 + 4; ++page) {
+        Translation piece = to(page);
+        piece.first_order = 9;
+        tlb.insert(PageNumber{page}, {1, 7}, piece);
+    }
+    CHECK(tlb.lookup(PageNumber{514}, {1, 7}, Access::kRead));
+    CHECK_FALSE(tlb.lookup(PageNumber{516}, {1, 7}, Access::kRead));
+    models::TlbScope scope;
+    scope.vm = 7;
+    scope.range = rmap::aligned_pages(rmap::address_of(PageNumber{1024}), 0);
+    CHECK(tlb.invalidate(scope) == 0);
+    scope.range = rmap::aligned_pages(rmap::address_of(PageNumber{1000}), 0);
+    CHECK(tlb.invalidate(scope) == 4);
+}
+
+TEST_CASE("tlb array: an execute-only page is not read and a page without it is not executed",
+          "[unit][tlb]") {
+    TlbArray tlb(kConfig);
+    Translation page = to(10);
+    page.readable = false;
+    page.executable = true;
+    tlb.insert(PageNumber{0}, {1, 0}, page);
+    CHECK_FALSE(hits(tlb, 0));
+    CHECK(hits(tlb, 0, 1, Access::kExecute));
+    page.executable = false;
+    page.readable = true;
+    tlb.insert(PageNumber{0}, {1, 0}, page);
+    CHECK(hits(tlb, 0));
+    CHECK_FALSE(hits(tlb, 0, 1, Access::kExecute));
+}
+
 TEST_CASE("tlb array: invalidating any page of a large one drops it whole", "[unit][tlb]") {
     TlbArray tlb(kConfig);
     tlb.insert(PageNumber{512}, {1, 0}, large_to(512));

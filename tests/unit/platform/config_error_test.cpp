@@ -28,7 +28,9 @@ TEST_CASE("config errors: an unknown key with nothing near lists the valid ones"
           "[unit][config]") {
     ConfigFixture fixture;
     CHECK(fixture.platform_error("[walker]\nqqqqqqqq = 1\n") ==
-          "p.toml:3:1: unknown key 'walker.qqqqqqqq'; valid are 'start', 'level'");
+          "p.toml:3:1: unknown key 'walker.qqqqqqqq'; valid are 'start', 'level', 'format', "
+          "'accessed', "
+          "'dirty', 'cache', 'second_stage'");
 }
 
 TEST_CASE("config errors: a wrong type says what is there and what was expected",
