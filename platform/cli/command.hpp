@@ -50,6 +50,7 @@ struct Command {
 ExitCode run_command(const Arguments& arguments, Session& session);
 ExitCode sweep_command(const Arguments& arguments, Session& session);
 ExitCode conform_command(const Arguments& arguments, Session& session);
+ExitCode convert_command(const Arguments& arguments, Session& session);
 ExitCode config_command(const Arguments& arguments, Session& session);
 ExitCode list_command(const Arguments& arguments, Session& session);
 

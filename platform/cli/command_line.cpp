@@ -15,6 +15,7 @@ constexpr Command kCommands[] = {
     {"run", "run a scenario on a platform and report where the time went", run_command},
     {"sweep", "run a scenario at every combination of some settings", sweep_command},
     {"conform", "compare with what a real kernel did, event by event", conform_command},
+    {"convert", "write an address trace in another format", convert_command},
     {"config", "show the configuration that a run would have", config_command},
     {"list", "list what exists: platforms, scenarios, sweeps ...", list_command},
 };
