@@ -87,6 +87,17 @@ Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask
     return fault;
 }
 
+bool CoreModule::would_hit(rmap::VirtAddr address, Access kind) {
+    PayloadPool<TranslationExtension>::Loan loan(translations_);
+    auto& request = loan.extension();
+    request.access = kind;
+    request.pcid = pcid_;
+    request.vm = 0;
+    loan.payload().set_address(address.value);
+    auto& socket = kind == Access::kExecute ? fetch_socket : translate_socket;
+    return socket->transport_dbg(loan.payload()) > 0;
+}
+
 // ---- guest mode ----
 
 void CoreModule::vm_entry(const rmap::GuestContext& context, Duration cost) {

@@ -39,6 +39,13 @@ public:
         return &*set->values[way];
     }
 
+    /// The entry's value without a use of it.
+    const Value* peek(std::uint64_t number, const Key& key) const {
+        const Set* set = sets_.empty() ? nullptr : sets_[index_(number)].get();
+        const unsigned way = set ? way_of(*set, number, key) : kNone;
+        return way == kNone ? nullptr : &*set->values[way];
+    }
+
     /// Writes the entry, which is a use of it, over its old self, an empty way or the one that the
     /// policy chooses; evicted(key, value) is told what has to go.
     template <class Evicted>

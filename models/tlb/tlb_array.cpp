@@ -65,6 +65,18 @@ const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) 
     return usable ? found : nullptr;
 }
 
+bool TlbArray::would_hit(PageNumber page, TlbTag tag, Access access) const {
+    for (const Probe& probe : probes_) {
+        const auto peek = [&](TlbTag of) {
+            return probe.entries->peek(page.value >> probe.order, {page, of, probe.order});
+        };
+        const Translation* found = peek(tag);
+        if (!found) found = peek(tag.as_global());
+        if (found) return allows(*found, access);
+    }
+    return false;
+}
+
 /// The array for pages of that size, or for the largest pieces of them.
 TlbArray::Place TlbArray::place_for(unsigned order) {
     Place best;

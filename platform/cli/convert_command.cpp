@@ -54,8 +54,7 @@ TraceFormat format_of(const ParsedOptions& given) {
             fmt::format("--to is '{}'; {}", text, nearest_hint(text, {"lackey", "binary"})));
     }
     const fs::path path(out);
-    const auto suffix =
-        (path.extension() == kGzipSuffix ? path.stem() : path).extension().string();
+    const auto suffix = (path.extension() == kGzipSuffix ? path.stem() : path).extension().string();
     if (suffix == kBinarySuffix) return TraceFormat::kBinary;
     if (suffix == kTextSuffix) return TraceFormat::kLackey;
     throw UserError(fmt::format("{}: no format is named like that; expected {} or {}, or --to", out,

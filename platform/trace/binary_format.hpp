@@ -56,7 +56,8 @@ public:
     std::uint64_t of(ReferenceKind kind) const { return next_[static_cast<std::size_t>(kind)]; }
     void saw(const Reference& reference) {
         next_[static_cast<std::size_t>(reference.kind)] =
-            reference.address.value + (reference.kind == ReferenceKind::kFetch ? reference.size : 0);
+            reference.address.value +
+            (reference.kind == ReferenceKind::kFetch ? reference.size : 0);
     }
 
 private:

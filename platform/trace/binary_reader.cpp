@@ -54,7 +54,8 @@ void BinaryReader::read_end(std::size_t size) {
     if (!read_exactly(total.data(), total.size(), "its end")) return;
     if (const auto stated = load_little_endian(total.data(), total.size()); stated != total_)
         fail(at, fmt::format("{} references in all; the trace has {}", stated, total_));
-    if (!source_->peek(1).empty()) fail(source_->offset(), "something follows the end of the trace");
+    if (!source_->peek(1).empty())
+        fail(source_->offset(), "something follows the end of the trace");
     over_ = true;
 }
 
@@ -70,8 +71,8 @@ References BinaryReader::next() {
         return {};
     }
     if (count > kBlockReferences)
-        fail(at, fmt::format("a block of {} references; expected at most {}", count,
-                             kBlockReferences));
+        fail(at,
+             fmt::format("a block of {} references; expected at most {}", count, kBlockReferences));
     if (address_bytes > count * kLongAddressSize)
         fail(at + 4, fmt::format("{} bytes of addresses for {} references", address_bytes, count));
     if (!read_exactly(block_.data(), count + address_bytes, "a block")) return {};

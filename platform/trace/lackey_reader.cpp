@@ -139,10 +139,9 @@ void LackeyReader::take_line(std::string_view line) {
         throw UserError(fmt::format("{}:{}: an address of {} digits; expected at most {}",
                                     source_->name(), lines_, found->address_digits, kMaxHexDigits));
     if (found->size_digits > kMaxSizeDigits || found->size < 1 || found->size > kMaxReferenceSize)
-        throw UserError(fmt::format("{}:{}: a reference of {} bytes; expected 1 to {}",
-                                    source_->name(), lines_,
-                                    line.substr(line.size() - found->size_digits),
-                                    kMaxReferenceSize));
+        throw UserError(
+            fmt::format("{}:{}: a reference of {} bytes; expected 1 to {}", source_->name(), lines_,
+                        line.substr(line.size() - found->size_digits), kMaxReferenceSize));
     references_.push_back({{found->address}, static_cast<std::uint16_t>(found->size), *kind});
 }
 
@@ -155,8 +154,8 @@ void LackeyReader::skip_line(std::string_view line) {
 void LackeyReader::require_references() const {
     if (lines_ > skipped_) return;
     const std::string found =
-        lines_ == 0 ? "nothing in it" : fmt::format("none in {} lines; the first is '{}'", lines_,
-                                                    first_skipped_);
+        lines_ == 0 ? "nothing in it"
+                    : fmt::format("none in {} lines; the first is '{}'", lines_, first_skipped_);
     throw UserError(fmt::format(
         "{}: no reference: {}; expected what valgrind's lackey prints with --trace-mem=yes, or a "
         "trace that 'mmusim convert' has made",

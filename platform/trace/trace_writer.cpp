@@ -69,8 +69,7 @@ public:
 private:
     void encode(const Reference& reference) {
         const auto kind = static_cast<unsigned>(reference.kind);
-        const std::uint64_t number =
-            folded(reference.address.value - expected_.of(reference.kind));
+        const std::uint64_t number = folded(reference.address.value - expected_.of(reference.kind));
         expected_.saw(reference);
         unsigned size = tag_size(reference.size);
         unsigned length = number == 0 ? 0 : number >> 8 == 0 ? 1 : number >> 16 == 0 ? 2 : 3;
