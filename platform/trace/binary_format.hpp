@@ -51,19 +51,21 @@ inline constexpr std::array<std::uint8_t, 16> kTagSizes = {0, 1, 2,  3,  4,  5, 
 inline constexpr unsigned kLongTagSize = 0;
 
 /// Where the next reference of each kind is expected, within a block.
-class ExpectedAddress {
-public:
-    std::uint64_t of(ReferenceKind kind) const { return next_[static_cast<std::size_t>(kind)]; }
-    void saw(const Reference& reference) {
-        next_[static_cast<std::size_t>(reference.kind)] =
-            reference.address.value +
-            (reference.kind == ReferenceKind::kFetch ? reference.size : 0);
-    }
+using ExpectedAddresses = std::array<std::uint64_t, kReferenceKinds>;
+/// From a reference's address to where the next one of its kind is expected.
+constexpr std::uint16_t distance_to_next(ReferenceKind kind, std::uint16_t size) {
+    return kind == ReferenceKind::kFetch ? size : 0;
+}
 
-private:
-    std::array<std::uint64_t, kReferenceKinds> next_{};
-};
-
+/// Eight bytes of `from`, as one instruction on most machines.
+inline std::uint64_t load_little_endian(const char* from) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, from, sizeof value);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
 /// `bytes` of `from`, at most eight.
 inline std::uint64_t load_little_endian(const char* from, std::size_t bytes) {
     std::uint64_t value = 0;

@@ -12,8 +12,28 @@
 namespace mmusim::platform {
 namespace {
 
-/// By bits 2..3 of a tag: the bytes of an address among the eight from where it begins.
-constexpr std::array<std::uint64_t, 4> kAddressMask = {0, 0xff, 0xffff, 0xffffffff};
+/// What a tag says, looked up instead of taken apart.
+struct Tag {
+    std::uint64_t mask = 0;  ///< the bytes of its address among the eight from where it begins
+    std::uint16_t size = 0;  ///< 0: a long reference
+    std::uint16_t to_next = 0;
+    std::uint8_t bytes = 0;
+    ReferenceKind kind{};
+};
+
+constexpr std::array<Tag, 256> tag_table() {
+    std::array<Tag, 256> table{};
+    for (std::size_t n = 0; n < table.size(); ++n) {
+        Tag& tag = table[n];
+        tag.kind = static_cast<ReferenceKind>(n & 3);
+        tag.bytes = kAddressBytes[n >> 2 & 3];
+        tag.mask = (std::uint64_t{1} << (8 * tag.bytes)) - 1;
+        tag.size = kTagSizes[n >> 4];
+        tag.to_next = distance_to_next(tag.kind, tag.size);
+    }
+    return table;
+}
+constexpr auto kTags = tag_table();
 
 constexpr std::size_t kMaxBlock = kBlockReferences * (1 + kLongAddressSize);
 
@@ -84,28 +104,29 @@ References BinaryReader::next() {
 void BinaryReader::decode(std::size_t count, std::size_t address_bytes) {
     const char* const tags = block_.data();
     const char* const addresses = tags + count;
-    ExpectedAddress expected;
+    Reference* const references = references_.data();
+    ExpectedAddresses expected{};
     std::size_t used = 0;  // at most kLongAddressSize for a reference, which is in the buffer
     for (std::size_t i = 0; i < count; ++i) {
-        const auto tag = static_cast<unsigned char>(tags[i]);
-        const unsigned length = tag >> 2 & 3;
-        Reference& reference = references_[i];
-        reference.kind = static_cast<ReferenceKind>(tag & 3);
-        reference.size = kTagSizes[tag >> 4];
-        if (reference.size != 0) {
-            const std::uint64_t bytes = load_little_endian(addresses + used, 8);
-            reference.address.value =
-                expected.of(reference.kind) + unfolded(bytes & kAddressMask[length]);
-            used += kAddressBytes[length];
+        const Tag& tag = kTags[static_cast<unsigned char>(tags[i])];
+        std::uint64_t& next = expected[static_cast<std::size_t>(tag.kind)];
+        if (tag.size != 0) {
+            const std::uint64_t number = load_little_endian(addresses + used) & tag.mask;
+            const std::uint64_t address = next + unfolded(number);
+            references[i] = {{address}, tag.size, tag.kind};
+            next = address + tag.to_next;
+            used += tag.bytes;
         } else {
-            reference.size = static_cast<std::uint16_t>(load_little_endian(addresses + used, 2));
-            reference.address.value = load_little_endian(addresses + used + 2, 8);
-            used += kLongAddressSize;
-            if (reference.size == 0 || length != 0)
+            const auto size = static_cast<std::uint16_t>(load_little_endian(addresses + used, 2));
+            const std::uint64_t address = load_little_endian(addresses + used + 2);
+            if (size == 0 || tag.bytes != 0)
                 fail(source_->offset() - address_bytes - count + i,
-                     fmt::format("tag {:#04x}: a long reference of {} bytes", tag, reference.size));
+                     fmt::format("tag {:#04x}: a long reference of {} bytes",
+                                 static_cast<unsigned char>(tags[i]), size));
+            references[i] = {{address}, size, tag.kind};
+            next = address + distance_to_next(tag.kind, size);
+            used += kLongAddressSize;
         }
-        expected.saw(reference);
     }
     if (used != address_bytes)
         fail(source_->offset() - address_bytes,

@@ -69,8 +69,9 @@ public:
 private:
     void encode(const Reference& reference) {
         const auto kind = static_cast<unsigned>(reference.kind);
-        const std::uint64_t number = folded(reference.address.value - expected_.of(reference.kind));
-        expected_.saw(reference);
+        const std::uint64_t number = folded(reference.address.value - expected_[kind]);
+        expected_[kind] =
+            reference.address.value + distance_to_next(reference.kind, reference.size);
         unsigned size = tag_size(reference.size);
         unsigned length = number == 0 ? 0 : number >> 8 == 0 ? 1 : number >> 16 == 0 ? 2 : 3;
         if (number >> 32 != 0) size = kLongTagSize;
@@ -102,7 +103,7 @@ private:
     }
 
     const WriteBytes write_;
-    ExpectedAddress expected_;
+    ExpectedAddresses expected_{};
     std::string tags_;  ///< of the block under way
     std::string addresses_;
     std::uint64_t total_ = 0;
