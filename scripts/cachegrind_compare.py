@@ -11,7 +11,8 @@ references are compared: a run in which they differ shows nothing, and is repeat
 G is "I1,D1,LL,PAGE", each of the first three ENTRIES:WAYS; without any, the first of GEOMETRIES, with
 --all-geometries all of them. --quick: a shorter chase.
 
-Exit code: 0 all equal, 1 misses differ, 2 wrong arguments, or nothing could be compared.
+Exit code: 0 all equal, 1 misses differ, 2 wrong arguments, or nothing could be compared, 77 without
+valgrind (Debian package valgrind), or where the system does not let setarch -R.
 """
 import argparse
 import json
@@ -19,6 +20,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -139,6 +141,15 @@ def compare(mmusim, geometry, name, command, folder):
     return equal
 
 
+def missing():
+    """What cannot be done without, or None."""
+    for needed, where in (("valgrind", "valgrind"), ("setarch", "util-linux")):
+        if not shutil.which(needed):
+            return f"needs {needed} (Debian package {where})"
+    tried = subprocess.run(["setarch", "-R", "true"], capture_output=True, text=True)
+    return f"needs setarch -R: {tried.stderr.strip()}" if tried.returncode != 0 else None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -150,6 +161,9 @@ def main():
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     chosen = GEOMETRIES if arguments.all_geometries else arguments.geometry or GEOMETRIES[:1]
+    if reason := missing():
+        print(f"cachegrind_compare.py: {reason}", file=sys.stderr)
+        return 77
     try:
         geometries = [Geometry(text) for text in chosen]
     except ValueError as error:
