@@ -88,14 +88,11 @@ Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask
 }
 
 bool CoreModule::would_hit(rmap::VirtAddr address, Access kind) {
-    PayloadPool<TranslationExtension>::Loan loan(translations_);
-    auto& request = loan.extension();
-    request.access = kind;
-    request.pcid = pcid_;
-    request.vm = 0;
-    loan.payload().set_address(address.value);
-    auto& socket = kind == Access::kExecute ? fetch_socket : translate_socket;
-    return socket->transport_dbg(loan.payload()) > 0;
+    MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
+    request_.access = kind;
+    auto& trans = translation_.start();
+    trans.set_address(address.value);
+    return (kind == Access::kExecute ? fetch_socket : translate_socket)->transport_dbg(trans) > 0;
 }
 
 // ---- guest mode ----

@@ -27,6 +27,10 @@ constexpr Access access_of(ReferenceKind kind) {
     return kAccesses[static_cast<std::size_t>(kind)];
 }
 
+void require_done(rmap::Fault fault) {
+    MMUSIM_CHECK(fault == rmap::Fault::kNone, "what was touched is mapped for everything");
+}
+
 }  // namespace
 
 TraceProgram::TraceProgram(TraceReader& trace, const models::MmuConfig& mmu, Duration cycle,
@@ -92,7 +96,7 @@ void TraceProgram::translate(References references, CoreModule& core) {
         if (reference.address.value >> shift == last >> shift) {
             pages_->touch(reference.address);
             const auto before = core.time().local_now();
-            this->access(reference.address, access, core);
+            require_done(core.access(reference.address, access, cycle_));
             if (const Missed missed = core.missed_levels(); missed == 0) {
                 ++quick_hits_[access];
             } else {
@@ -105,15 +109,10 @@ void TraceProgram::translate(References references, CoreModule& core) {
     }
 }
 
-void TraceProgram::access(VirtAddr address, Access access, CoreModule& core, CoreModule::Ask ask) {
-    const auto fault = core.access(address, access, cycle_, ask);
-    MMUSIM_CHECK(fault == rmap::Fault::kNone, "what was touched is mapped for everything");
-}
-
 TraceProgram::Missed TraceProgram::translate_page(VirtAddr address, Access access, CoreModule& core,
                                                   CoreModule::Ask ask) {
     const auto before = core.time().local_now();
-    this->access(address, access, core, ask);
+    require_done(core.access(address, access, cycle_, ask));
     latency_.add(core.time().local_now() - before - cycle_);
     return core.missed_levels();
 }

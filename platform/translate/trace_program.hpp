@@ -42,8 +42,6 @@ private:
                           models::CoreModule::Ask ask);
     void translate_straddling(const Reference& reference, rmap::Access access,
                               models::CoreModule& core);
-    void access(rmap::VirtAddr address, rmap::Access access, models::CoreModule& core,
-                models::CoreModule::Ask ask = models::CoreModule::Ask::kUntilHit);
     TlbCounts counts_of(const models::TlbConfig& tlb) const;
 
     TraceReader& trace_;
