@@ -7,6 +7,7 @@
 
 #include "platform/cli/command.hpp"
 #include "platform/run/run.hpp"
+#include "platform/translate/translate.hpp"
 
 namespace {
 
@@ -34,6 +35,10 @@ int sc_main(int argc, char* argv[]) {
     session.run = [](const PlatformConfig& platform, const ScenarioConfig& scenario,
                      const RunOptions& options) {
         return run_platform(platform, scenario, options);
+    };
+    session.translate = [](const PlatformConfig& platform, TraceReader& trace,
+                           const TranslateOptions& options) {
+        return translate_trace(platform, trace, options);
     };
     const auto code = run_command_line(Arguments(argv + 1, argv + argc), session);
     if (std::cout.flush()) return static_cast<int>(code);

@@ -158,6 +158,14 @@ Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask
     return fault;
 }
 
+bool CoreModule::would_hit(rmap::VirtAddr address, Access kind) {
+    MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
+    request_.access = kind;
+    auto& trans = translation_.start();
+    trans.set_address(address.value);
+    return (kind == Access::kExecute ? fetch_socket : translate_socket)->transport_dbg(trans) > 0;
+}
+
 // ---- guest mode ----
 
 void CoreModule::vm_entry(const rmap::GuestContext& context, Duration cost) {

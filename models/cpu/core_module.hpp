@@ -93,6 +93,8 @@ public:
     /// besides the translation.
     rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost,
                        Ask ask = Ask::kUntilHit);
+    /// Whether the first TLB would hit a user's access; nothing changes and no time passes.
+    bool would_hit(rmap::VirtAddr address, rmap::Access kind);
     /// Of the last access, a guest's likewise. Bit n - 1: a TLB of level n was asked and missed.
     std::uint32_t missed_levels() const { return request_.missed_levels; }
 

@@ -51,7 +51,9 @@ public:
     void append(unsigned word, rmap::Instant time, rmap::ActorId actor, const rmap::Word& value,
                 rmap::Instant settled);
 
-    /// Set-up, before time begins.
+    /// Some actor has written it.
+    bool written() const { return !ops_.empty() || folded_.actor != rmap::kNoActor; }
+    /// Set-up, as if it had been so before time began.
     void set_base(unsigned word, const rmap::Word& value) { base_[word] = value; }
 
     /// A load at `time`.

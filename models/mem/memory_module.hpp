@@ -38,7 +38,8 @@ public:
     MemoryModule(const sc_core::sc_module_name& name, const MemoryConfig& config,
                  const Topology& topology);
 
-    /// Memory before the run begins: no time, no owner, no history.
+    /// Memory as if it had been so before the run began: no time, no owner, no history. Lines that
+    /// an actor has written are not to be changed like that.
     rmap::PhysMemPort& backdoor() { return backdoor_; }
 
     /// All stores so far, set-up's and locked instructions' alike: while it stays the same, no word

@@ -60,6 +60,18 @@ std::optional<TlbArray::Entry> TlbArray::grant(PageNumber page, TlbTag tag) {
     return std::nullopt;
 }
 
+bool TlbArray::would_hit(PageNumber page, TlbTag tag, Access access) const {
+    for (const Probe& probe : probes_) {
+        const auto peek = [&](TlbTag of) {
+            return probe.entries->peek(page.value >> probe.order, {page, of, probe.order}).value;
+        };
+        const Held* found = peek(tag);
+        if (!found) found = peek(tag.as_global());
+        if (found) return found->translation.allows(access);
+    }
+    return false;
+}
+
 /// The array for pages of that size, or for the largest pieces of them.
 TlbArray::Place TlbArray::place_for(unsigned order) {
     Place best;

@@ -35,6 +35,9 @@ public:
     /// the page-table entry has to be looked at again (Intel SDM vol. 3, 4.8 and 4.10.2.3).
     const Translation* lookup(rmap::PageNumber page, TlbTag tag, rmap::Access access);
 
+    /// Whether lookup() would find something: nothing is counted or used.
+    bool would_hit(rmap::PageNumber page, TlbTag tag, rmap::Access access) const;
+
     struct Entry {
         TlbKey key;
         Translation translation;

@@ -26,13 +26,21 @@ TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& confi
       lookup_(to_sc_time(config.lookup)),
       fill_(to_sc_time(config.fill)),
       level_bit_(std::uint32_t{1} << (config.level - 1)) {
-    data_socket.register_b_transport(this, &TlbModule::translate);
-    fetch_socket.register_b_transport(this, &TlbModule::translate);
+    for (auto* socket : {&data_socket, &fetch_socket}) {
+        socket->register_b_transport(this, &TlbModule::translate);
+        socket->register_transport_dbg(this, &TlbModule::answer_debug);
+    }
     if (config.level > 1) return;
     data_socket.register_get_direct_mem_ptr(this, &TlbModule::grant<Stream::kData>);
     fetch_socket.register_get_direct_mem_ptr(this, &TlbModule::grant<Stream::kFetch>);
     grant_.lookup = config.lookup;
     grant_.stats = &array_.stats();
+}
+
+unsigned TlbModule::answer_debug(tlm::tlm_generic_payload& trans) {
+    const auto& request = extension_of<TranslationExtension>(trans, name());
+    const auto page = rmap::page_of(rmap::VirtAddr{trans.get_address()});
+    return array_.would_hit(page, {request.pcid, request.vm}, request.access) ? 1 : 0;
 }
 
 void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay) {

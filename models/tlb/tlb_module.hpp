@@ -23,8 +23,10 @@ public:
     template <class M>
     using Initiator = tlm_utils::simple_initiator_socket<M>;
 
-    // Translations, from the core or the level above. They are served alike; one for both streams
-    // is bound twice, to the TLBs of the two above, or to one above that is for both, by its first.
+    // Translations, from the core or the level above; by debug transport the question whether this
+    // TLB would hit, which changes nothing: the answer is one byte then, else none. They are served
+    // alike; one for both streams is bound twice, to the TLBs of the two above, or to one above
+    // that is for both, by its first.
     Target<TlbModule> data_socket{"data_socket"};
     Target<TlbModule> fetch_socket{"fetch_socket"};
     Initiator<TlbModule> next_socket{"next_socket"};  ///< level below, or the walker
@@ -47,6 +49,7 @@ private:
     template <Stream stream>
     bool grant(tlm::tlm_generic_payload& trans, tlm::tlm_dmi& dmi);
     void withdraw(const rmap::VirtRange& pages);
+    unsigned answer_debug(tlm::tlm_generic_payload& trans);
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
 
     void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request, Translation hit,

@@ -12,6 +12,9 @@
 #include "platform/config/scenario_config.hpp"
 #include "platform/report/run_result.hpp"
 #include "platform/report/text_report.hpp"
+#include "platform/trace/trace_reader.hpp"
+#include "platform/translate/translate_options.hpp"
+#include "platform/translate/translate_result.hpp"
 
 namespace mmusim::platform {
 
@@ -29,6 +32,9 @@ enum class Progress { kOff, kOn };
 using Runner =
     std::function<RunResult(const PlatformConfig&, const ScenarioConfig&, const RunOptions&)>;
 
+using Translator =
+    std::function<TranslateResult(const PlatformConfig&, TraceReader&, const TranslateOptions&)>;
+
 /// What a subcommand works with.
 struct Session {
     std::ostream& out;  ///< results only
@@ -36,6 +42,7 @@ struct Session {
     Colour colour = Colour::kOff;
     Progress progress = Progress::kOff;
     Runner run{};
+    Translator translate{};
 };
 
 using Arguments = std::vector<std::string>;
@@ -50,6 +57,8 @@ struct Command {
 ExitCode run_command(const Arguments& arguments, Session& session);
 ExitCode sweep_command(const Arguments& arguments, Session& session);
 ExitCode conform_command(const Arguments& arguments, Session& session);
+ExitCode translate_command(const Arguments& arguments, Session& session);
+ExitCode convert_command(const Arguments& arguments, Session& session);
 ExitCode config_command(const Arguments& arguments, Session& session);
 ExitCode list_command(const Arguments& arguments, Session& session);
 

@@ -15,6 +15,8 @@ constexpr Command kCommands[] = {
     {"run", "run a scenario on a platform and report where the time went", run_command},
     {"sweep", "run a scenario at every combination of some settings", sweep_command},
     {"conform", "compare with what a real kernel did, event by event", conform_command},
+    {"translate", "send an address trace through the MMU of a platform", translate_command},
+    {"convert", "write an address trace in another format", convert_command},
     {"config", "show the configuration that a run would have", config_command},
     {"list", "list what exists: platforms, scenarios, sweeps ...", list_command},
 };
@@ -24,7 +26,7 @@ void print_help(std::ostream& out) {
            ": what unmapping pages costs on a machine that you describe, "
            "and whether it is safe\n\nUsage:\n  mmusim COMMAND [ARGUMENTS]\n\nCommands:\n";
     for (const auto& command : kCommands)
-        out << fmt::format("  {:<8} {}\n", command.name, command.summary);
+        out << fmt::format("  {:<9} {}\n", command.name, command.summary);
     out << "\nOptions:\n"
            "  --help     this text; after a command, the options of that command\n"
            "  --version  the version\n"

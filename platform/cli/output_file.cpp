@@ -25,44 +25,6 @@ std::string temporary_name(const std::string& target, pid_t process) {
     return fmt::format("{}.{}.tmp", target, process);
 }
 
-/// An open file that is removed again unless it was renamed.
-class TemporaryFile {
-public:
-    explicit TemporaryFile(const std::string& target)
-        : target_(target), path_(temporary_name(target, ::getpid())) {
-        fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (fd_ < 0) fail(target_, errno);
-    }
-    ~TemporaryFile() {
-        if (fd_ < 0) return;
-        ::close(fd_);
-        ::unlink(path_.c_str());
-    }
-    TemporaryFile(const TemporaryFile&) = delete;
-    TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-    void write(std::string_view content) {
-        while (!content.empty()) {
-            const ssize_t written = ::write(fd_, content.data(), content.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written < 0) fail(target_, errno);
-            content.remove_prefix(static_cast<std::size_t>(written));
-        }
-    }
-
-    void commit() {
-        if (::fsync(fd_) != 0 || std::rename(path_.c_str(), target_.c_str()) != 0)
-            fail(target_, errno);
-        ::close(fd_);
-        fd_ = -1;
-    }
-
-private:
-    const std::string target_;
-    const std::string path_;
-    int fd_ = -1;
-};
-
 /// Where the file really is. A device or a pipe cannot be replaced by a complete file.
 std::string replaceable(const std::string& path) {
     std::error_code ignored;
@@ -75,8 +37,36 @@ std::string replaceable(const std::string& path) {
 
 }  // namespace
 
+CompleteFile::CompleteFile(const std::string& path)
+    : target_(replaceable(path)), temporary_(temporary_name(target_, ::getpid())) {
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd_ < 0) fail(target_, errno);
+}
+
+CompleteFile::~CompleteFile() {
+    if (fd_ < 0) return;
+    ::close(fd_);
+    ::unlink(temporary_.c_str());
+}
+
+void CompleteFile::write(std::string_view content) {
+    while (!content.empty()) {
+        const ssize_t written = ::write(fd_, content.data(), content.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) fail(target_, errno);
+        content.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+void CompleteFile::commit() {
+    if (::fsync(fd_) != 0 || std::rename(temporary_.c_str(), target_.c_str()) != 0)
+        fail(target_, errno);
+    ::close(fd_);
+    fd_ = -1;
+}
+
 void write_complete_file(const std::string& path, std::string_view content) {
-    TemporaryFile file(replaceable(path));
+    CompleteFile file(path);
     file.write(content);
     file.commit();
 }
@@ -96,7 +86,7 @@ void make_folder(const std::string& path) {
 void require_writable(const std::string& path) {
     std::error_code ignored;
     if (fs::is_directory(path, ignored)) fail(path, EISDIR);
-    const TemporaryFile file(replaceable(path));
+    const CompleteFile file(path);
 }
 
 }  // namespace mmusim::platform

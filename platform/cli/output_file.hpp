@@ -8,8 +8,27 @@
 
 namespace mmusim::platform {
 
-/// Writes a file that is complete or not there: a temporary one beside it, fsync, rename. Throws
-/// UserError.
+/// A file that will be complete or not there: a temporary one beside it, fsync, rename. What throws
+/// throws UserError.
+class CompleteFile {
+public:
+    explicit CompleteFile(const std::string& path);
+    /// Without commit() nothing is left behind, and what was there before stays.
+    ~CompleteFile();
+    CompleteFile(const CompleteFile&) = delete;
+    CompleteFile& operator=(const CompleteFile&) = delete;
+
+    void write(std::string_view content);
+    /// The file is complete. Called once, in the end.
+    void commit();
+
+private:
+    const std::string target_;
+    const std::string temporary_;
+    int fd_ = -1;
+};
+
+/// All at once.
 void write_complete_file(const std::string& path, std::string_view content);
 
 /// Removes what a process that was killed while it wrote the file may have left beside it.

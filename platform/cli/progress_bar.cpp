@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "platform/report/text_units.hpp"
+
 namespace mmusim::platform {
 namespace {
 
@@ -18,19 +20,33 @@ ProgressBar::~ProgressBar() {
     if (visible_) out_ << kWipe << std::flush;
 }
 
-void ProgressBar::show(std::uint64_t done, std::uint64_t total) {
+bool ProgressBar::due() {
     const auto now = Clock::now();
-    if (progress_ == Progress::kOff || total == 0 || now - drawn_ < kRedraw) return;
+    if (progress_ == Progress::kOff || now - drawn_ < kRedraw) return false;
     drawn_ = now;
+    return true;
+}
+
+void ProgressBar::draw(const std::string& line) {
     visible_ = true;
-    const double seconds = std::chrono::duration<double>(now - begin_).count();
-    const double rate = static_cast<double>(done) / seconds;
-    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+    out_ << kWipe << line << std::flush;
+}
+
+double ProgressBar::rate(std::uint64_t done) const {
+    return static_cast<double>(done) / std::chrono::duration<double>(drawn_ - begin_).count();
+}
+
+void ProgressBar::show(std::uint64_t done, std::uint64_t total) {
+    if (total == 0 || !due()) return;
+    const double left = done > 0 ? static_cast<double>(total - done) / rate(done) : 0;
     const std::string filled(done * kWidth / total, '#');
-    out_ << kWipe
-         << fmt::format("[{:-<{}}] {}/{} {}, {:.1f} per s, {:.0f} s left", filled, kWidth, done,
-                        total, items_, rate, left)
-         << std::flush;
+    draw(fmt::format("[{:-<{}}] {}/{} {}, {:.1f} per s, {:.0f} s left", filled, kWidth, done, total,
+                     items_, rate(done), left));
+}
+
+void ProgressBar::show(std::uint64_t done) {
+    if (!due()) return;
+    draw(fmt::format("{} {}, {:.1f} million per s", grouped(done), items_, rate(done) / 1e6));
 }
 
 }  // namespace mmusim::platform

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <ostream>
+#include <string>
 
 #include "platform/cli/command.hpp"
 
@@ -20,9 +21,16 @@ public:
     ProgressBar& operator=(const ProgressBar&) = delete;
 
     void show(std::uint64_t done, std::uint64_t total);
+    /// When nobody knows how many there are: count and rate.
+    void show(std::uint64_t done);
 
 private:
     using Clock = std::chrono::steady_clock;
+
+    /// Whether it is time to draw again.
+    bool due();
+    void draw(const std::string& line);
+    double rate(std::uint64_t done) const;  ///< per second
 
     std::ostream& out_;
     const Progress progress_;

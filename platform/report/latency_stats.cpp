@@ -9,13 +9,16 @@
 namespace mmusim::platform {
 namespace {
 
-rmap::Duration nearest_rank(const std::vector<std::uint64_t>& sorted, std::uint64_t percent) {
+rmap::Duration percentile(const std::vector<std::uint64_t>& sorted, std::uint64_t percent) {
     if (sorted.empty()) return {};
-    const std::uint64_t rank = (sorted.size() * percent + 99) / 100;
-    return {sorted[std::max<std::uint64_t>(rank, 1) - 1]};
+    return {sorted[nearest_rank(sorted.size(), percent) - 1]};
 }
 
 }  // namespace
+
+std::uint64_t nearest_rank(std::uint64_t count, std::uint64_t percent) {
+    return std::max<std::uint64_t>((count * percent + 99) / 100, 1);
+}
 
 LatencyStats latency_stats(const OperationStats& operation) {
     std::vector<std::uint64_t> sorted = operation.latency_ps;
@@ -27,10 +30,10 @@ LatencyStats latency_stats(const OperationStats& operation) {
                                                          std::string(rmap::name(operation.kind)) +
                                                          " do not add up to its latency");
     if (stats.count) stats.mean = {(stats.sum.ps + stats.count / 2) / stats.count};
-    stats.p50 = nearest_rank(sorted, 50);
-    stats.p90 = nearest_rank(sorted, 90);
-    stats.p99 = nearest_rank(sorted, 99);
-    stats.max = nearest_rank(sorted, 100);
+    stats.p50 = percentile(sorted, 50);
+    stats.p90 = percentile(sorted, 90);
+    stats.p99 = percentile(sorted, 99);
+    stats.max = percentile(sorted, 100);
     return stats;
 }
 

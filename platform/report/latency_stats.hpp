@@ -19,6 +19,9 @@ struct LatencyStats {
     rmap::Duration max;
 };
 
+/// The rank of a percentile among `count` values, at least one; 1 is the smallest.
+std::uint64_t nearest_rank(std::uint64_t count, std::uint64_t percent);
+
 /// Throws InvariantError when the parts do not add up to the latencies exactly.
 LatencyStats latency_stats(const OperationStats& operation);
 

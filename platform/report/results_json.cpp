@@ -84,18 +84,6 @@ Json array_json(const Items& items, ToJson&& to_json) {
     return array;
 }
 
-Json oracle_json(const OracleReport& oracle) {
-    const auto rule_json = [](const RuleVerdict& rule) -> Json {
-        return {{"id", rule.id}, {"judged", rule.judged}, {"violated", rule.violated}};
-    };
-    return {{"on", oracle.on},
-            {"checked", oracle.checked},
-            {"rules", array_json(oracle.rules, rule_json)},
-            {"violations_found", oracle.violations_found},
-            {"violations", array_json(oracle.violations, violation_json)},
-            {"hazards", array_json(oracle.hazards, hazard_json)}};
-}
-
 /// Of an exact run only that it is: any exact quantum gives the same bytes.
 Json quantum_json(const QuantumReport& quantum) {
     Json json = {{"automatic_ns", ns(quantum.automatic)}, {"exact", quantum.late_effects == 0}};
@@ -108,6 +96,18 @@ Json quantum_json(const QuantumReport& quantum) {
 }
 
 }  // namespace
+
+Json oracle_json(const OracleReport& oracle) {
+    const auto rule_json = [](const RuleVerdict& rule) -> Json {
+        return {{"id", rule.id}, {"judged", rule.judged}, {"violated", rule.violated}};
+    };
+    return {{"on", oracle.on},
+            {"checked", oracle.checked},
+            {"rules", array_json(oracle.rules, rule_json)},
+            {"violations_found", oracle.violations_found},
+            {"violations", array_json(oracle.violations, violation_json)},
+            {"hazards", array_json(oracle.hazards, hazard_json)}};
+}
 
 Json results_json(const FinishedRun& run) {
     const RunResult& result = run.result;

@@ -25,4 +25,7 @@ struct FinishedRun {
 /// quantum that is exact. Throws InvariantError when parts and latencies disagree.
 nlohmann::ordered_json results_json(const FinishedRun& run);
 
+/// Its part "oracle".
+nlohmann::ordered_json oracle_json(const OracleReport& oracle);
+
 }  // namespace mmusim::platform

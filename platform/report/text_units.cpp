@@ -52,6 +52,13 @@ std::string grouped(std::uint64_t number) {
     return text;
 }
 
+std::string page_size_text(unsigned order) {
+    std::uint64_t kib = std::uint64_t{4} << order;
+    std::size_t unit = 0;
+    for (; kib >= 1024; kib /= 1024) ++unit;
+    return std::to_string(kib) + "KMGTPE"[unit];
+}
+
 std::string percent_text(std::uint64_t part, std::uint64_t whole) {
     if (whole == 0) return "-";
     const double percent = 100.0 * static_cast<double>(part) / static_cast<double>(whole);

@@ -29,6 +29,9 @@ std::string readable(rmap::Duration time);
 /// 1234567: "1,234,567".
 std::string grouped(std::uint64_t number);
 
+/// Of pages of 4 KiB << order: "2M", as in platform files.
+std::string page_size_text(unsigned order);
+
 /// 100 * part / whole with one decimal, "12.3 %"; "-" when the whole is 0.
 std::string percent_text(std::uint64_t part, std::uint64_t whole);
 

@@ -6,7 +6,7 @@
 mmusim_root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 # shellcheck disable=SC2034  # for those who source this
 mmusim_build_packages=(g++ cmake ninja-build libsystemc-dev libboost-iostreams-dev libboost-program-options-dev
-    libtomlplusplus-dev nlohmann-json3-dev libfmt-dev catch2)
+    libtomlplusplus-dev nlohmann-json3-dev libfmt-dev catch2 zlib1g-dev)
 
 say() { echo "mmusim: $*" >&2; }
 
