@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
+#include <deque>
 
 #include "tests/support/print_types.hpp"
 #include "tests/support/random_tables.hpp"
