@@ -94,6 +94,27 @@ ConfigNode read_tree(TreeKind kind, const std::string& file, const ConfigRequest
     return tree;
 }
 
+/// What the kernel writes and expects of the hardware is of one kind; machines that only translate
+/// have their choice.
+void check_walked_as_written(const models::WalkerConfig& walker, const EffectiveConfig& effective) {
+    using models::BitUpdate;
+    const auto check = [&](const models::WalkStageConfig& stage, const std::string& section,
+                           const rmap::PageTableFormat& written) {
+        const auto fail = [&](const std::string& key, std::string_view is,
+                              std::string_view wanted) {
+            throw ConfigError(effective.origin(section, key),
+                              fmt::format("'{}.{}' is {}; expected {} to run a scenario, for the "
+                                          "kernel knows nothing else",
+                                          section, key, is, wanted));
+        };
+        if (stage.format != &written) fail("format", stage.format->name, written.name);
+        if (stage.accessed != BitUpdate::kHardware) fail("accessed", "fault", "hardware");
+        if (stage.dirty != BitUpdate::kHardware) fail("dirty", "fault", "hardware");
+    };
+    check(walker.first, "walker", rmap::x86_64_4level());
+    check(walker.second, "walker.second_stage", rmap::ept_4level());
+}
+
 }  // namespace
 
 LoadedConfig load_config(const ConfigRequest& request) {
@@ -107,6 +128,7 @@ LoadedConfig load_config(const ConfigRequest& request) {
             "{}: {} is a machine for 'mmusim translate' only: it has no [flush] mechanism that a "
             "scenario could run with",
             request.platform_file, config.platform.name));
+    check_walked_as_written(config.platform.mmu.walker, config.effective);
     config.scenario = read_scenario(read_tree(TreeKind::kScenario, request.scenario_file, request),
                                     request.scenario_file, config.effective);
     check_scenario(config.scenario, config.platform, config.effective);

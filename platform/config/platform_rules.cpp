@@ -169,11 +169,13 @@ void check_walk_stage(const models::WalkStageConfig& stage, const std::string& s
                                           "one cache for each level",
                                           own, cache.level, section, other->second));
     }
-    if (stage.format->bits_are_a_mode() && stage.accessed != stage.dirty)
-        throw ConfigError(effective.origin(section, "dirty"),
-                          fmt::format("'{}.dirty' differs from 'accessed'; {} has both bits or "
-                                      "none",
-                                      section, stage.format->name));
+    if (stage.format->bits_are_a_mode() && stage.accessed != stage.dirty) {
+        const char* key = stage.accessed == models::BitUpdate::kFault ? "accessed" : "dirty";
+        throw ConfigError(effective.origin(section, key),
+                          fmt::format("'{}.{}' is fault, unlike the other; {} has accessed and "
+                                      "dirty bits or neither",
+                                      section, key, stage.format->name));
+    }
 }
 
 void check_walker(const models::WalkerConfig& walker, const EffectiveConfig& effective) {

@@ -14,8 +14,7 @@ enum class Fault {
     kProtection,
     kSecondStage,
     kAccessFlag,  ///< the page is mapped, and software is to set its accessed bit
-    kDirtyState,  ///< likewise its dirty bit; arm64 calls it a permission fault, RISC-V a page
-                  ///< fault
+    kDirtyState,  ///< likewise its dirty bit; arm64 calls that a permission fault
 };
 
 }  // namespace mmusim::rmap

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an invalidation removes, and which walks and accesses it waits for.
 #include <catch2/catch.hpp>
+#include <string>
 
 #include "tests/component/dma_bench.hpp"
+#include "tests/support/child_run.hpp"
 #include "tests/support/print_types.hpp"
 
 namespace mmusim::test {
@@ -143,6 +145,44 @@ TEST_CASE("iommu: an invalidation waits for the walks in flight and keeps their 
     CHECK(second > hit_time(machine));
     // Nor was the page table kept: the second walk reads all levels again.
     CHECK(page_table_reads(machine) == 8);
+}
+
+TEST_CASE("iommu: who comes after an invalidation does not join a walk that it has overtaken",
+          "[component][iommu]") {
+    // Two devices that the unit knows. The effect lies in the first one's walk, and the second one
+    // asks a tick before the effect or after it.
+    const auto merged = [](bool after) {
+        auto options = without_atc();
+        options.devices.push_back(options.devices[0]);
+        options.devices[1].source = 0x0418;
+        DeviceMachine machine(options);
+        map_pages(machine, 9);
+        const Instant start = Instant{} + nanoseconds(15000);
+        const Instant effect = effect_of(machine, start);
+        const auto& device = options.devices[0];
+        const auto way = device.atc.lookup + device.link + options.iommu.iotlb.lookup;
+        const auto into_walk = options.iommu.walker.start + options.iommu.walker.level;
+        for (std::size_t n = 0; n < 2; ++n)
+            machine.program(n, [&, n](DmaDeviceModule& d) {
+                DeviceMachine::sleep_until(d, Instant{} + nanoseconds(4000 * (n + 1)));
+                read_page(d, 8);
+                const auto tick = rmap::picoseconds(1);
+                const auto at = (effect - Instant{}) - way;
+                const auto asks = n == 0 ? at - into_walk : after ? at + tick : at - tick;
+                DeviceMachine::sleep_until(d, Instant{} + asks);
+                read_page(d, 0);
+            });
+        machine.cores().program(0, [&](models::CoreModule& core) {
+            DeviceMachine::sleep_until(core, start);
+            machine.submit_and_wait(core, {QiDescriptor::pasid_iotlb_pages(kPasid, page(0), 0)});
+        });
+        machine.run();
+        return std::to_string(machine.iommu().stats().merged) + " merged, " +
+               std::to_string(machine.iommu().stats().discarded) + " discarded, " +
+               std::to_string(machine.iommu().stats().walks) + " walks";
+    };
+    CHECK(run_in_child([&] { return merged(false); }) == "1 merged, 1 discarded, 3 walks");
+    CHECK(run_in_child([&] { return merged(true); }) == "0 merged, 1 discarded, 4 walks");
 }
 
 TEST_CASE("iommu: a walk of another PASID holds no invalidation up", "[component][iommu]") {

@@ -120,6 +120,7 @@ TEST_CASE("config load: every shipped scenario loads on every platform that has 
           "[unit][config]") {
     for (const auto& platform_path : shipped_files("platforms")) {
         const auto machine = ConfigFixture::load_files(platform_path, "").platform;
+        if (!machine.runs) continue;
         for (const auto& scenario_path : shipped_files("scenarios")) {
             INFO(platform_path << " with " << scenario_path);
             const auto needs = [&](const char* what) {
