@@ -257,10 +257,11 @@ TEST_CASE("command line: help and version", "[unit][cli]") {
 TEST_CASE("command line: list names what exists", "[unit][cli]") {
     const std::string all = call({"list"}).out;
     for (const char* text :
-         {"\n  skylake-sp-2s  two sockets", "\n  reclaim-anon ", "\n  sockets ", "\nrules:\n",
+         {"\n  skylake-sp-2s     two sockets", "\n  reclaim-anon ", "\n  sockets ", "\nrules:\n",
           "\n  ipi  ", "\n  skip-batch-flush ", "\n  ack ", "\n  op_begin "})
         CHECK_THAT(all, Catch::Contains(text));
-    CHECK_THAT(call({"list", "platforms"}).out, Catch::StartsWith("platforms:\n  capture-vm  "));
+    CHECK_THAT(call({"list", "platforms"}).out,
+               Catch::StartsWith("platforms:\n  capture-vm        "));
     const auto json = nlohmann::json::parse(call({"list", "rules", "--format", "json"}).out);
     CHECK(json["rules"].size() >= 6);
     const auto hazards =

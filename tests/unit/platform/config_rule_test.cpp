@@ -39,7 +39,7 @@ TEST_CASE("machine rules: data and fetch are served once at level 1 and at most 
                   "1, too; expected one for each");
     CHECK(fixture.error({"tlb.dtlb.level=2"}) ==
           file +
-              ":48:1: 'tlb.stlb.serves' has 'data' in it, which 'tlb.dtlb' serves at level 2, "
+              ":55:1: 'tlb.stlb.serves' has 'data' in it, which 'tlb.dtlb' serves at level 2, "
               "too; expected one for each");
     CHECK(fixture.error({"tlb.dtlb.level=2", "tlb.stlb.level=3"}) ==
           file +
