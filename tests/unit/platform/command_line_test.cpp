@@ -68,7 +68,6 @@ TEST_CASE("command line: run with names of shipped files", "[unit][cli]") {
     CHECK(seen.options->seed == 1);
     CHECK_FALSE(seen.options->quantum);
     CHECK(seen.options->oracle == OracleMode::kOn);
-    CHECK(seen.options->dmi == platform::Dmi::kOn);
     CHECK(seen.options->event_log.empty());
     CHECK(seen.options->stop != nullptr);
 }
@@ -77,7 +76,7 @@ TEST_CASE("command line: options reach the run", "[unit][cli]") {
     const TemporaryFolder folder;
     const Call seen =
         call({"run", "laptop", "reclaim-anon", "--seed", "18446744073709551615", "--quantum",
-              "1.5ns", "--no-oracle", "--dmi", "off", "--set", "inject.fault=shrink-range", "--set",
+              "1.5ns", "--no-oracle", "--set", "inject.fault=shrink-range", "--set",
               "process.main.threads=2", "--events", folder.path("e.jsonl"), "--quiet"});
     CHECK(seen.code == ExitCode::kFine);
     CHECK(seen.out.empty());
@@ -86,7 +85,6 @@ TEST_CASE("command line: options reach the run", "[unit][cli]") {
     CHECK(seen.options->seed == ~std::uint64_t{0});
     CHECK(seen.options->quantum->ps == 1500);
     CHECK(seen.options->oracle == OracleMode::kOff);
-    CHECK(seen.options->dmi == platform::Dmi::kOff);
     CHECK(seen.options->event_log == folder.path("e.jsonl"));
     CHECK(seen.scenario.injected_fault == rmap::InjectedFault::kShrinkRange);
     CHECK(seen.scenario.processes.at(0).threads == 2);
@@ -259,10 +257,11 @@ TEST_CASE("command line: help and version", "[unit][cli]") {
 TEST_CASE("command line: list names what exists", "[unit][cli]") {
     const std::string all = call({"list"}).out;
     for (const char* text :
-         {"\n  skylake-sp-2s ", "\n  reclaim-anon ", "\n  sockets ", "\nrules:\n",
+         {"\n  skylake-sp-2s     two sockets", "\n  reclaim-anon ", "\n  sockets ", "\nrules:\n",
           "\n  ipi  ", "\n  skip-batch-flush ", "\n  ack ", "\n  op_begin "})
         CHECK_THAT(all, Catch::Contains(text));
-    CHECK_THAT(call({"list", "platforms"}).out, Catch::StartsWith("platforms:\n  capture-vm  "));
+    CHECK_THAT(call({"list", "platforms"}).out,
+               Catch::StartsWith("platforms:\n  capture-vm        "));
     const auto json = nlohmann::json::parse(call({"list", "rules", "--format", "json"}).out);
     CHECK(json["rules"].size() >= 6);
     const auto hazards =
