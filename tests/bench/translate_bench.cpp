@@ -28,6 +28,7 @@
 namespace mmusim::test {
 namespace {
 
+using platform::Dmi;
 using platform::OracleMode;
 using platform::Reference;
 using platform::ReferenceKind;
@@ -77,13 +78,21 @@ private:
     std::uint64_t done_ = 0;
 };
 
+/// How it is translated, and the best rate so far.
+struct Way {
+    std::string_view name;
+    OracleMode oracle;
+    Dmi dmi;
+    double best = 0;  ///< references per second
+};
+
 /// References per second of one run, in a process of its own.
-double rate(const Experiment& experiment, const platform::PlatformConfig& config,
-            OracleMode oracle) {
+double rate(const Experiment& experiment, const platform::PlatformConfig& config, const Way& way) {
     const std::string text = run_in_child([&] {
         MadeTrace trace(experiment);
         platform::TranslateOptions options;
-        options.oracle = oracle;
+        options.oracle = way.oracle;
+        options.dmi = way.dmi;
         const auto begin = std::clock();
         const auto result = platform::translate_trace(config, trace, options);
         const auto seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
@@ -96,17 +105,16 @@ double rate(const Experiment& experiment, const platform::PlatformConfig& config
 }
 
 void measure(const Experiment& experiment, const platform::PlatformConfig& config) {
-    double with = 0;
-    double without = 0;
-    for (unsigned n = 0; n < kRepeats; ++n) {
-        with = std::max(with, rate(experiment, config, OracleMode::kOn));
-        without = std::max(without, rate(experiment, config, OracleMode::kOff));
-    }
-    std::cout << fmt::format(
-                     "translate-{0}.oracle.rate {1:.0f} references/s\n"
-                     "translate-{0}.no-oracle.rate {2:.0f} references/s\n",
-                     experiment.name, with, without)
-              << std::flush;
+    Way ways[] = {{"sockets.oracle", OracleMode::kOn, Dmi::kOff},
+                  {"sockets.no-oracle", OracleMode::kOff, Dmi::kOff},
+                  {"filter.oracle", OracleMode::kOn, Dmi::kOn},
+                  {"filter.no-oracle", OracleMode::kOff, Dmi::kOn}};
+    for (unsigned n = 0; n < kRepeats; ++n)
+        for (auto& way : ways) way.best = std::max(way.best, rate(experiment, config, way));
+    for (const auto& way : ways)
+        std::cout << fmt::format("translate-{}.{}.rate {:.0f} references/s\n", experiment.name,
+                                 way.name, way.best);
+    std::cout << std::flush;
 }
 
 const Experiment* find(std::string_view name) {
