@@ -25,8 +25,10 @@ import cachegrind_compare as compare
 
 GEOMETRY = compare.Geometry(compare.GEOMETRIES[0])
 # How mmusim is asked, and what share of cachegrind's rate is hoped for.
-WAYS = [("sockets", [], {"sort": 0.2, "gzip": 0.2, "chase": 0.2}),
-        ("sockets, no oracle", ["--no-oracle"], {})]
+WAYS = [("sockets", ["--dmi", "off"], {"sort": 0.2, "gzip": 0.2, "chase": 0.2}),
+        ("filter", ["--dmi", "on"], {"sort": 0.4, "gzip": 0.4}),
+        ("sockets, no oracle", ["--dmi", "off", "--no-oracle"], {}),
+        ("filter, no oracle", ["--dmi", "on", "--no-oracle"], {})]
 FROM, TO = 1_000_000, 3_000_000
 
 

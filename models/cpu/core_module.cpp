@@ -70,6 +70,7 @@ void CoreModule::set_context() {
     request_.root = in_guest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
     request_.ept_root = guest_.ept_root;
     request_.part = in_guest ? Part::kGuest : Part::kUser;
+    tag_ = {request_.pcid, request_.vm};
 }
 
 template <std::size_t port>
@@ -81,7 +82,7 @@ void CoreModule::withdraw(sc_dt::uint64 start, sc_dt::uint64 end) {
 /// The access, if a grant says all of it.
 bool CoreModule::access_granted(rmap::VirtAddr address, Access kind, Duration cost) {
     const TlbFilter* filter = port(kind).filter;
-    const auto* grant = filter ? filter->find(rmap::page_of(address), tag(), kind) : nullptr;
+    const auto* grant = filter ? filter->find(rmap::page_of(address), tag_, kind) : nullptr;
     if (!grant) return false;
     request_.missed_levels = 0;
     time_.advance(grant->lookup + cost, request_.part);
@@ -98,11 +99,10 @@ void CoreModule::ask_grant(Port& from, rmap::PageNumber page) {
     if (request_.fault != Fault::kNone || !from.filter->used(page, request_.translation.order))
         return;
     if (from.socket->get_direct_mem_ptr(translation_.payload(), dmi_))
-        from.filter->keep(page, tag(), *reinterpret_cast<const TlbGrant*>(dmi_.get_dmi_ptr()));
+        from.filter->keep(page, tag_, *reinterpret_cast<const TlbGrant*>(dmi_.get_dmi_ptr()));
 }
 
 Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
-    if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) return Fault::kNone;
     request_.operation = account_.current();
     request_.access = kind;
     request_.ask_all_levels = ask == Ask::kAllLevels;
@@ -153,6 +153,10 @@ void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind, const Tr
 Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
     MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
     time_.boundary();
+    if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) {
+        ++stats_.accesses;
+        return Fault::kNone;
+    }
     const Fault fault = translate(address, kind, cost, ask);
     ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
     return fault;
@@ -189,7 +193,8 @@ GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Durati
     using Outcome = GuestAccess::Outcome;
     MMUSIM_CHECK(guest_.vm != 0, "a guest instruction runs in a guest");
     if (time_.interrupt_arrived()) return {Outcome::kInterrupt, {}};
-    switch (translate(address, kind, cost, Ask::kUntilHit)) {
+    const bool granted = access_granted(address, kind, cost);
+    switch (granted ? Fault::kNone : translate(address, kind, cost, Ask::kUntilHit)) {
         case Fault::kNone:
             ++stats_.guest_accesses;
             return {};

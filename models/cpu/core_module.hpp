@@ -150,7 +150,6 @@ private:
     Port& port(rmap::Access kind) { return ports_[kind == rmap::Access::kExecute]; }
     template <std::size_t port>
     void withdraw(sc_dt::uint64 start, sc_dt::uint64 end);
-    TlbTag tag() const { return {request_.pcid, request_.vm}; }
     bool access_granted(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
     void ask_grant(Port& from, rmap::PageNumber page);
     /// Translation and access.
@@ -173,6 +172,7 @@ private:
     OwnPayload<TranslationExtension> translation_;  ///< one at a time
     TranslationExtension& request_ = translation_.extension();
     std::unique_ptr<TlbFilter> filters_[2];  ///< the second only if the TLBs are two
+    TlbTag tag_;                             ///< of the address space, a guest's or the host's
     Port ports_[2] = {{translate_socket}, {fetch_socket}};
     tlm::tlm_dmi dmi_;
     PayloadPool<MaintenanceExtension> maintenances_;

@@ -29,9 +29,10 @@ Syntax syntax() {
     Syntax syntax;
     syntax.usage = "mmusim convert IN OUT [OPTIONS]";
     syntax.summary = fmt::format(
-        "Writes the address trace IN, a file or - for standard input, as OUT. IN is what it begins "
-        "like:\nvalgrind's lackey text or the binary format of platform/README.md, plain or gzip. "
-        "OUT is what it is\nnamed like: NAME{} binary, NAME{} text, either with {} compressed.",
+        "Writes the address trace IN, a file or - for standard input, as OUT. What IN is, it says\n"
+        "itself: valgrind's lackey text or the binary format, plain or gzip. OUT is what it is\n"
+        "named like: NAME{} binary, NAME{} text, either with {} compressed. The binary format is\n"
+        "described in platform/trace/binary_format.hpp.",
         kBinarySuffix, kTextSuffix, kGzipSuffix);
     syntax.positionals = {"IN", "OUT"};
     syntax.required = 2;

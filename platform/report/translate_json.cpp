@@ -53,10 +53,20 @@ Json tlb_json(const TlbCounts& tlb, const TranslateResult& result) {
 }
 
 Json walks_json(const TranslateResult& result) {
-    return {{"count", result.walks},
-            {"reads", result.walk_reads},
-            {"reads_per_walk", ratio(result.walk_reads, result.walks)},
-            {"per_1000_instructions", per_thousand_instructions(result.walks, result)}};
+    const auto& walks = result.walks;
+    Json by_reads = Json::array();
+    for (std::size_t reads = 0; reads < walks.walks_by_reads.size(); ++reads)
+        if (const auto count = walks.walks_by_reads[reads]; count > 0)
+            by_reads.push_back({{"reads", reads}, {"count", count}});
+    Json caches = Json::array();
+    for (const auto& cache : result.walk_caches)
+        caches.push_back({{"name", cache.name}, {"level", cache.level}, {"hits", cache.hits}});
+    return {{"count", walks.walks},
+            {"reads", walks.reads},
+            {"reads_per_walk", ratio(walks.reads, walks.walks)},
+            {"per_1000_instructions", per_thousand_instructions(walks.walks, result)},
+            {"by_reads", by_reads},
+            {"caches", caches}};
 }
 
 Json latency_json(const LatencyHistogram& latency) {

@@ -103,10 +103,18 @@ private:
 
     void walks() {
         heading("PAGE WALKS");
-        line("  {:<14}{:>18}    {} per 1000 instructions", "walks", grouped(result_.walks),
-             per_thousand(result_.walks));
-        line("  {:<14}{:>18}    {} per walk", "memory reads", grouped(result_.walk_reads),
-             ratio_text(result_.walk_reads, result_.walks, 1));
+        const auto& stats = result_.walks;
+        line("  {:<14}{:>18}    {} per 1000 instructions", "walks", grouped(stats.walks),
+             per_thousand(stats.walks));
+        line("  {:<14}{:>18}    {} per walk", "memory reads", grouped(stats.reads),
+             ratio_text(stats.reads, stats.walks, 1));
+        for (std::size_t reads = 0; reads < stats.walks_by_reads.size(); ++reads)
+            if (const auto count = stats.walks_by_reads[reads]; count > 0)
+                line("  {:<14}{:>18}{:>12}", fmt::format("with {} reads", reads), grouped(count),
+                     percent_text(count, stats.walks));
+        for (const auto& cache : result_.walk_caches)
+            line("  {:<14}{:>18}{:>12}  walks began in this cache", cache.name, grouped(cache.hits),
+                 percent_text(cache.hits, stats.walks));
     }
 
     void latency() {

@@ -69,8 +69,10 @@ TranslateResult translate_trace(const PlatformConfig& config, TraceReader& trace
     result.page_order = page_order(format, options);
     result.pages = pages.pages();
     result.table_pages = pages.table_pages();
-    result.walks = machine.mmu.walker.stats().walks;
-    result.walk_reads = machine.mmu.walker.stats().reads;
+    result.walks = machine.mmu.walker.stats();
+    for (const auto& cache : config.mmu.walker.first.caches)
+        result.walk_caches.push_back(
+            {cache.name, cache.level, result.walks.first.cache_hits[cache.level]});
     if (oracle) result.oracle = oracle->finish();
     result.oracle.on = oracle != nullptr;
     return result;

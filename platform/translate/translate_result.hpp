@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "models/walker/walker_stats.hpp"
 #include "platform/oracle/verdict.hpp"
 #include "platform/report/latency_histogram.hpp"
 #include "platform/trace/reference.hpp"
@@ -71,8 +72,13 @@ struct TranslateResult {
     std::uint64_t pages = 0;        ///< of that size, touched
     std::uint64_t table_pages = 0;  ///< of 4 KiB, of page tables
     std::vector<TlbCounts> tlbs;    ///< by level
-    std::uint64_t walks = 0;
-    std::uint64_t walk_reads = 0;
+    models::WalkerStats walks;
+    struct WalkCacheHits {
+        std::string name;  ///< "pde"
+        unsigned level = 0;
+        std::uint64_t hits = 0;  ///< walks that began there; each walk asks all caches
+    };
+    std::vector<WalkCacheHits> walk_caches;
     LatencyHistogram latency;  ///< of translations
     OracleReport oracle;
 

@@ -88,8 +88,8 @@ TEST_CASE("translate: latencies are the sums of lookups walks and fills",
     CHECK(result.latency.counts() == Latencies{{costs.hit.ps, 2}, {cold.ps, 1}, {warm.ps, 1}});
     // An instruction or access takes a cycle besides: a nanosecond here.
     CHECK(result.simulated == costs.hit * 2 + cold + warm + rmap::nanoseconds(4));
-    CHECK(result.walks == 2);
-    CHECK(result.walk_reads == 8);
+    CHECK(result.walks.walks == 2);
+    CHECK(result.walks.reads == 8);
     CHECK(result.pages == 2);
     CHECK(result.table_pages == 4);
     CHECK(result.oracle.checked == 4);
@@ -182,8 +182,8 @@ TEST_CASE("translate: large pages need shorter walks and fewer entries", "[compo
     const auto result = translate(config, references, options);
     CHECK(result.pages == 1);
     CHECK(result.straddling == 0);
-    CHECK(result.walks == 1);
-    CHECK(result.walk_reads == 3);
+    CHECK(result.walks.walks == 1);
+    CHECK(result.walks.reads == 3);
     CHECK(result.tlbs[0].total().misses == 1);
 }
 
@@ -214,6 +214,35 @@ TEST_CASE("translate: what cannot be mapped is the user's mistake", "[component]
           "topology.memory_mib_per_node");
     config.topology.frames_per_node *= 2;
     CHECK(error(config, references, {}) == "no error");
+}
+
+TEST_CASE("translate: a chase over more pages than a TLB holds begins to miss there",
+          "[component][translate]") {
+    // Misses of both levels in the second round of a chase.
+    const auto misses = [](std::uint64_t pages) {
+        return run_in_child([&] {
+            std::vector<Reference> references;
+            for (std::uint64_t visit = 0; visit < 2 * pages; ++visit)
+                references.push_back(load(kBase + visit * 37 % pages * kPageSize));
+            const auto result = translate(test_platform(1, 1), references);
+            return std::to_string(result.tlbs[0].total().misses - pages) + " " +
+                   std::to_string(result.tlbs[1].total().misses - pages);
+        });
+    };
+    const auto config = test_platform(1, 1);
+    const auto& first = config.mmu.tlbs[0].arrays[0].geometry;
+    const auto& second = config.mmu.tlbs[1].arrays[0].geometry;
+    // Neighbouring pages fill the sets evenly; one page more is too much for its set, one page more
+    // in each set too much for all, since the least recently used one goes.
+    CHECK(misses(first.entries) == "0 0");
+    CHECK(misses(first.entries + 1) == std::to_string(first.ways + 1) + " 0");
+    CHECK(misses(first.entries + first.sets()) ==
+          std::to_string(first.entries + first.sets()) + " 0");
+    CHECK(misses(second.entries) == std::to_string(second.entries) + " 0");
+    CHECK(misses(second.entries + 1) ==
+          std::to_string(second.entries + 1) + " " + std::to_string(second.ways + 1));
+    const auto all = std::to_string(second.entries + second.sets());
+    CHECK(misses(second.entries + second.sets()) == all + " " + all);
 }
 
 // ---- cachegrind's rules, against a cache simulator of a few lines ----

@@ -134,6 +134,12 @@ class Translate(unittest.TestCase):
         self.assertEqual(tlbs["dtlb"]["read"]["lookups"], 5001)
         self.assertEqual(tlbs["dtlb"]["write"]["lookups"], 1)
 
+    def test_grants_change_nothing(self):
+        for straddle in ("mmu", "cachegrind"):
+            found = [self.results("--trace", self.text, "--straddle", straddle, "--dmi", dmi)
+                     for dmi in ("on", "off")]
+            self.assertEqual(found[0], found[1])
+
     def test_pages_can_be_large(self):
         found = self.results("--trace", self.text, "--page-size", "2M")
         self.assertEqual(found["pages"]["size"], "2M")
