@@ -68,6 +68,8 @@ TEST_CASE("command line: run with names of shipped files", "[unit][cli]") {
     CHECK(seen.options->seed == 1);
     CHECK_FALSE(seen.options->quantum);
     CHECK(seen.options->oracle == OracleMode::kOn);
+    CHECK(seen.options->dmi == platform::Dmi::kOn);
+    CHECK(seen.options->compare_walks == 64);
     CHECK(seen.options->event_log.empty());
     CHECK(seen.options->stop != nullptr);
 }
@@ -76,8 +78,9 @@ TEST_CASE("command line: options reach the run", "[unit][cli]") {
     const TemporaryFolder folder;
     const Call seen =
         call({"run", "laptop", "reclaim-anon", "--seed", "18446744073709551615", "--quantum",
-              "1.5ns", "--no-oracle", "--set", "inject.fault=shrink-range", "--set",
-              "process.main.threads=2", "--events", folder.path("e.jsonl"), "--quiet"});
+              "1.5ns", "--no-oracle", "--dmi", "off", "--compare-walks", "0", "--set",
+              "inject.fault=shrink-range", "--set", "process.main.threads=2", "--events",
+              folder.path("e.jsonl"), "--quiet"});
     CHECK(seen.code == ExitCode::kFine);
     CHECK(seen.out.empty());
     CHECK(seen.err.empty());
@@ -85,6 +88,8 @@ TEST_CASE("command line: options reach the run", "[unit][cli]") {
     CHECK(seen.options->seed == ~std::uint64_t{0});
     CHECK(seen.options->quantum->ps == 1500);
     CHECK(seen.options->oracle == OracleMode::kOff);
+    CHECK(seen.options->dmi == platform::Dmi::kOff);
+    CHECK(seen.options->compare_walks == 0);
     CHECK(seen.options->event_log == folder.path("e.jsonl"));
     CHECK(seen.scenario.injected_fault == rmap::InjectedFault::kShrinkRange);
     CHECK(seen.scenario.processes.at(0).threads == 2);
