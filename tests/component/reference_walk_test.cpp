@@ -193,7 +193,7 @@ std::string run_machine(const Pair& formats, rmap::VmId vm, bool combined, unsig
 }  // namespace
 
 TEST_CASE("reference walk: a core's accesses are what the tables say", "[component][mmu]") {
-    const unsigned accesses = test_size(5'000, 300);
+    const unsigned accesses = test_size(5'000, 2'000);
     for (const auto& formats : kPairs)
         for (const rmap::VmId vm : {0, 2})
             for (const bool combined : {true, false}) {
