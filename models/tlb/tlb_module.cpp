@@ -55,26 +55,31 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
     refill(trans, request, delay);
 }
 
+/// Whether the entry that is on its way was meant by one of the invalidations from the `first` on.
+bool TlbModule::invalidated_since(std::size_t first, TlbTag tag, rmap::PageNumber page,
+                                  const Translation& translation) const {
+    for (std::size_t n = first; n < invalidated_.size(); ++n)
+        if (covers(invalidated_[n], translation.global ? tag.as_global() : tag,
+                   translation.pages_around(page), translation.oldest_read))
+            return true;
+    return false;
+}
+
 void TlbModule::refill(tlm::tlm_generic_payload& trans, TranslationExtension& request,
                        sc_core::sc_time& delay) {
     if (config_.inclusion == Inclusion::kExclusive)
         return next_socket->b_transport(trans, delay);  // filled in above
 
-    Refill own;
-    refills_.push_back(&own);
+    const std::size_t first = invalidated_.size();
+    ++refills_;
     next_socket->b_transport(trans, delay);
-    refills_.erase(std::find(refills_.begin(), refills_.end(), &own));
-    if (trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
-
+    --refills_;
     const auto page = rmap::page_of(rmap::VirtAddr{trans.get_address()});
     const TlbTag tag(request.pcid, request.vm);
-    const auto& translation = request.translation;
-    const auto is_of = [&](const TlbScope& scope) {
-        return covers(scope, translation.global ? tag.as_global() : tag,
-                      translation.pages_around(page), translation.oldest_read);
-    };
-    if (std::any_of(own.invalidated.begin(), own.invalidated.end(), is_of)) return;
-    put(page, tag, translation);
+    const bool stale = invalidated_since(first, tag, page, request.translation);
+    if (refills_ == 0) invalidated_.clear();
+    if (stale || trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
+    put(page, tag, request.translation);
     delay += fill_;
 }
 
@@ -108,7 +113,7 @@ void TlbModule::set_below(TlbModule& below) {
 }
 
 std::uint64_t TlbModule::invalidate(const TlbScope& scope) {
-    for (Refill* refill : refills_) refill->invalidated.push_back(scope);
+    if (refills_ > 0) invalidated_.push_back(scope);
     const auto dropped = array_.invalidate_pages(scope);
     if (dropped.granted.start < dropped.granted.end) withdraw(dropped.granted);
     return dropped.entries;

@@ -55,6 +55,8 @@ private:
     template <class Entries>
     void drop_above(const Entries& entries);
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
+    bool invalidated_since(std::size_t first, TlbTag tag, rmap::PageNumber page,
+                           const Translation& translation) const;
     void refill(tlm::tlm_generic_payload& trans, TranslationExtension& request,
                 sc_core::sc_time& delay);
     void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request, Translation hit,
@@ -67,13 +69,10 @@ private:
     const sc_core::sc_time lookup_;
     const sc_core::sc_time fill_;
     const std::uint32_t level_bit_;
-    /// A request that waits for the level below, and what was invalidated meanwhile.
-    struct Refill {
-        std::vector<TlbScope> invalidated;
-    };
-    std::vector<Refill*> refills_;
-    TlbGrant grant_;        ///< the last one
-    bool granted_[2] = {};  ///< by Stream: grants may be out
+    unsigned refills_ = 0;               ///< requests that wait for the level below
+    std::vector<TlbScope> invalidated_;  ///< since there was none
+    TlbGrant grant_;                     ///< the last one
+    bool granted_[2] = {};               ///< by Stream: grants may be out
 };
 
 }  // namespace mmusim::models
