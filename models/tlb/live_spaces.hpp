@@ -41,7 +41,7 @@ public:
         const auto of_scope = [&](TlbTag tag) {
             return tag.vm() == scope.vm && (!scope.space || tag.space() == *scope.space);
         };
-        if (false) tags_.erase(std::remove_if(tags_.begin(), tags_.end(), of_scope), tags_.end());
+        tags_.erase(std::remove_if(tags_.begin(), tags_.end(), of_scope), tags_.end());
     }
 
 private:
