@@ -9,12 +9,12 @@ namespace mmusim::models {
 
 MmuModule::MmuModule(const sc_core::sc_module_name& name, const MmuConfig& config)
     : sc_module(name), walker("walker", config.walker), config_(config) {
-    for (const auto& tlb : config_.tlbs) {
-        const bool last = !config_.next(tlb.streams.front(), tlb.level);
-        tlbs_.push_back(
-            std::make_unique<TlbModule>(("tlb_" + tlb.name).c_str(), tlb,
-                                        last ? TlbModule::Below::kWalker : TlbModule::Below::kTlb));
-    }
+    for (const auto& tlb : config_.tlbs)
+        tlbs_.push_back(std::make_unique<TlbModule>(("tlb_" + tlb.name).c_str(), tlb));
+    for (const auto& tlb : tlbs_)
+        if (TlbModule* below =
+                find(config_.next(tlb->config().streams.front(), tlb->config().level)))
+            tlb->set_below(*below);
     maintain_socket.register_b_transport(this, &MmuModule::maintain);
 }
 

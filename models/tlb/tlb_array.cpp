@@ -21,7 +21,7 @@ TlbArray::PageArray::PageArray(const PageArrayConfig& config)
     std::sort(orders.begin(), orders.end());
 }
 
-TlbArray::TlbArray(const TlbConfig& config) {
+TlbArray::TlbArray(const TlbConfig& config) : live_spaces_(config.live_spaces) {
     for (const auto& array : config.arrays)
         if (array.geometry.entries > 0) arrays_.emplace_back(array);
     for (unsigned order = 0; order <= kLargestOrder; ++order) places_.push_back(place_for(order));
@@ -42,6 +42,7 @@ inline const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
 const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) {
     ++stats_.lookups;
     const Translation* found = find(page, tag);
+    if (live_spaces_.limited() && found) live_spaces_.use(tag);
     const bool usable = found && found->allows(access);
     ++(usable ? stats_.hits : stats_.misses);
     return usable ? found : nullptr;
@@ -82,24 +83,31 @@ TlbArray::Place TlbArray::place_for(unsigned order) {
     return best;
 }
 
-std::optional<TlbArray::Entry> TlbArray::insert(PageNumber page, TlbTag tag,
-                                                const Translation& translation) {
-    std::optional<Entry> evicted;
+TlbArray::Gone TlbArray::insert(PageNumber page, TlbTag tag, const Translation& translation) {
+    Gone gone;
     const auto [array, order] = places_[translation.order];
-    if (!array) return evicted;
+    if (!array) return gone;
     if (translation.global) tag = tag.as_global();
-    array->entries.insert(page.value >> order, {page, tag, order}, {translation},
+    if (live_spaces_.limited() && !translation.global) {
+        gone.space = live_spaces_.add(tag);
+        if (gone.space) drop(*gone.space);
+    }
+    const TlbKey own(page, tag, order);
+    array->entries.insert(own.number(), own, {translation},
                           [&](const TlbKey& key, const Held& old) {
-                              evicted = Entry{key, old.translation, old.granted};
+                              if (key == own)
+                                  gone.granted_self = old.granted;
+                              else
+                                  gone.evicted = Entry{key, old.translation, old.granted};
                           });
     if (order < translation.order || order < translation.first_order) array->held_pieces = true;
     const std::uint64_t bit = bit_of(order);
     const std::uint64_t global_bit = translation.global ? bit : 0;
-    if ((array->held & bit) && (array->held_global & global_bit) == global_bit) return evicted;
+    if ((array->held & bit) && (array->held_global & global_bit) == global_bit) return gone;
     array->held |= bit;
     array->held_global |= global_bit;
     update_probes();
-    return evicted;
+    return gone;
 }
 
 void TlbArray::update_probes() {
@@ -113,17 +121,13 @@ void TlbArray::update_probes() {
               [](const Probe& a, const Probe& b) { return a.order > b.order; });
 }
 
-void TlbArray::invalidate(PageArray& array, const TlbScope& scope, Dropped& dropped) {
-    const auto matches = [&](const TlbKey& key, const Held& held) {
-        const Translation& entry = held.translation;
-        if (!scope.covers(key.tag().vm()) || scope.read_until < entry.oldest_read) return false;
-        const bool of_space = key.tag().is_global()
-                                  ? scope.globals
-                                  : !scope.space || key.tag().space() == *scope.space;
-        // All pages of which a piece is kept.
-        if (!of_space ||
-            (scope.range && !scope.range->overlaps(entry.invalidated_with(key.page()))))
-            return false;
+/// Erases entries that match, which are for some of `pages`; with `pieces`, or for a page of which
+/// a piece is kept that is among `pages`.
+template <class Matches>
+TlbArray::Dropped TlbArray::erase(const rmap::VirtRange& pages, bool pieces, Matches&& matches) {
+    Dropped dropped;
+    const auto matches_and_notes = [&](const TlbKey& key, const Held& held) {
+        if (!matches(key, held.translation)) return false;
         if (held.granted) {
             dropped.granted.start = std::min(dropped.granted.start, key.pages().start);
             dropped.granted.end = std::max(dropped.granted.end, key.pages().end);
@@ -131,22 +135,50 @@ void TlbArray::invalidate(PageArray& array, const TlbScope& scope, Dropped& drop
         return true;
     };
     constexpr std::uint64_t kSearchAll = 64;  ///< pages; beyond it every entry is looked at
-    if (!scope.range || array.held_pieces || scope.range->pages() > kSearchAll) {
-        dropped.entries += array.entries.erase_if(matches);
-        return;
+    const std::uint64_t first = rmap::page_of(pages.start).value;
+    const std::uint64_t last = rmap::page_of({pages.end.value - 1}).value;
+    for (auto& array : arrays_) {
+        if (pages.pages() > kSearchAll || (pieces && array.held_pieces)) {
+            dropped.entries += array.entries.erase_if(matches_and_notes);
+            continue;
+        }
+        for (const unsigned order : array.orders)
+            for (std::uint64_t number = first >> order; number <= last >> order; ++number)
+                dropped.entries += array.entries.erase_in_set(number, matches_and_notes);
     }
-    const std::uint64_t first = rmap::page_of(scope.range->start).value;
-    const std::uint64_t last = rmap::page_of({scope.range->end.value - 1}).value;
-    for (const unsigned order : array.orders)
-        for (std::uint64_t number = first >> order; number <= last >> order; ++number)
-            dropped.entries += array.entries.erase_in_set(number, matches);
+    return dropped;
 }
 
 TlbArray::Dropped TlbArray::invalidate_pages(const TlbScope& scope) {
-    Dropped dropped;
-    for (auto& array : arrays_) invalidate(array, scope, dropped);
+    live_spaces_.remove(scope);
+    const Dropped dropped = erase(
+        scope.range.value_or(rmap::kAllAddresses), true,
+        [&](const TlbKey& key, const Translation& entry) {
+            // All pages of which a piece is kept.
+            return covers(scope, key.tag(), entry.invalidated_with(key.page()), entry.oldest_read);
+        });
     stats_.invalidated += dropped.entries;
     return dropped;
+}
+
+TlbArray::Dropped TlbArray::drop(TlbTag space) {
+    return erase(rmap::kAllAddresses, true,
+                 [&](const TlbKey& key, const Translation&) { return key.tag() == space; });
+}
+
+TlbArray::Dropped TlbArray::drop(const TlbKey& key) {
+    return erase(key.pages(), false, [&](const TlbKey& other, const Translation&) {
+        return other.tag() == key.tag() && other.pages().overlaps(key.pages());
+    });
+}
+
+void TlbArray::drop(PageNumber page, TlbTag tag) {
+    for (const Probe& probe : probes_)
+        for (const TlbTag whose : {tag, tag.as_global()}) {
+            const TlbKey key(page, whose, probe.order);
+            const auto is = [&](const TlbKey& other, const Held&) { return other == key; };
+            if (probe.entries->erase_in_set(key.number(), is) > 0) return;
+        }
 }
 
 }  // namespace mmusim::models

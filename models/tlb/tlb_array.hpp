@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "models/tlb/live_spaces.hpp"
 #include "models/tlb/set_associative.hpp"
 #include "models/tlb/tlb_config.hpp"
 #include "models/tlb/tlb_key.hpp"
@@ -47,9 +48,14 @@ public:
     /// itself.
     std::optional<Entry> grant(rmap::PageNumber page, TlbTag tag);
 
-    /// A large page that has to be kept in pieces is kept as the piece with `page`. Returns what
-    /// had to go, its old self included.
-    std::optional<Entry> insert(rmap::PageNumber page, TlbTag tag, const Translation& translation);
+    /// What an insertion has cost.
+    struct Gone {
+        std::optional<Entry> evicted;
+        bool granted_self = false;    ///< its old self, which was granted
+        std::optional<TlbTag> space;  ///< that is live no more, with all its entries
+    };
+    /// A large page that has to be kept in pieces is kept as the piece with `page`.
+    Gone insert(rmap::PageNumber page, TlbTag tag, const Translation& translation);
 
     /// Drops the entries of the scope, all pieces of a page included (Intel SDM vol. 3, 4.10.4.1).
     std::uint64_t invalidate(const TlbScope& scope) { return invalidate_pages(scope).entries; }
@@ -61,6 +67,13 @@ public:
         rmap::VirtRange granted = {rmap::kAllAddresses.end, rmap::kAllAddresses.start};
     };
     Dropped invalidate_pages(const TlbScope& scope);
+    // Likewise, for reasons of the hierarchy's own, which do not count as invalidations:
+    /// All of a space but global ones.
+    Dropped drop(TlbTag space);
+    /// What is kept of these pages for the same space.
+    Dropped drop(const TlbKey& key);
+    /// What a lookup would find.
+    void drop(rmap::PageNumber page, TlbTag tag);
 
     /// Entries of several sizes may answer for one page.
     bool has_several_sizes() const { return probes_.size() > 1; }
@@ -91,7 +104,8 @@ private:
     };
 
     const Translation* find(rmap::PageNumber page, TlbTag tag);
-    static void invalidate(PageArray& array, const TlbScope& scope, Dropped& dropped);
+    template <class Matches>
+    Dropped erase(const rmap::VirtRange& pages, bool pieces, Matches&& matches);
     /// Where a page of some size is kept, and as a page of which size.
     struct Place {
         PageArray* array = nullptr;  ///< null: nowhere
@@ -103,6 +117,7 @@ private:
     std::vector<PageArray> arrays_;
     std::vector<Place> places_;  ///< by order
     std::vector<Probe> probes_;  ///< the largest size first
+    LiveSpaces live_spaces_;
     TlbStats stats_;
 };
 

@@ -60,4 +60,14 @@ private:
     TlbTag tag_;
 };
 
+/// Whether an invalidation is for an entry that goes with any of `pages`
+/// (Translation::invalidated_with()), of which the first read of the walk was at `oldest_read`.
+inline bool covers(const TlbScope& scope, TlbTag tag, const rmap::VirtRange& pages,
+                   rmap::Instant oldest_read) {
+    const bool of_space =
+        tag.is_global() ? scope.globals : !scope.space || tag.space() == *scope.space;
+    return scope.covers(tag.vm()) && of_space && oldest_read <= scope.read_until &&
+           (!scope.range || scope.range->overlaps(pages));
+}
+
 }  // namespace mmusim::models

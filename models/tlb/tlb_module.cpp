@@ -5,6 +5,8 @@
 #include "models/tlm/thread_time.hpp"
 #include "models/tlm/translation_extension.hpp"
 
+#include <algorithm>
+
 namespace mmusim::models {
 
 namespace {
@@ -18,10 +20,9 @@ void answer(tlm::tlm_generic_payload& trans, TranslationExtension& request,
 
 }  // namespace
 
-TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config, Below below)
+TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config)
     : sc_module(name),
       config_(config),
-      below_(below),
       array_(config),
       lookup_(to_sc_time(config.lookup)),
       fill_(to_sc_time(config.fill)),
@@ -30,7 +31,8 @@ TlbModule::TlbModule(const sc_core::sc_module_name& name, const TlbConfig& confi
         socket->register_b_transport(this, &TlbModule::translate);
         socket->register_transport_dbg(this, &TlbModule::answer_debug);
     }
-    if (config.level > 1) return;
+    // Accesses by grants would not count as uses of their space.
+    if (config.level > 1 || config.live_spaces > 0) return;
     data_socket.register_get_direct_mem_ptr(this, &TlbModule::grant<Stream::kData>);
     fetch_socket.register_get_direct_mem_ptr(this, &TlbModule::grant<Stream::kFetch>);
     grant_.lookup = config.lookup;
@@ -50,25 +52,77 @@ void TlbModule::translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& del
 
     delay += lookup_;
     if (const auto* hit = array_.lookup(page, tag, request.access)) {
-        if (request.ask_all_levels && below_ == Below::kTlb)
-            return ask_below(trans, request, *hit, delay);
+        if (request.ask_all_levels && below_) return ask_below(trans, request, *hit, delay);
         answer(trans, request, *hit);
+        // It moves up, unless the level above has it: then this one is only asked as well.
+        if (config_.inclusion == Inclusion::kExclusive && request.missed_levels != 0)
+            array_.drop(page, tag);
         return;
     }
-
     request.missed_levels |= level_bit_;
+    refill(trans, request, delay);
+}
+
+/// Whether the entry that is on its way was meant by one of the invalidations from the `first` on.
+bool TlbModule::invalidated_since(std::size_t first, TlbTag tag, rmap::PageNumber page,
+                                  const Translation& translation) const {
+    for (std::size_t n = first; n < invalidated_.size(); ++n)
+        if (covers(invalidated_[n], translation.global ? tag.as_global() : tag,
+                   translation.invalidated_with(page), translation.oldest_read))
+            return true;
+    return false;
+}
+
+void TlbModule::refill(tlm::tlm_generic_payload& trans, TranslationExtension& request,
+                       sc_core::sc_time& delay) {
+    if (config_.inclusion == Inclusion::kExclusive)
+        return next_socket->b_transport(trans, delay);  // filled in above
+
+    const std::size_t first = invalidated_.size();
+    ++refills_;
     next_socket->b_transport(trans, delay);
-    if (trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
-    // Nothing can have been invalidated meanwhile: only this core's own instructions do that.
-    const auto evicted = array_.insert(page, tag, request.translation);
-    if (evicted && evicted->granted) withdraw(evicted->key.pages());
-    // It may answer from now on for pages of entries of other sizes.
-    if (array_.has_several_sizes()) withdraw(request.translation.pages_around(page));
+    --refills_;
+    const auto page = rmap::page_of(rmap::VirtAddr{trans.get_address()});
+    const TlbTag tag(request.pcid, request.vm);
+    const bool stale = invalidated_since(first, tag, page, request.translation);
+    if (refills_ == 0) invalidated_.clear();
+    if (stale || trans.is_response_error() || request.fault != rmap::Fault::kNone) return;
+    put(page, tag, request.translation);
     delay += fill_;
+}
+
+/// Of all levels above, whatever they are to each other.
+template <class Entries>
+void TlbModule::drop_above(const Entries& entries) {
+    for (TlbModule* above : above_) {
+        const auto dropped = above->array_.drop(entries);
+        if (dropped.granted.start < dropped.granted.end) above->withdraw(dropped.granted);
+        above->drop_above(entries);
+    }
+}
+
+void TlbModule::put(rmap::PageNumber page, TlbTag tag, const Translation& translation) {
+    const auto gone = array_.insert(page, tag, translation);
+    // It may answer from now on for pages of entries of other sizes.
+    if (gone.granted_self || array_.has_several_sizes()) withdraw(translation.pages_around(page));
+    const bool inclusive = config_.inclusion == Inclusion::kInclusive;
+    if (gone.space && inclusive) drop_above(*gone.space);
+    if (!gone.evicted) return;
+    const TlbKey& key = gone.evicted->key;
+    if (gone.evicted->granted) withdraw(key.pages());
+    if (inclusive) drop_above(key);
+    if (below_ && below_->config_.inclusion == Inclusion::kExclusive)
+        below_->put(key.page(), key.tag(), gone.evicted->translation);
+}
+
+void TlbModule::set_below(TlbModule& below) {
+    below_ = &below;
+    below.above_.push_back(this);
 }
 
 std::uint64_t TlbModule::invalidate(const TlbScope& scope) {
     if (scope.stages == TlbScope::Stages::kSecond) return 0;
+    if (refills_ > 0) invalidated_.push_back(scope);
     const auto dropped = array_.invalidate_pages(scope);
     if (dropped.granted.start < dropped.granted.end) withdraw(dropped.granted);
     return dropped.entries;

@@ -4,6 +4,7 @@
 #include <tlm_utils/passthrough_target_socket.h>
 #include <tlm_utils/simple_initiator_socket.h>
 #include <systemc>
+#include <vector>
 
 #include "models/tlb/tlb_filter.hpp"
 
@@ -15,7 +16,9 @@ class TranslationExtension;
 /// to the next level; what comes back is filled in here as well. One of level 1 grants direct use
 /// of an entry after a hit or a fill: the pointer of the DMI is to a TlbGrant, to be copied. It
 /// withdraws what it has granted for pages whose entry goes or comes.
-/// Does not model: port conflicts, prefetch, levels shared by hardware threads.
+/// What is invalidated while its translation is on the way is not filled in. Victims of an
+/// exclusive hierarchy are written below in no time, by the way. Does not model: port conflicts,
+/// prefetch, levels shared by hardware threads.
 class TlbModule final : public sc_core::sc_module {
 public:
     template <class M>
@@ -31,9 +34,10 @@ public:
     Target<TlbModule> fetch_socket{"fetch_socket"};
     Initiator<TlbModule> next_socket{"next_socket"};  ///< level below, or the walker
 
-    enum class Below { kTlb, kWalker };
+    TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config);
 
-    TlbModule(const sc_core::sc_module_name& name, const TlbConfig& config, Below below);
+    /// Before the simulation: what next_socket leads to. Without it, the walker.
+    void set_below(TlbModule& below);
 
     Target<TlbModule>& socket(Stream stream) {
         return stream == Stream::kData ? data_socket : fetch_socket;
@@ -50,19 +54,28 @@ private:
     bool grant(tlm::tlm_generic_payload& trans, tlm::tlm_dmi& dmi);
     void withdraw(const rmap::VirtRange& pages);
     unsigned answer_debug(tlm::tlm_generic_payload& trans);
+    void put(rmap::PageNumber page, TlbTag tag, const Translation& translation);
+    template <class Entries>
+    void drop_above(const Entries& entries);
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
-
+    bool invalidated_since(std::size_t first, TlbTag tag, rmap::PageNumber page,
+                           const Translation& translation) const;
+    void refill(tlm::tlm_generic_payload& trans, TranslationExtension& request,
+                sc_core::sc_time& delay);
     void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request, Translation hit,
                    sc_core::sc_time& delay);
 
     const TlbConfig config_;
-    const Below below_;
+    TlbModule* below_ = nullptr;
+    std::vector<TlbModule*> above_;
     TlbArray array_;
     const sc_core::sc_time lookup_;
     const sc_core::sc_time fill_;
     const std::uint32_t level_bit_;
-    TlbGrant grant_;        ///< the last one
-    bool granted_[2] = {};  ///< by Stream: grants may be out
+    unsigned refills_ = 0;               ///< requests that wait for the level below
+    std::vector<TlbScope> invalidated_;  ///< since there was none
+    TlbGrant grant_;                     ///< the last one
+    bool granted_[2] = {};               ///< by Stream: grants may be out
 };
 
 }  // namespace mmusim::models

@@ -148,6 +148,11 @@ void check_levels(const models::MmuConfig& mmu, const EffectiveConfig& effective
                                           "that serves both; expected both",
                                           section, both->name));
         if (for_both) both = &tlb;
+        if (tlb.level == 1 && tlb.inclusion != models::Inclusion::kNeither)
+            throw ConfigError(effective.origin(section, "inclusion"),
+                              fmt::format("'{}.inclusion' is set, and no level is above level 1; "
+                                          "expected neither",
+                                          section));
         above = tlb.level;
     }
 }

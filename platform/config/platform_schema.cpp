@@ -51,7 +51,7 @@ constexpr NamedValue<models::ReplacementPolicy> kReplacementPolicies[] = {
 
 /// Orders: 4 KiB << order.
 constexpr NamedValue<unsigned> kPageSizes[] = {{"4K", 0},   {"16K", 2},   {"64K", 4}, {"2M", 9},
-                                               {"32M", 13}, {"512M", 17}, {"1G", 18}};
+                                               {"32M", 13}, {"512M", 17}, {"1G", 18}, {"16G", 22}};
 
 void read_geometry(SectionReader& array, models::ArrayGeometry& out, std::string_view meaning) {
     array.has_provenance();
@@ -71,6 +71,10 @@ models::PageArrayConfig read_page_array(SectionReader array, const std::string& 
     return out;
 }
 
+constexpr NamedValue<models::Inclusion> kInclusions[] = {
+    {"neither", models::Inclusion::kNeither},
+    {"inclusive", models::Inclusion::kInclusive},
+    {"exclusive", models::Inclusion::kExclusive}};
 constexpr unsigned kMostLevels = 8;
 constexpr NamedValue<models::Stream> kStreams[] = {{"data", models::Stream::kData},
                                                    {"fetch", models::Stream::kFetch}};
@@ -96,6 +100,9 @@ models::TlbConfig read_core_tlb(SectionReader tlb, const std::string& name) {
     out.name = name;
     tlb.count("level", out.level, {1, kMostLevels}, "1: next to the core");
     tlb.choices("serves", out.streams, kStreams, "what it is asked for");
+    tlb.choice("inclusion", out.inclusion, kInclusions, "what it is to the levels above");
+    tlb.count("live_spaces", out.live_spaces, {0, 1 << 20},
+              "address spaces that have entries at the same time; 0: no limit", Need::kOptional);
     read_arrays(tlb, out);
     tlb.finish();
     return out;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <tlm_utils/passthrough_target_socket.h>
-#include <tlm_utils/simple_initiator_socket.h>
 
 #include <random>
 
 #include "tests/component/mmu_bench.hpp"
+#include "tests/component/tlb_bench.hpp"
 #include "tests/support/child_run.hpp"
 #include "tests/support/tlb_configs.hpp"
 
@@ -163,7 +162,9 @@ TEST_CASE("mmu dmi: with and without grants every access and all statistics are 
     struct Geometry {
         const char* name;
         std::vector<models::PageArrayConfig> data;
-        std::vector<models::PageArrayConfig> fetch;  ///< none: the same TLB
+        std::vector<models::PageArrayConfig> fetch;                 ///< none: the same TLB
+        models::Inclusion inclusion = models::Inclusion::kNeither;  ///< of the second level
+        unsigned live_spaces = 0;                                   ///< likewise
     };
     constexpr unsigned kLarge = rmap::kLargeOrder;
     const auto policy = [](std::size_t entries, unsigned ways, ReplacementPolicy replacement) {
@@ -185,11 +186,15 @@ TEST_CASE("mmu dmi: with and without grants every access and all statistics are 
            {0, kLarge},
            {48, 12, IndexFunction::kXorFold, ReplacementPolicy::kMruPlusOnePlru4}}},
          {}},
+        {"inclusive", {{"shared", {0, kLarge}, {16, 4}}}, {}, models::Inclusion::kInclusive, 2},
+        {"exclusive", {{"shared", {0, kLarge}, {16, 4}}}, {}, models::Inclusion::kExclusive},
         {"two", {{"small", {0}, {8, 2}}, {"large", {kLarge}, {2, 2}}}, {{"small", {0}, {4, 4}}}},
     };
     for (const auto& geometry : all) {
         auto config = test_platform(1, 1);
         config.mmu.tlbs[0].arrays = geometry.data;
+        config.mmu.tlbs[1].inclusion = geometry.inclusion;
+        config.mmu.tlbs[1].live_spaces = geometry.live_spaces;
         if (!geometry.fetch.empty()) {
             auto fetch = config.mmu.tlbs[0];
             fetch.name = "fetch";
@@ -209,65 +214,12 @@ TEST_CASE("mmu dmi: with and without grants every access and all statistics are 
 
 namespace {
 
-/// A TLB between a core that asks for grants and a table that maps every page to its own frame.
-struct GrantBench {
-    struct Ends final : sc_core::sc_module {
-        tlm_utils::simple_initiator_socket<Ends> core{"core"};
-        tlm_utils::passthrough_target_socket<Ends> table{"table"};
-        std::vector<std::uint64_t> withdrawn;  ///< first addresses
-        std::uint8_t order = 0;                ///< of the table's pages
-
-        explicit Ends(const sc_core::sc_module_name& name) : sc_module(name) {
-            core.register_invalidate_direct_mem_ptr(this, &Ends::withdraw);
-            table.register_b_transport(this, &Ends::walk);
-        }
-        void withdraw(sc_dt::uint64 start, sc_dt::uint64) { withdrawn.push_back(start); }
-        void walk(tlm::tlm_generic_payload& trans, sc_core::sc_time&) {
-            auto& request = *trans.get_extension<models::TranslationExtension>();
-            request.translation = {};
-            request.translation.frame = FrameNumber{trans.get_address() >> rmap::kPageShift};
-            request.translation.order = order;
-            request.fault = Fault::kNone;
-            trans.set_response_status(tlm::TLM_OK_RESPONSE);
-        }
-    };
-
-    explicit GrantBench(const models::TlbConfig& config)
-        : tlb("tlb", config, models::TlbModule::Below::kWalker) {
-        ends.core.bind(tlb.data_socket);
-        tlb.next_socket.bind(ends.table);
-    }
-
-    void access(std::uint64_t page) {
-        payload.payload().set_address(page << rmap::kPageShift);
-        sc_core::sc_time delay;
-        ends.core->b_transport(payload.start(), delay);
-    }
-    /// What is granted after an access, if anything is.
-    const models::TlbGrant* grant(std::uint64_t page) {
-        payload.payload().set_address(page << rmap::kPageShift);
-        if (!ends.core->get_direct_mem_ptr(payload.payload(), dmi)) return nullptr;
-        return reinterpret_cast<const models::TlbGrant*>(dmi.get_dmi_ptr());
-    }
-    std::vector<std::uint64_t> withdrawn() {
-        std::vector<std::uint64_t> pages;
-        for (const auto address : std::exchange(ends.withdrawn, {}))
-            pages.push_back(address >> rmap::kPageShift);
-        return pages;
-    }
-
-    Ends ends{"ends"};
-    models::TlbModule tlb;
-    models::OwnPayload<models::TranslationExtension> payload;
-    tlm::tlm_dmi dmi;
-};
-
 using Pages = std::vector<std::uint64_t>;
 
 }  // namespace
 
 TEST_CASE("mmu dmi: a grant names the entry and the time of its hits", "[component][mmu]") {
-    GrantBench bench(tlb_of({{"small", {0}, {4, 2}}}, nanoseconds(3)));
+    TlbBench bench(one_level(tlb_of({{"small", {0}, {4, 2}}}, nanoseconds(3))));
     bench.access(6);
     const auto* grant = bench.grant(6);
     REQUIRE(grant);
@@ -281,7 +233,7 @@ TEST_CASE("mmu dmi: a grant names the entry and the time of its hits", "[compone
 }
 
 TEST_CASE("mmu dmi: only the way that was used last is granted", "[component][mmu]") {
-    GrantBench bench(tlb_of({{"small", {0}, {4, 2}}}));
+    TlbBench bench(one_level(tlb_of({{"small", {0}, {4, 2}}})));
     bench.access(0);
     bench.access(2);
     CHECK_FALSE(bench.grant(0));
@@ -291,7 +243,7 @@ TEST_CASE("mmu dmi: only the way that was used last is granted", "[component][mm
 }
 
 TEST_CASE("mmu dmi: what was granted is withdrawn when its entry is evicted", "[component][mmu]") {
-    GrantBench bench(tlb_of({{"small", {0}, {4, 2}}}));
+    TlbBench bench(one_level(tlb_of({{"small", {0}, {4, 2}}})));
     bench.access(0);
     REQUIRE(bench.grant(0));
     bench.access(1);  // another set
@@ -305,7 +257,7 @@ TEST_CASE("mmu dmi: what was granted is withdrawn when its entry is evicted", "[
 
 TEST_CASE("mmu dmi: what was granted is withdrawn by every invalidation that drops it",
           "[component][mmu]") {
-    GrantBench bench(tlb_of({{"small", {0}, {4, 2}}}));
+    TlbBench bench(one_level(tlb_of({{"small", {0}, {4, 2}}})));
     const auto granted = [&](std::uint64_t page) {
         bench.access(page);
         return bench.grant(page) != nullptr;
@@ -314,22 +266,22 @@ TEST_CASE("mmu dmi: what was granted is withdrawn by every invalidation that dro
     scope.range = rmap::aligned_pages(rmap::address_of(rmap::PageNumber{1}), 0);
     REQUIRE(granted(0));
     REQUIRE(granted(1));
-    CHECK(bench.tlb.invalidate(scope) == 1);
+    CHECK(bench.tlb(0).invalidate(scope) == 1);
     CHECK(bench.withdrawn() == Pages{1});
-    CHECK(bench.tlb.invalidate(scope) == 0);
+    CHECK(bench.tlb(0).invalidate(scope) == 0);
     CHECK(bench.withdrawn().empty());
     REQUIRE(granted(1));
     scope.range.reset();
-    CHECK(bench.tlb.invalidate(scope) == 2);
+    CHECK(bench.tlb(0).invalidate(scope) == 2);
     CHECK(bench.withdrawn() == Pages{0});  // all of them at once
 }
 
 TEST_CASE("mmu dmi: what was granted is withdrawn when another size may answer for its pages",
           "[component][mmu]") {
-    GrantBench bench(tlb_of({{"large", {2}, {4, 2}}, {"small", {0}, {4, 2}}}));
+    TlbBench bench(one_level(tlb_of({{"large", {2}, {4, 2}}, {"small", {0}, {4, 2}}})));
     bench.access(5);
     REQUIRE(bench.grant(5));
-    bench.ends.order = 2;
+    bench.order = 2;
     bench.access(6);  // fills in pages 4 to 7
     CHECK(bench.withdrawn() == Pages{4});
     REQUIRE(bench.grant(5));

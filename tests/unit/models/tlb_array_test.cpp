@@ -246,6 +246,66 @@ TEST_CASE("tlb array: invalidating one page of a large one drops all its pieces"
     CHECK(hits(tlb, 5));
 }
 
+TEST_CASE("tlb array: joined entries of a contiguous group are one for all its pages",
+          "[unit][tlb]") {
+    constexpr unsigned kGroup = 4;  // 16 entries of 4 KiB, as the contiguous bit joins them
+    TlbArray tlb(tlb_of({{"shared", {0, kGroup}, {2, 2}}}));
+    Translation group = to(160);
+    group.order = kGroup;
+    tlb.insert(PageNumber{16 + 5}, {1, 0}, group);
+    tlb.insert(PageNumber{3}, {1, 0}, to(10));
+    for (std::uint64_t page = 16; page < 32; ++page)
+        CHECK(tlb.lookup(PageNumber{page}, {1, 0}, Access::kRead)->frame_of(PageNumber{page}) ==
+              FrameNumber{160 + page - 16});
+    CHECK_FALSE(hits(tlb, 15));
+    CHECK_FALSE(hits(tlb, 32));
+    const auto address = rmap::address_of(PageNumber{16 + 9});
+    CHECK(invalidate(tlb, {TlbOperation::Kind::kInvlpg, 1, address, {}}) == 1);
+    CHECK_FALSE(hits(tlb, 16));
+    CHECK(hits(tlb, 3));
+}
+
+TEST_CASE("tlb array: of several sizes that answer the largest does", "[unit][tlb]") {
+    TlbArray tlb(split_tlb({8, 2}, {4, 2}));
+    tlb.insert(PageNumber{512 + 7}, {1, 0}, to(10));
+    tlb.insert(PageNumber{512}, {1, 0}, large_to(1024));
+    CHECK(tlb.lookup(PageNumber{512 + 7}, {1, 0}, Access::kRead)->frame == FrameNumber{1024});
+}
+
+TEST_CASE("tlb array: one space too many takes the place of the least recently used",
+          "[unit][tlb]") {
+    auto config = split_tlb({16, 16}, {4, 4});
+    config.live_spaces = 2;
+    TlbArray tlb(config);
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    tlb.insert(PageNumber{512}, {1, 0}, large_to(512));
+    tlb.insert(PageNumber{1}, {1, 0}, global_to(11));
+    tlb.insert(PageNumber{0}, {2, 0}, to(12));
+    const auto gone = tlb.insert(PageNumber{0}, {1, 7}, to(13));  // PCID 1 of a guest
+    REQUIRE(gone.space);
+    CHECK(*gone.space == models::TlbTag(1, 0));
+    CHECK_FALSE(gone.evicted);
+    CHECK_FALSE(hits(tlb, 0, 1));
+    CHECK_FALSE(hits(tlb, 512, 1));
+    CHECK(hits(tlb, 1, 1));  // global
+    CHECK(hits(tlb, 0, 2));
+    CHECK(hits(tlb, 0, 1, Access::kRead, 7));
+    CHECK(tlb.stats().invalidated == 0);
+}
+
+TEST_CASE("tlb array: a space without entries leaves room for another", "[unit][tlb]") {
+    auto config = split_tlb({16, 16}, {4, 4});
+    config.live_spaces = 2;
+    TlbArray tlb(config);
+    tlb.insert(PageNumber{0}, {1, 0}, to(10));
+    tlb.insert(PageNumber{0}, {2, 0}, to(11));
+    CHECK(hits(tlb, 0, 1));
+    invalidate(tlb, {TlbOperation::Kind::kInvpcidAddress, 2, {}, {}});  // maybe not all of it
+    invalidate(tlb, {TlbOperation::Kind::kCr3Write, 1, {}, {}});
+    CHECK_FALSE(tlb.insert(PageNumber{0}, {3, 0}, to(12)).space);
+    CHECK(*tlb.insert(PageNumber{0}, {4, 0}, to(13)).space == models::TlbTag(2, 0));
+}
+
 TEST_CASE("tlb array: a page that is smaller than any array is for is not kept", "[unit][tlb]") {
     TlbArray tlb(tlb_of({{"large", {rmap::kLargeOrder}, {8, 8}}}));
     tlb.insert(PageNumber{0}, {1, 0}, to(10));

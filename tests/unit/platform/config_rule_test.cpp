@@ -70,6 +70,16 @@ TEST_CASE("machine rules: below a TLB that serves both there is none that serves
           "both; expected both");
 }
 
+TEST_CASE("machine rules: what a level is to those above is said of a lower one only",
+          "[unit][config]") {
+    ConfigFixture fixture;
+    CHECK(fixture.error({"tlb.dtlb.inclusion=inclusive"}) ==
+          "--set:1:10: 'tlb.dtlb.inclusion' is set, and no level is above level 1; expected "
+          "neither");
+    CHECK_NOTHROW(fixture.load({"tlb.stlb.inclusion=exclusive"}));
+    CHECK(fixture.load().platform.mmu.tlbs[2].live_spaces == 4);
+}
+
 TEST_CASE("machine rules: each page size has one array of a level", "[unit][config]") {
     ConfigFixture fixture;
     CHECK(
@@ -79,7 +89,7 @@ TEST_CASE("machine rules: each page size has one array of a level", "[unit][conf
     CHECK(
         fixture.error({"tlb.dtlb.array.large.pages=[]"}) ==
         "--set:1:28: 'tlb.dtlb.array.large.pages' is empty; expected one or more of 4K, 16K, 64K, "
-        "2M, 32M, 512M, 1G");
+        "2M, 32M, 512M, 1G, 16G");
     CHECK(fixture.error({"tlb.dtlb.array.large.pages=[\"3M\"]"}) ==
           "--set:1:29: 'tlb.dtlb.array.large.pages' has '3M' in it, which is not known; nearest is "
           "'2M'");
