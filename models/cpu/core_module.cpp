@@ -35,7 +35,7 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
              },
              [this] { observed_.settle_many(); }}),
       cache_(config.cache),
-      observed_(config.id, observer),
+      observed_(config.id, observer, config.walk_check.stores),
       walks_(config.walk_check) {
     request_.time = &time_;
     request_.cache = &cache_;
@@ -71,26 +71,13 @@ void CoreModule::set_context() {
     request_.ept_root = guest_.ept_root;
     request_.part = in_guest ? Part::kGuest : Part::kUser;
     tag_ = {request_.pcid, request_.vm};
+    observed_.set_context(mm_, request_.vm);
 }
 
 template <std::size_t port>
 void CoreModule::withdraw(sc_dt::uint64 start, sc_dt::uint64 end) {
     if (auto* filter = ports_[port].filter)
         filter->withdraw({rmap::page_start(rmap::VirtAddr{start}), rmap::VirtAddr{end + 1}});
-}
-
-/// The access, if a grant says all of it.
-bool CoreModule::access_granted(rmap::VirtAddr address, Access kind, Duration cost) {
-    const TlbFilter* filter = port(kind).filter;
-    const auto* grant = filter ? filter->find(rmap::page_of(address), tag_, kind) : nullptr;
-    if (!grant) return false;
-    request_.missed_levels = 0;
-    time_.advance(grant->lookup + cost, request_.part);
-    if (observed_.on()) {
-        observed_.write(time_.local_now(), address, kind, grant->translation, mm_, request_.vm);
-        compare(address, kind, grant->translation);
-    }
-    return true;
 }
 
 /// After an access through the TLB.
@@ -115,10 +102,7 @@ Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, 
     to.socket->b_transport(trans, delay);
     const bool done = request_.fault == Fault::kNone;
     time_.advance_to(time_.instant(delay) + (done ? cost : Duration{}), request_.part);
-    if (done && observed_.on()) {
-        observed_.write(time_.local_now(), address, kind, request_.translation, mm_, request_.vm);
-        compare(address, kind, request_.translation);
-    }
+    if (done && observed_.on()) observe(address, kind, request_.translation);
     if (to.filter) ask_grant(to, rmap::page_of(address));
     return request_.fault;
 }
@@ -128,8 +112,6 @@ Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, 
 void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind, const Translation& used) {
     using What = WalkDifference::What;
     const auto page = rmap::page_of(address);
-    if (walks_.known(page, pcid_, kind, used)) return observed_.write_compared();
-
     PayloadPool<TranslationExtension>::Loan loan(walks_asked_);
     auto& walk = loan.extension();
     walk.access = Access::kRead;  // which changes nothing of what is compared
@@ -146,17 +128,10 @@ void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind, const Tr
         (kind == Access::kExecute && !found.executable))
         return observed_.write_difference(What::kNotAllowed);
     if (kind == Access::kWrite && !found.dirty) return observed_.write_difference(What::kClean);
-    observed_.write_compared();
-    walks_.confirm(page, pcid_, kind, used);
+    observed_.write_confirmed();
 }
 
-Fault CoreModule::access(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
-    MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
-    time_.boundary();
-    if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) {
-        ++stats_.accesses;
-        return Fault::kNone;
-    }
+Fault CoreModule::access_tlb(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
     const Fault fault = translate(address, kind, cost, ask);
     ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
     return fault;

@@ -22,6 +22,7 @@
 #include "models/tlm/thread_time.hpp"
 #include "models/tlm/translation_extension.hpp"
 #include "rmap/ports/guest_port.hpp"
+#include "rmap/types/check.hpp"
 
 namespace mmusim::models {
 
@@ -91,8 +92,16 @@ public:
 
     /// One user instruction that accesses memory, or its fetch (kExecute); `cost` is its time
     /// besides the translation.
-    rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost,
-                       Ask ask = Ask::kUntilHit);
+    [[gnu::always_inline]] rmap::Fault access(rmap::VirtAddr address, rmap::Access kind,
+                                              rmap::Duration cost, Ask ask = Ask::kUntilHit) {
+        MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
+        time_.boundary();
+        if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) {
+            ++stats_.accesses;
+            return rmap::Fault::kNone;
+        }
+        return access_tlb(address, kind, cost, ask);
+    }
     /// Whether the first TLB would hit a user's access; nothing changes and no time passes.
     bool would_hit(rmap::VirtAddr address, rmap::Access kind);
     /// Of the last access, a guest's likewise. Bit n - 1: a TLB of level n was asked and missed.
@@ -128,7 +137,10 @@ public:
     rmap::Word read_modify_write(rmap::PhysAddr address, Apply apply, rmap::Part part) override;
 
     /// Names the address space, a guest's likewise, for the observers; hardware sees only CR3.
-    void label_address_space(rmap::MmId mm) { mm_ = mm; }
+    void label_address_space(rmap::MmId mm) {
+        mm_ = mm;
+        observed_.set_context(mm_, guest_.vm);
+    }
 
     /// What the software threw, if it did: the simulation was stopped for it.
     std::exception_ptr failure() const { return failure_; }
@@ -150,13 +162,27 @@ private:
     Port& port(rmap::Access kind) { return ports_[kind == rmap::Access::kExecute]; }
     template <std::size_t port>
     void withdraw(sc_dt::uint64 start, sc_dt::uint64 end);
-    bool access_granted(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+    /// The access, if a grant says all of it.
+    [[gnu::always_inline]] bool access_granted(rmap::VirtAddr address, rmap::Access kind,
+                                               rmap::Duration cost) {
+        const TlbFilter* filter = port(kind).filter;
+        const auto* grant = filter ? filter->find(rmap::page_of(address), tag_, kind) : nullptr;
+        if (!grant) return false;
+        request_.missed_levels = 0;
+        time_.advance(grant->lookup + cost, request_.part);
+        if (observed_.on()) observe(address, kind, grant->translation);
+        return true;
+    }
+    rmap::Fault access_tlb(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
     void ask_grant(Port& from, rmap::PageNumber page);
     /// Translation and access.
     rmap::Fault translate(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
-    /// The access just done by `used`, if it is one of those to compare.
-    void compare(rmap::VirtAddr address, rmap::Access kind, const Translation& used) {
-        if (walks_.chosen() && request_.vm == 0) compare_with_walk(address, kind, used);
+    /// An access just done by `used`, which is compared if it is one of those chosen.
+    [[gnu::always_inline]] void observe(rmap::VirtAddr address, rmap::Access kind,
+                                        const Translation& used) {
+        observed_.write(time_.local_now(), rmap::page_of(address), kind, used);
+        if (walks_.chosen() && request_.vm == 0 && !observed_.write_known())
+            compare_with_walk(address, kind, used);
     }
     void compare_with_walk(rmap::VirtAddr address, rmap::Access kind, const Translation& used);
 

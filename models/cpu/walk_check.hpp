@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
-
-#include "models/tlm/translation.hpp"
-#include "rmap/types/access.hpp"
-#include "rmap/types/address.hpp"
-#include "rmap/types/tlb_operation.hpp"
 
 namespace mmusim::models {
 
@@ -19,50 +12,24 @@ struct WalkCheck {
     const std::uint64_t* stores = nullptr;
 };
 
-/// Chooses the accesses, and leaves out those of which the answer is known: the same translation
-/// was confirmed for the same page and access, and nothing has been stored anywhere since.
+/// Chooses the accesses.
 class WalkSampler {
 public:
     explicit WalkSampler(const WalkCheck& check)
-        : every_(check.every), left_(check.every), stores_(check.stores) {}
+        : every_(check.every), left_(check.every ? check.every : kNever) {}
 
     /// Another access: whether it is one of those to compare.
     bool chosen() {
-        if (left_ == 0 || --left_ > 0) return false;
+        if (--left_ > 0) return false;
         left_ = every_;
         return true;
     }
 
-    bool known(rmap::PageNumber page, rmap::Pcid space, rmap::Access access,
-               const Translation& used) const {
-        const Confirmed& last = confirmed_[slot(page, access)];
-        return last.stores == *stores_ + 1 && last.page == page && last.space == space &&
-               last.frame == used.frame && last.order == used.order;
-    }
-    /// A walk has confirmed it.
-    void confirm(rmap::PageNumber page, rmap::Pcid space, rmap::Access access,
-                 const Translation& used) {
-        confirmed_[slot(page, access)] = {page, used.frame, *stores_ + 1, space, used.order};
-    }
-
 private:
-    static constexpr std::size_t kPages = 256;
-
-    struct Confirmed {
-        rmap::PageNumber page{};
-        rmap::FrameNumber frame{};
-        std::uint64_t stores = 0;  ///< and one more; 0: nothing is known
-        rmap::Pcid space = 0;
-        std::uint8_t order = 0;
-    };
-    static std::size_t slot(rmap::PageNumber page, rmap::Access access) {
-        return (page.value % kPages) * 3 + static_cast<std::size_t>(access);
-    }
+    static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
     const std::uint64_t every_;
     std::uint64_t left_;
-    const std::uint64_t* const stores_;
-    std::array<Confirmed, kPages * 3> confirmed_{};
 };
 
 }  // namespace mmusim::models

@@ -146,7 +146,8 @@ void DmaDeviceModule::start(Pasid pasid, VirtAddr address, Access kind,
     if (!observed_.on()) return;
     const auto label = labels_.find(pasid);
     const rmap::MmId mm = label == labels_.end() ? 0 : label->second;
-    observed_.write(end, address, kind, translation, mm, 0);
+    observed_.set_context(mm, 0);
+    observed_.write(end, rmap::page_of(address), kind, translation);
 }
 
 // ---- the home: invalidate requests ----

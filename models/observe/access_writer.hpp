@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "models/observe/access_record.hpp"
@@ -16,54 +18,124 @@ namespace mmusim::models {
 /// kernel time has passed them (time-model rule 12).
 class AccessWriter {
 public:
-    AccessWriter(rmap::ActorId agent, AccessObserver* observer)
-        : agent_(agent), observer_(observer) {}
+    /// `stores` counts the stores to simulated memory, for comparisons with uncached walks; null:
+    /// there are none.
+    AccessWriter(rmap::ActorId agent, AccessObserver* observer,
+                 const std::uint64_t* stores = nullptr)
+        : agent_(agent), observer_(observer), stores_(stores ? stores : &contexts_) {}
 
     bool on() const { return observer_ != nullptr; }
 
-    /// An access to `address` by `used`, done at `done`, which ascends from call to call. Only
-    /// with an observer.
-    void write(rmap::Instant done, rmap::VirtAddr address, rmap::Access kind,
-               const Translation& used, rmap::MmId mm, rmap::VmId vm) {
-        AccessRecord record;
-        record.time = done;
-        record.filled = used.read_at;
-        record.page = rmap::page_of(address);
-        record.frame = used.frame_of(record.page);
-        record.generation = used.generation;
-        record.access = kind;
-        record.mm = mm;
-        record.vm = vm;
-        if (broken(rmap::TimeRule::kObserversJudgeLate))
-            observer_->judge(agent_, &record, &record + 1);
-        else
-            unjudged_.push_back(record);
+    /// Whose accesses follow.
+    void set_context(rmap::MmId mm, rmap::VmId vm) {
+        if (mm_ == mm && vm_ == vm) return;
+        mm_ = mm;
+        vm_ = vm;
+        ++contexts_;
     }
-    /// The access that was written last was compared with an uncached walk, which ended alike.
-    void write_compared() { ++compared_; }
-    /// Likewise; it did not.
+
+    // Only with an observer:
+    /// An access to `page` by `used`, done at `done`, which ascends from call to call.
+    void write(rmap::Instant done, rmap::PageNumber page, rmap::Access access,
+               const Translation& used) {
+        last_ = &recent_[(page.value * 3 + static_cast<std::size_t>(access)) % kRecent];
+        if (last_->page != page || last_->filled != used.read_at || last_->stamp != stamp())
+            find_kind(page, access, used);
+        uses_[unjudged_] = {done, last_->kind};
+        if (++unjudged_ == uses_.size()) uses_.resize(2 * uses_.size());
+        if (broken(rmap::TimeRule::kObserversJudgeLate)) judge(unjudged_);
+    }
+
+    // The access that was written last is one of those to compare with an uncached walk:
+    /// The comparison is done: one alike has ended alike, and nothing has been stored since.
+    bool write_known() {
+        compared_ += last_->confirmed;
+        return last_->confirmed;
+    }
+    /// The walk ended alike.
+    void write_confirmed() {
+        ++compared_;
+        last_->confirmed = true;
+    }
+    /// It did not.
     void write_difference(WalkDifference::What what) {
         ++compared_;
-        if (!unjudged_.empty()) differences_.push_back({unjudged_.back(), what});
+        if (unjudged_ > 0)
+            differences_.push_back({AccessBatch::record_of(uses_[unjudged_ - 1], kinds_), what});
     }
 
     /// When many have gathered, gives the observer those that kernel time has passed.
     void settle_many() {
-        if (unjudged_.size() >= kMany) settle(kernel_now());
+        if (unjudged_ >= kMany) settle(kernel_now());
     }
     /// Gives the observer all accesses before `now`.
     void settle(rmap::Instant now) {
-        const auto end = std::partition_point(unjudged_.begin(), unjudged_.end(),
-                                              [&](const auto& r) { return r.time < now; });
-        if (end == unjudged_.begin()) return;
-        observer_->judge(agent_, unjudged_.data(), unjudged_.data() + (end - unjudged_.begin()));
-        unjudged_.erase(unjudged_.begin(), end);
+        const auto first = uses_.begin();
+        const auto end = std::partition_point(first, first + static_cast<std::ptrdiff_t>(unjudged_),
+                                              [&](const auto& use) { return use.time < now; });
+        if (end == first) return;
+        judge(static_cast<std::size_t>(end - first));
         settle_walks(now);
     }
 
 private:
+    using KindId = AccessBatch::KindId;
     static constexpr std::size_t kMany = 1024;
+    static constexpr std::size_t kMostKinds = 4096;  ///< to be remembered
+    static constexpr std::size_t kRecent = 4096;
 
+    /// The last uses of a page for an access, or of others in its place.
+    struct alignas(64) Recent {
+        rmap::PageNumber page{};
+        rmap::Instant filled{};  ///< what one agent reads for a page at one time is one translation
+        std::uint64_t stamp = 0;
+        KindId kind = 0;
+        rmap::FrameNumber frame{};
+        bool confirmed = false;  ///< an uncached walk has found the frame
+    };
+
+    /// What is recent holds as long as this stays the same: it is for the same context, and nothing
+    /// is stored.
+    std::uint64_t stamp() const { return contexts_ + *stores_; }
+
+    [[gnu::noinline]] void find_kind(rmap::PageNumber page, rmap::Access access,
+                                     const Translation& used) {
+        const AccessRecord use{{},     used.read_at, page, used.frame_of(page), used.generation,
+                               access, mm_,          vm_};
+        KindId kind = last_->kind;
+        if (kind < kinds_.first || !alike(kinds_.records[kind - kinds_.first], use))
+            kind = add_kind(use);
+        const bool confirmed = last_->confirmed && last_->stamp == stamp() && last_->page == page &&
+                               last_->frame == use.frame;
+        *last_ = {page, used.read_at, stamp(), kind, use.frame, confirmed};
+    }
+    static bool alike(const AccessRecord& a, const AccessRecord& b) {
+        return a.page == b.page && a.access == b.access && a.frame == b.frame &&
+               a.generation == b.generation && a.filled == b.filled && a.mm == b.mm && a.vm == b.vm;
+    }
+    KindId add_kind(const AccessRecord& use) {
+        kinds_.records.push_back(use);
+        return kinds_.first + kinds_.records.size() - 1;
+    }
+
+    void judge(std::size_t count) {
+        observer_->judge(agent_, {uses_.data(), uses_.data() + count, kinds_});
+        std::copy(uses_.data() + count, uses_.data() + unjudged_, uses_.data());
+        unjudged_ -= count;
+        if (kinds_.records.size() > kMostKinds) forget_kinds();
+    }
+    /// All but those of uses that are still to be judged.
+    void forget_kinds() {
+        const auto before = std::exchange(kinds_.records, {});
+        const KindId first = std::exchange(kinds_.first, kinds_.first + before.size());
+        std::vector<KindId> now(before.size());
+        for (std::size_t n = 0; n < unjudged_; ++n) {
+            KindId& own = now[uses_[n].kind - first];
+            if (own == 0) own = add_kind(before[uses_[n].kind - first]);
+            uses_[n].kind = own;
+        }
+        for (auto& recent : recent_) recent.filled = rmap::kNever;
+    }
     void settle_walks(rmap::Instant now) {
         if (compared_ == 0) return;
         const auto end = std::partition_point(differences_.begin(), differences_.end(),
@@ -75,7 +147,15 @@ private:
 
     const rmap::ActorId agent_;
     AccessObserver* const observer_;
-    std::vector<AccessRecord> unjudged_;
+    const std::uint64_t* const stores_;
+    rmap::MmId mm_ = rmap::kInitMm;
+    rmap::VmId vm_ = 0;
+    std::uint64_t contexts_ = 1;  ///< how many of these there were
+    std::vector<Recent> recent_ = std::vector<Recent>(kRecent);
+    Recent* last_ = recent_.data();  ///< of the access that was written last
+    std::vector<AccessBatch::Use> uses_ = std::vector<AccessBatch::Use>(2 * kMany);
+    std::size_t unjudged_ = 0;  ///< the first of these, never all
+    AccessBatch::Kinds kinds_;
     std::uint64_t compared_ = 0;  ///< since the observer was told
     std::vector<WalkDifference> differences_;
 };

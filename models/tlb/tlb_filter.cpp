@@ -43,10 +43,13 @@ void TlbFilter::keep(PageNumber page, TlbTag tag, const TlbGrant& grant) {
         for (const Probe& size : sizes_)
             if (granted_ >> size.order & 1) probes_.push_back(size);
     }
+    std::uint8_t allowed = 0;
+    for (const auto access : {rmap::Access::kRead, rmap::Access::kWrite, rmap::Access::kExecute})
+        if (grant.translation.allows(access)) allowed |= 1u << static_cast<unsigned>(access);
     for (const Probe& probe : probes_)
         if (probe.order == grant.order)
             slots_[probe.slot_of(page)] = {TlbKey(page, tag, grant.order),
-                                           page.value >> grant.order, grant};
+                                           page.value >> grant.order, grant, allowed};
 }
 
 void TlbFilter::withdraw(const rmap::VirtRange& pages) {

@@ -32,7 +32,7 @@ public:
         for (const Probe& probe : probes_) {
             const Slot& slot = slots_[probe.slot_of(page)];
             if (!(slot.key == TlbKey(page, tag, probe.order))) continue;
-            if (!slot.grant.translation.allows(access)) return nullptr;
+            if (!(slot.allowed >> static_cast<unsigned>(access) & 1)) return nullptr;
             ++slot.grant.stats->lookups;
             ++slot.grant.stats->hits;
             return &slot.grant;
@@ -66,6 +66,7 @@ private:
         TlbKey key;
         std::uint64_t last_number = ~std::uint64_t{0};  ///< of the set's last use
         TlbGrant grant;
+        std::uint8_t allowed = 0;  ///< a bit for each rmap::Access
     };
 
     std::vector<Probe> sizes_;   ///< of the TLB's arrays, the largest first: its order of search

@@ -63,6 +63,8 @@ Syntax syntax() {
     syntax.value("skip", "N", "0", "leave out the first references");
     syntax.value("limit", "N", "stop after so many references");
     syntax.value("out", "DIR", fmt::format("write {} into this folder", kResultFile).c_str());
+    syntax.value("compare-walks", "N", "64",
+                 "compare every N-th use of a translation with a walk through no cache; 0: none");
     syntax.value("dmi", "on|off", "on",
                  "whether the core uses what its first TLBs have granted it without asking again; "
                  "the results are the same");
@@ -106,6 +108,7 @@ TranslateRequest understand(const ParsedOptions& given) {
     options.skip = parse_whole_number("skip", given.text("skip"), 0, kMost);
     if (given.has("limit"))
         options.limit = parse_whole_number("limit", given.text("limit"), 1, kMost);
+    options.compare_walks = parse_compare_walks(given.text("compare-walks"));
     options.dmi = parse_switch("dmi", given.text("dmi")) ? Dmi::kOn : Dmi::kOff;
     options.oracle = given.flag("no-oracle") ? OracleMode::kOff : OracleMode::kOn;
     return request;

@@ -26,13 +26,15 @@ void FrameOracle::frame_ended(rmap::FrameNumber frame, const FrameEnd& end) {
     ends_[frame].push_back(end);
 }
 
-void FrameOracle::judge(rmap::ActorId agent, const AccessRecord* first, const AccessRecord* last) {
-    checked_ += static_cast<std::uint64_t>(last - first);
-    for (; first != last; ++first) {
-        const std::uint64_t frame = first->frame.value;
-        if (frame < current_.size() && first->generation < current_[frame])
-            judge_ended(agent, *first);
-    }
+void FrameOracle::judge(rmap::ActorId agent, const models::AccessBatch& uses) {
+    checked_ += uses.size();
+    const auto ended = [this](const AccessRecord& use) {
+        return use.frame.value < current_.size() && use.generation < current_[use.frame.value];
+    };
+    if (std::none_of(uses.kinds().begin(), uses.kinds().end(), ended)) return;
+    uses.for_each([&](const AccessRecord& use) {
+        if (ended(use)) judge_ended(agent, use);
+    });
 }
 
 void FrameOracle::judge_ended(rmap::ActorId agent, const AccessRecord& access) {

@@ -47,8 +47,7 @@ public:
     /// `generation` of `frame` ends at `end`. The generations of one frame end in ascending order.
     void frame_ended(rmap::FrameNumber frame, const FrameEnd& end);
 
-    void judge(rmap::ActorId agent, const models::AccessRecord* first,
-               const models::AccessRecord* last) override;
+    void judge(rmap::ActorId agent, const models::AccessBatch& uses) override;
     void on_record(const rmap::EventRecord& record) override;
 
     /// Explains the rest. The earliest kMaxViolations in order of (time, agent), one per agent,

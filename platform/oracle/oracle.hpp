@@ -42,9 +42,8 @@ public:
             end_frame(record, record.arguments[1], FrameEndKind::kSealed);
     }
 
-    void judge(rmap::ActorId agent, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        frames_.judge(agent, first, last);
+    void judge(rmap::ActorId agent, const models::AccessBatch& uses) override {
+        frames_.judge(agent, uses);
     }
     void judge_walks(rmap::ActorId agent, std::uint64_t compared,
                      const std::vector<models::WalkDifference>& differences) override {

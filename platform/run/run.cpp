@@ -26,9 +26,8 @@ public:
         if (observer) observers_.push_back(observer);
     }
     models::AccessObserver* get() { return observers_.empty() ? nullptr : this; }
-    void judge(rmap::ActorId agent, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        for (auto* observer : observers_) observer->judge(agent, first, last);
+    void judge(rmap::ActorId agent, const models::AccessBatch& uses) override {
+        for (auto* observer : observers_) observer->judge(agent, uses);
     }
     void judge_walks(rmap::ActorId agent, std::uint64_t compared,
                      const std::vector<models::WalkDifference>& differences) override {

@@ -56,7 +56,7 @@ TranslateResult translate_trace(const PlatformConfig& config, TraceReader& trace
     const auto oracle = make_oracle(options.oracle);
     const rmap::Duration cycle{kPsPerMs / config.clock_khz};
     TraceProgram program(trace, config.mmu, cycle, options);
-    TranslateMachine machine(config, options.dmi, program, oracle.get());
+    TranslateMachine machine(config, options, program, oracle.get());
     FirstTouch pages(format, page_order(format, options), config.topology,
                      machine.memory.backdoor());
     program.use(pages);

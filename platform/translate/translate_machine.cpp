@@ -8,13 +8,15 @@ namespace {
 /// stretch to stay in the host's caches until they are judged.
 constexpr rmap::Duration kAhead = rmap::nanoseconds(1000);
 
-models::CoreModule::Config core_config(const PlatformConfig& config, Dmi dmi,
+models::CoreModule::Config core_config(const PlatformConfig& config,
+                                       const TranslateOptions& options,
                                        const models::MemoryModule& memory) {
     models::CoreModule::Config core;
     core.lookahead = {kAhead, kAhead, kAhead, {}};
     core.cache = config.memory.cache;
-    core.walk_check = {1, &memory.stores()};
-    if (dmi == Dmi::kOn) {
+    core.walk_check = {options.oracle == OracleMode::kOn ? options.compare_walks : 0,
+                       &memory.stores()};
+    if (options.dmi == Dmi::kOn) {
         core.data_tlb = config.mmu.next(models::Stream::kData, 0);
         core.fetch_tlb = config.mmu.next(models::Stream::kFetch, 0);
     }
@@ -23,10 +25,10 @@ models::CoreModule::Config core_config(const PlatformConfig& config, Dmi dmi,
 
 }  // namespace
 
-TranslateMachine::TranslateMachine(const PlatformConfig& config, Dmi dmi,
+TranslateMachine::TranslateMachine(const PlatformConfig& config, const TranslateOptions& options,
                                    models::CoreSoftware& software, models::AccessObserver* observer)
     : memory("memory", config.memory, config.topology),
-      core("core0", core_config(config, dmi, memory), software, observer),
+      core("core0", core_config(config, options, memory), software, observer),
       mmu("mmu0", config.mmu),
       fabric_("fabric", config.interrupt, config.topology) {
     const auto connect = [](auto& from, auto& to) { from.bind(to); };

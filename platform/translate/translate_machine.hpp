@@ -7,6 +7,7 @@
 #include "models/mem/memory_module.hpp"
 #include "platform/config/platform_config.hpp"
 #include "platform/config/run_options.hpp"
+#include "platform/translate/translate_options.hpp"
 
 namespace mmusim::platform {
 
@@ -15,8 +16,8 @@ namespace mmusim::platform {
 class TranslateMachine {
 public:
     /// `software` and `observer` (may be null) outlive the machine.
-    TranslateMachine(const PlatformConfig& config, Dmi dmi, models::CoreSoftware& software,
-                     models::AccessObserver* observer);
+    TranslateMachine(const PlatformConfig& config, const TranslateOptions& options,
+                     models::CoreSoftware& software, models::AccessObserver* observer);
 
     models::MemoryModule memory;
     models::CoreModule core;

@@ -24,7 +24,8 @@ struct TranslateOptions {
     std::optional<unsigned> page_order;  ///< none: the smallest pages of the format
     std::uint64_t skip = 0;              ///< references at the beginning that are not translated
     std::uint64_t limit = ~std::uint64_t{0};  ///< how many are
-    OracleMode oracle = OracleMode::kOn;      ///< compares every use with an uncached walk, too
+    OracleMode oracle = OracleMode::kOn;
+    std::uint64_t compare_walks = 64;  ///< with the oracle: each n-th use; 0: none
     Dmi dmi = Dmi::kOn;
     /// Looked at between many references; once true the trace ends there, with
     /// TranslateResult::stopped. Null: never.

@@ -12,10 +12,15 @@ public:
     using std::logic_error::logic_error;
 };
 
-[[noreturn]] inline void check_failed(const char* condition, const char* file, int line,
-                                      const std::string& message) {
+[[noreturn, gnu::cold]] inline void check_failed(const char* condition, const char* file, int line,
+                                                 const std::string& message) {
     throw InvariantError(std::string(file) + ":" + std::to_string(line) + ": " + condition + ": " +
                          message);
+}
+/// Nothing is made of a literal at the place of the check.
+[[noreturn, gnu::cold]] inline void check_failed(const char* condition, const char* file, int line,
+                                                 const char* message) {
+    check_failed(condition, file, line, std::string(message));
 }
 
 }  // namespace mmusim::rmap

@@ -87,9 +87,8 @@ struct Costs {
 
 struct Records final : models::AccessObserver {
     std::vector<models::AccessRecord> seen;
-    void judge(rmap::ActorId, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        seen.insert(seen.end(), first, last);
+    void judge(rmap::ActorId, const models::AccessBatch& uses) override {
+        uses.for_each([this](const auto& use) { seen.push_back(use); });
     }
 };
 

@@ -68,9 +68,8 @@ void send_all(TestMachine& machine, CoreModule& core, unsigned last) {
 
 struct Records final : models::AccessObserver {
     std::vector<models::AccessRecord> seen;
-    void judge(rmap::ActorId, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        seen.insert(seen.end(), first, last);
+    void judge(rmap::ActorId, const models::AccessBatch& uses) override {
+        uses.for_each([this](const auto& use) { seen.push_back(use); });
     }
 };
 
@@ -306,12 +305,12 @@ constexpr unsigned kPages = 12;
 class Digest final : public models::AccessObserver {
 public:
     void add(rmap::ActorId actor, std::uint64_t value) { mix(seen_[actor], value); }
-    void judge(rmap::ActorId agent, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        for (; first != last; ++first)
+    void judge(rmap::ActorId agent, const models::AccessBatch& uses) override {
+        uses.for_each([&](const models::AccessRecord& use) {
             for (const std::uint64_t value :
-                 {first->time.ps, first->filled.ps, first->frame.value, std::uint64_t{first->vm}})
+                 {use.time.ps, use.filled.ps, use.frame.value, std::uint64_t{use.vm}})
                 mix(used_[agent], value);
+        });
     }
     std::string text() const {
         std::string result;

@@ -66,13 +66,12 @@ platform::PlatformConfig machine_config(const Pair& formats, bool combined) {
 class Frames final : public models::AccessObserver {
 public:
     void expect(std::uint64_t address) { expected_.push_back(address >> rmap::kPageShift); }
-    void judge(rmap::ActorId, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        for (; first != last; ++first) {
-            if (first->frame.value != expected_.front()) ++wrong;
+    void judge(rmap::ActorId, const models::AccessBatch& uses) override {
+        uses.for_each([this](const models::AccessRecord& use) {
+            if (use.frame.value != expected_.front()) ++wrong;
             expected_.pop_front();
             ++judged;
-        }
+        });
     }
     unsigned wrong = 0;
     unsigned judged = 0;

@@ -103,9 +103,8 @@ private:
     };
     struct Observer final : models::AccessObserver {
         std::vector<std::vector<models::AccessRecord>> records;
-        void judge(rmap::ActorId agent, const models::AccessRecord* first,
-                   const models::AccessRecord* last) override {
-            records[agent].insert(records[agent].end(), first, last);
+        void judge(rmap::ActorId agent, const models::AccessBatch& uses) override {
+            uses.for_each([&](const auto& use) { records[agent].push_back(use); });
         }
     };
 

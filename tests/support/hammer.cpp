@@ -50,14 +50,13 @@ private:
 
 class AccessHash final : public models::AccessObserver {
 public:
-    void judge(rmap::ActorId agent, const models::AccessRecord* first,
-               const models::AccessRecord* last) override {
-        for (; first != last; ++first) {
-            auto& hash = cores_[agent];
-            hash.add(first->time.ps);
-            hash.add(first->frame.value << 8 | first->generation);
-            hash.add(first->filled.ps);
-        }
+    void judge(rmap::ActorId agent, const models::AccessBatch& uses) override {
+        auto& hash = cores_[agent];
+        uses.for_each([&](const models::AccessRecord& use) {
+            hash.add(use.time.ps);
+            hash.add(use.frame.value << 8 | use.generation);
+            hash.add(use.filled.ps);
+        });
     }
     std::string text() const {
         std::string result;

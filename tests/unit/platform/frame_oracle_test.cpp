@@ -5,6 +5,7 @@
 
 #include "rmap/types/check.hpp"
 #include "tests/support/event_stream.hpp"
+#include "tests/support/judge_use.hpp"
 
 namespace mmusim::platform {
 namespace {
@@ -42,7 +43,7 @@ struct Bench {
         record.generation = generation;
         record.access = access;
         record.mm = 2;
-        oracle.judge(agent, &record, &record + 1);
+        test::judge_use(oracle, agent, record);
     }
 };
 
@@ -174,7 +175,7 @@ TEST_CASE("frame_oracle: a use is explained by what its agent is", "[unit][oracl
         record.generation = 4;
         record.mm = 2;
         record.vm = vm;
-        oracle.judge(3, &record, &record + 1);
+        test::judge_use(oracle, 3, record);
         return oracle.finish().at(0).missing;
     };
     CHECK(missing(rmap::kNoActor, 0).find("no flush was issued") == 0);
@@ -261,7 +262,7 @@ struct DeviceBench {
         record.frame = {kFrame.value + 1};
         record.generation = 4;
         record.mm = 2;
-        oracle.judge(agent, &record, &record + 1);
+        test::judge_use(oracle, agent, record);
     }
     void pass(std::uint64_t ns) {
         test::EventStream later;

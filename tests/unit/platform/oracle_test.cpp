@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/support/event_stream.hpp"
+#include "tests/support/judge_use.hpp"
 
 namespace mmusim::platform {
 namespace {
@@ -60,7 +61,7 @@ OracleReport run(const EventStream& stream, std::uint64_t access_ps) {
     access.frame = {kPfn};
     access.generation = kGen;
     access.mm = kMm;
-    oracle.judge(3, &access, &access + 1);
+    test::judge_use(oracle, 3, access);
     stream.play(oracle);
     return oracle.finish();
 }
@@ -117,7 +118,7 @@ TEST_CASE("oracle: sealing forbids writes through old translations", "[unit][ora
     access.frame = {kPfn};
     access.generation = kGen;
     access.access = Access::kWrite;
-    oracle.judge(1, &access, &access + 1);
+    test::judge_use(oracle, 1, access);
     stream.play(oracle);
     const auto report = oracle.finish();
     CHECK(report.violations_found == 1);
