@@ -76,6 +76,7 @@ void CoreModule::set_context() {
 
 template <std::size_t port>
 void CoreModule::withdraw(sc_dt::uint64 start, sc_dt::uint64 end) {
+    if (config_.fault == rmap::InjectedFault::kKeepGrant) return;
     if (auto* filter = ports_[port].filter)
         filter->withdraw({rmap::page_start(rmap::VirtAddr{start}), rmap::VirtAddr{end + 1}});
 }

@@ -23,6 +23,7 @@
 #include "models/tlm/translation_extension.hpp"
 #include "rmap/ports/guest_port.hpp"
 #include "rmap/types/check.hpp"
+#include "rmap/types/injected_fault.hpp"
 
 namespace mmusim::models {
 
@@ -71,6 +72,7 @@ public:
         /// one, if what they grant is to be used (DMI, see TlbModule); otherwise null.
         const TlbConfig* data_tlb = nullptr;
         const TlbConfig* fetch_tlb = nullptr;
+        rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< obeys kKeepGrant
     };
 
     /// `software` and `observer` (may be null) outlive the core.

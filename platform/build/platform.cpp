@@ -32,6 +32,7 @@ models::CoreModule::Config core_config(const PlatformConfig& config,
     core.lookahead = options.lookahead;
     core.cache = config.memory.cache;
     core.walk_check = {options.compare_walks, &memory.stores()};
+    core.fault = options.fault;
     if (options.dmi == Dmi::kOn) {
         core.data_tlb = config.mmu.next(models::Stream::kData, 0);
         core.fetch_tlb = config.mmu.next(models::Stream::kFetch, 0);

@@ -37,7 +37,7 @@ public:
         models::EventObservers events;    ///< of the IOMMU and the devices
         ProtocolChecks checks = ProtocolChecks::kOff;
         Dmi dmi = Dmi::kOn;
-        rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< of a device
+        rmap::InjectedFault fault = rmap::InjectedFault::kNone;  ///< of the hardware
         /// Order in which cores are made; results may not depend on it. Empty: ascending.
         std::vector<rmap::CpuId> creation_order;
         bool devices_first = false;  ///< and descending; likewise

@@ -141,7 +141,7 @@ void read_inject(SectionReader inject, rmap::InjectedFault& out) {
     std::vector<std::string> names;
     for (const auto& row : rmap::kInjectedFaults) names.emplace_back(row.name);
     std::string fault(rmap::kInjectedFaults[0].name);
-    inject.name("fault", fault, names, "bug of the kernel to switch on");
+    inject.name("fault", fault, names, "bug of the kernel or the hardware to switch on");
     out = *rmap::injected_fault(fault);
     inject.finish();
 }

@@ -3,6 +3,7 @@
 
 #include <systemc>
 
+#include "platform/build/simulation.hpp"
 #include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
@@ -19,7 +20,7 @@ constexpr rmap::NodeId kBoundNode = 0;
 /// More than the exact quantum, so that nobody has gone past it.
 constexpr std::uint64_t kKnockNs = 10000;
 /// Simulated; whoever polls for something that never comes does so for ever.
-constexpr double kPatienceMs = 100;
+constexpr rmap::Duration kPatience = rmap::nanoseconds(100'000'000);
 
 rmap::MemoryLayout layout_of(const PlatformConfig& platform, std::uint64_t swap_slots) {
     const auto& topology = platform.topology;
@@ -127,15 +128,11 @@ void ConformMachine::run(const Program& program, const std::function<std::size_t
         software_[cpu]->program = [this, &program, cpu](models::CoreModule& core) {
             program(core, *cpus_[cpu]);
         };
-    try {
-        std::size_t before = 0;
-        do {
-            before = progress();
-            sc_core::sc_start(sc_core::sc_time(kPatienceMs, sc_core::SC_MS));
-        } while (!machine_->failure() && sc_core::sc_pending_activity() && progress() != before);
-    } catch (const sc_core::sc_report& report) {
-        throw rmap::InvariantError(report.get_msg());
-    }
+    std::size_t before = 0;
+    do {
+        before = progress();
+        run_simulation(kPatience);
+    } while (!machine_->failure() && sc_core::sc_pending_activity() && progress() != before);
     if (const auto failure = machine_->failure()) std::rethrow_exception(failure);
 }
 

@@ -5,9 +5,9 @@
 
 #include <exception>
 #include <memory>
-#include <systemc>
 
 #include "platform/build/platform.hpp"
+#include "platform/build/simulation.hpp"
 #include "platform/oracle/oracle.hpp"
 #include "platform/report/event_log.hpp"
 #include "platform/report/timeline.hpp"
@@ -57,11 +57,7 @@ struct Programs {
 
 /// Runs until nothing happens any more. A core that has not come to its end by then never will.
 void simulate(const Programs& programs, Platform& machine) {
-    try {
-        sc_core::sc_start();
-    } catch (const sc_core::sc_report& report) {
-        throw rmap::InvariantError(report.get_msg());
-    }
+    run_simulation();
     if (const auto failure = machine.failure()) std::rethrow_exception(failure);
     for (std::size_t cpu = 0; cpu < programs.cores.size(); ++cpu)
         MMUSIM_CHECK(programs.cores[cpu]->finished(),

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <memory>
 
+#include "platform/build/simulation.hpp"
 #include "platform/config/config_error.hpp"
 #include "platform/oracle/oracle.hpp"
 #include "platform/report/text_units.hpp"
 #include "platform/translate/trace_program.hpp"
 #include "platform/translate/translate_machine.hpp"
-#include "rmap/types/check.hpp"
 
 namespace mmusim::platform {
 namespace {
@@ -40,11 +40,7 @@ std::unique_ptr<SafetyOracle> make_oracle(OracleMode mode) {
 }
 
 void simulate(const TranslateMachine& machine) {
-    try {
-        sc_core::sc_start();
-    } catch (const sc_core::sc_report& report) {
-        throw rmap::InvariantError(report.get_msg());
-    }
+    run_simulation();
     if (const auto failure = machine.core.failure()) std::rethrow_exception(failure);
 }
 

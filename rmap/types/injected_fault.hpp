@@ -33,6 +33,7 @@ enum class InjectedFault : unsigned char {
     kAtcBeforeIotlb,
     kCompleteBeforeDma,
     kSkipKick,
+    kKeepGrant,
 };
 
 struct InjectedFaultInfo {
@@ -91,6 +92,8 @@ inline constexpr InjectedFaultInfo kInjectedFaults[] = {
      "the device completes an invalidation while DMA through it is in flight"},
     {InjectedFault::kSkipKick, "skip-kick",
      "kvm_flush_remote_tlbs leaves its requests but stops no vCPU"},
+    {InjectedFault::kKeepGrant, "keep-grant",
+     "a core goes on using a translation that its first TLB has withdrawn"},
 };
 
 constexpr std::optional<InjectedFault> injected_fault(std::string_view name) {

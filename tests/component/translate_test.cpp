@@ -187,8 +187,6 @@ TEST_CASE("translate: large pages need shorter walks and fewer entries", "[compo
     CHECK(result.tlbs[0].total().misses == 1);
 }
 
-// The sanitizer takes the stack of a SystemC thread that throws for a broken one.
-#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("translate: what cannot be mapped is the user's mistake", "[component][translate]") {
     const auto error = [](const PlatformConfig& config, const std::vector<Reference>& references,
                           const TranslateOptions& options) {
@@ -217,7 +215,6 @@ TEST_CASE("translate: what cannot be mapped is the user's mistake", "[component]
     config.topology.frames_per_node *= 2;
     CHECK(error(config, references, {}) == "no error");
 }
-#endif
 
 TEST_CASE("translate: a chase over more pages than a TLB holds begins to miss there",
           "[component][translate]") {

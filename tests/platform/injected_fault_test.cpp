@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "platform/run/run.hpp"
 #include "tests/support/child_run.hpp"
@@ -20,11 +22,12 @@ struct Outcome {
     std::set<std::string> broken;  ///< rules with violations, and kinds of wrong accesses
 };
 
-Outcome run_shipped(const std::string& scenario, const std::string& fault) {
+Outcome run_shipped(const std::string& scenario, const std::string& fault,
+                    std::vector<std::string> settings = {}) {
     const std::string text = run_in_child([&] {
-        const auto config =
-            ConfigFixture::load_files(shipped("platforms/skylake-sp-2s"),
-                                      shipped("scenarios/" + scenario), {"inject.fault=" + fault});
+        settings.push_back("inject.fault=" + fault);
+        const auto config = ConfigFixture::load_files(shipped("platforms/skylake-sp-2s"),
+                                                      shipped("scenarios/" + scenario), settings);
         const auto result =
             platform::run_platform(config.platform, config.scenario, platform::RunOptions{});
         std::string found = "done";
@@ -71,6 +74,7 @@ constexpr Row kRows[] = {
     {"skip-secondary-aging", "guest-reclaim", "N19"},
     {"second-section", "guest-reclaim", "N20"},
     {"atc-before-iotlb", "svm-munmap", "N28"},
+    {"keep-grant", "madvise-dontneed", "stale-translation"},
 };
 
 }  // namespace
@@ -89,6 +93,19 @@ TEST_CASE("injected faults: each one is caught by the rule that it breaks", "[pl
         const bool is_none = fault.fault == rmap::InjectedFault::kNone;
         CHECK(tried.count(std::string(fault.name)) == (is_none ? 0 : 1));
     }
+}
+
+// A core keeps one translation per set of its first TLB: the use of another page of the set takes
+// the place of one that was withdrawn. With as many pages as sets none does.
+TEST_CASE("injected faults: a core that keeps what was withdrawn is caught when it is used again",
+          "[platform]") {
+    const auto migrate = [](const std::string& fault) {
+        return run_shipped("migrate", fault, {"region.heap.pages=16"});
+    };
+    CHECK(migrate("none").failure == "");
+    CHECK(migrate("none").broken == std::set<std::string>{});
+    CHECK(migrate("keep-grant").failure == "");
+    CHECK(migrate("keep-grant").broken.count("stale-translation") == 1);
 }
 
 TEST_CASE("injected faults: every shipped scenario is safe without one", "[platform]") {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "platform/build/simulation.hpp"
 #include "rmap/types/pte.hpp"
 #include "tests/support/tlb_configs.hpp"
 
@@ -76,7 +77,7 @@ TestMachine::TestMachine(const platform::PlatformConfig& config,
 }
 
 void TestMachine::run() {
-    sc_core::sc_start();
+    platform::run_simulation();
     if (const auto failure = platform_->failure()) std::rethrow_exception(failure);
     platform_->settle(rmap::kNever);
 }
