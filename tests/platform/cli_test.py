@@ -16,6 +16,7 @@ import unittest
 
 PROGRAM = ""
 CONFIGS = pathlib.Path()
+SMALL = os.environ.get("MMUSIM_TEST_SIZE") == "small"
 QUICK = ["--set", "region.buffer.pages=4", "--set", "operation.munmap.rounds=2"]
 
 
@@ -73,12 +74,15 @@ class Program(unittest.TestCase):
             run(wrong), f"{other}:1:11: 'extends' goes in a circle: p.toml -> q.toml -> p.toml")
 
     def test_every_shipped_scenario_is_safe_and_repeats_itself(self):
-        for scenario in ("reclaim-anon", "reclaim-file", "migrate", "munmap"):
+        regions = {"reclaim-anon": "heap", "reclaim-file": "library", "migrate": "heap"}
+        for scenario in (*regions, "munmap"):
+            size = ["--set", f"region.{regions[scenario]}.pages=128"] \
+                if SMALL and scenario in regions else []
             runs = []
             for quantum in ("auto", "auto", "1ns"):
                 out = self.folder / f"{scenario}-{len(runs)}"
                 done = mmusim("run", "capture-vm", scenario, "--out", str(out), "--events",
-                              "events.jsonl", "--quantum", quantum, "--quiet")
+                              "events.jsonl", "--quantum", quantum, "--quiet", *size)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 runs.append([(out / name).read_bytes()
                              for name in ("results.json", "events.jsonl")])
@@ -273,12 +277,14 @@ class Program(unittest.TestCase):
         self.assertEqual(mmusim("run", both, both, "--quiet").returncode, 0)
 
     def test_a_violation_is_exit_code_1(self):
-        done = mmusim("run", "capture-vm", "reclaim-anon", "--set", "inject.fault=skip-batch-flush")
+        done = mmusim("run", "capture-vm", "reclaim-anon", "--set", "inject.fault=skip-batch-flush",
+                      "--set", "region.heap.pages=128")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("UNSAFE: ", done.stdout)
 
     def test_hazards_are_exit_code_1_only_when_they_count(self):
-        shootdowns = ["run", "capture-vm", "migrate", "--set", "operation.migrate.rounds=1"]
+        few = ["--set", "region.heap.pages=64"]
+        shootdowns = ["run", "capture-vm", "migrate", "--set", "operation.migrate.rounds=1", *few]
         done = mmusim(*shootdowns)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"\n  HZ14 initiator's own callback +[0-9,]+ times, ")
@@ -297,8 +303,8 @@ class Program(unittest.TestCase):
         self.assertGreater(hazard["window_ns"]["sum"], hazard["window_ns"]["max"])
         self.assertRegex(hazard["first"]["agent"], r"^core\d+$")
         self.assertTrue(hazard["first"]["operation"] and hazard["first"]["what"])
-        self.assertEqual(mmusim("run", "laptop", "reclaim-anon", "--strict-hazards",
-                                "--quiet").returncode, 0)
+        self.assertEqual(mmusim("run", "laptop", "reclaim-anon", "--strict-hazards", "--quiet",
+                                *few).returncode, 0)
 
     def test_uses_that_come_from_a_hazard_say_so(self):
         done = mmusim("run", "skylake-sp-2s", "svm-munmap", "--set", "region.buffer.pages=1025",
