@@ -32,8 +32,8 @@ HammerRun run(const Hammer& hammer, std::optional<Duration> quantum, unsigned or
     return run_hammer(hammer, options);
 }
 
-/// Wait per action, 1 ns, a third of the automatic quantum, a prime; three creation orders. In the small
-/// size each order once, and 1 ps, at which a machine is slowest, is left to the first case.
+/// Wait per action, 1 ns, a third of the automatic quantum, a prime; three creation orders. In the
+/// small size each order once, and 1 ps, at which a machine is slowest, is left to the first case.
 HammerRun check_same(const Hammer& hammer) {
     const auto exact = run(hammer, std::nullopt);
     CHECK(exact.failure == "");
@@ -93,8 +93,8 @@ TEST_CASE("time model: 56 cores give the same bytes at every exact quantum", "[p
 TEST_CASE("time model: injected faults give the same bytes and the same verdicts",
           "[platform][time]") {
     // These need a munmap or the OOM reaper, which this machine does not have.
-    const std::set<std::string_view> cannot_matter{"none", "end-after-refusal", "free-before-section",
-                                                   "unlock-inside-section"};
+    const std::set<std::string_view> cannot_matter{"none", "end-after-refusal",
+                                                   "free-before-section", "unlock-inside-section"};
     std::set<std::string_view> missed;
     std::set<std::string_view> expected;
     // The verdicts of all of them are also those of injected_fault_test.cpp.
