@@ -110,6 +110,14 @@ class Program(unittest.TestCase):
         self.assert_user_error(mmusim("run", "labtop", "munmap"),
                                "no platform is called 'labtop'; nearest is 'laptop'")
 
+    def test_a_platform_that_only_translates_runs_no_scenario(self):
+        file = CONFIGS / "platforms" / "neoverse-n1-1s.toml"
+        for platform in ("neoverse-n1-1s", str(file)):
+            done = mmusim("run", platform, "munmap", "--out", str(self.folder / "out"))
+            self.assert_user_error(done, f"{file}: neoverse-n1-1s is a machine for 'mmusim translate' "
+                                   "only: it has no [flush] mechanism that a scenario could run with")
+        self.assertFalse((self.folder / "out").exists())
+
     def test_help_and_version_are_alone_on_stdout(self):
         version = mmusim("--version")
         self.assertRegex(version.stdout, r"\Ammusim \d+\.\d+\.\d+\n\Z")
