@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/report/text_report.hpp"
 
-#include <fmt/color.h>
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <string>
@@ -12,8 +9,10 @@
 
 #include "platform/oracle/hazard_table.hpp"
 #include "platform/oracle/rule_table.hpp"
+#include "platform/oracle/walk_equivalence.hpp"
 #include "platform/report/event_text.hpp"
 #include "platform/report/latency_stats.hpp"
+#include "platform/report/report_writer.hpp"
 #include "platform/report/text_units.hpp"
 #include "rmap/mm/mm_status.hpp"
 #include "rmap/mm/vm_event.hpp"
@@ -24,14 +23,14 @@ namespace {
 constexpr std::size_t kMeaningWidth = 56;
 constexpr std::size_t kShownViolations = 10;
 
-class Writer {
+class Writer : private ReportWriter {
 public:
     Writer(const FinishedRun& run, Colour colour)
-        : config_(run.config),
+        : ReportWriter(colour),
+          config_(run.config),
           seed_(run.seed),
           result_(run.result),
-          hazards_count_(run.hazards_count),
-          colour_(colour) {}
+          hazards_count_(run.hazards_count) {}
 
     std::string write() {
         title();
@@ -51,24 +50,12 @@ public:
     }
 
 private:
-    template <class... Arguments>
-    void line(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        text_ += fmt::format(format, std::forward<Arguments>(arguments)...);
-        text_.erase(text_.find_last_not_of(' ') + 1);
-        text_ += '\n';
-    }
-
-    std::string styled(const fmt::text_style& style, const std::string& text) const {
-        return colour_ == Colour::kOn ? fmt::format(style, "{}", text) : text;
-    }
-    std::string bold(const std::string& text) const { return styled(fmt::emphasis::bold, text); }
     std::string bad(const std::string& text) const {
         return styled(fg(fmt::terminal_color::red) | fmt::emphasis::bold, text);
     }
     std::string good(const std::string& text) const {
         return styled(fmt::fg(fmt::terminal_color::green), text);
     }
-    void heading(const std::string& text) { line("\n{}", bold(text)); }
 
     void title() {
         line("{} on {}", bold(config_.scenario.name), bold(config_.platform.name));
@@ -264,6 +251,9 @@ private:
         for (const auto& rule : report.rules) {
             if (rule.judged == 0 && rule.violated == 0)
                 ++not_met;
+            else if (rule.id == kWalkEquivalence)
+                line("  {:<5}{:<32}{:>15} judged, {} violated", "", "hits compared with a walk",
+                     grouped(rule.judged), violated_text(rule.violated));
             else
                 line("  {:<5}{:<32}{:>15} judged, {} violated", rule.id,
                      shortened(title_in(rule_table(), rule.id), 31), grouped(rule.judged),
@@ -386,8 +376,6 @@ private:
     const std::uint64_t seed_;
     const RunResult& result_;
     const HazardsCount hazards_count_;
-    const Colour colour_;
-    std::string text_;
 };
 
 }  // namespace

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/color.h>
-#include <fmt/format.h>
-
 #include <map>
 #include <utility>
 
+#include "platform/report/report_writer.hpp"
 #include "platform/report/text_units.hpp"
 #include "platform/report/translate_report.hpp"
 
@@ -24,10 +22,10 @@ std::string share_text(std::uint64_t part, std::uint64_t whole) {
     return whole == 0 ? ratio : ratio + " %";
 }
 
-class Writer {
+class Writer : private ReportWriter {
 public:
     Writer(const FinishedTranslation& done, Colour colour)
-        : done_(done), result_(done.result), colour_(colour) {}
+        : ReportWriter(colour), done_(done), result_(done.result) {}
 
     std::string write() {
         title();
@@ -40,16 +38,6 @@ public:
     }
 
 private:
-    template <class... Arguments>
-    void line(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        text_ += fmt::format(format, std::forward<Arguments>(arguments)...);
-        text_.erase(text_.find_last_not_of(' ') + 1);
-        text_ += '\n';
-    }
-    std::string bold(const std::string& text) const {
-        return colour_ == Colour::kOn ? fmt::format(fmt::emphasis::bold, "{}", text) : text;
-    }
-    void heading(const std::string& text) { line("\n{}", bold(text)); }
     std::string per_thousand(std::uint64_t count) const {
         return ratio_text(count, result_.instructions(), 1000);
     }
@@ -153,8 +141,6 @@ private:
 
     const FinishedTranslation& done_;
     const TranslateResult& result_;
-    const Colour colour_;
-    std::string text_;
 };
 
 }  // namespace

@@ -16,6 +16,7 @@ import unittest
 
 PROGRAM = ""
 CONFIGS = pathlib.Path()
+SMALL = os.environ.get("MMUSIM_TEST_SIZE") == "small"
 QUICK = ["--set", "region.buffer.pages=4", "--set", "operation.munmap.rounds=2"]
 
 
@@ -73,12 +74,15 @@ class Program(unittest.TestCase):
             run(wrong), f"{other}:1:11: 'extends' goes in a circle: p.toml -> q.toml -> p.toml")
 
     def test_every_shipped_scenario_is_safe_and_repeats_itself(self):
-        for scenario in ("reclaim-anon", "reclaim-file", "migrate", "munmap"):
+        regions = {"reclaim-anon": "heap", "reclaim-file": "library", "migrate": "heap"}
+        for scenario in (*regions, "munmap"):
+            size = ["--set", f"region.{regions[scenario]}.pages=128"] \
+                if SMALL and scenario in regions else []
             runs = []
             for quantum in ("auto", "auto", "1ns"):
                 out = self.folder / f"{scenario}-{len(runs)}"
                 done = mmusim("run", "capture-vm", scenario, "--out", str(out), "--events",
-                              "events.jsonl", "--quantum", quantum, "--quiet")
+                              "events.jsonl", "--quantum", quantum, "--quiet", *size)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 runs.append([(out / name).read_bytes()
                              for name in ("results.json", "events.jsonl")])
@@ -105,6 +109,14 @@ class Program(unittest.TestCase):
                                "unknown option '--sede'; nearest is '--seed'")
         self.assert_user_error(mmusim("run", "labtop", "munmap"),
                                "no platform is called 'labtop'; nearest is 'laptop'")
+
+    def test_a_platform_that_only_translates_runs_no_scenario(self):
+        file = CONFIGS / "platforms" / "neoverse-n1-1s.toml"
+        for platform in ("neoverse-n1-1s", str(file)):
+            done = mmusim("run", platform, "munmap", "--out", str(self.folder / "out"))
+            self.assert_user_error(done, f"{file}: neoverse-n1-1s is a machine for 'mmusim translate' "
+                                   "only: it has no [flush] mechanism that a scenario could run with")
+        self.assertFalse((self.folder / "out").exists())
 
     def test_help_and_version_are_alone_on_stdout(self):
         version = mmusim("--version")
@@ -273,12 +285,14 @@ class Program(unittest.TestCase):
         self.assertEqual(mmusim("run", both, both, "--quiet").returncode, 0)
 
     def test_a_violation_is_exit_code_1(self):
-        done = mmusim("run", "capture-vm", "reclaim-anon", "--set", "inject.fault=skip-batch-flush")
+        done = mmusim("run", "capture-vm", "reclaim-anon", "--set", "inject.fault=skip-batch-flush",
+                      "--set", "region.heap.pages=128")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("UNSAFE: ", done.stdout)
 
     def test_hazards_are_exit_code_1_only_when_they_count(self):
-        shootdowns = ["run", "capture-vm", "migrate", "--set", "operation.migrate.rounds=1"]
+        few = ["--set", "region.heap.pages=64"]
+        shootdowns = ["run", "capture-vm", "migrate", "--set", "operation.migrate.rounds=1", *few]
         done = mmusim(*shootdowns)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"\n  HZ14 initiator's own callback +[0-9,]+ times, ")
@@ -297,8 +311,8 @@ class Program(unittest.TestCase):
         self.assertGreater(hazard["window_ns"]["sum"], hazard["window_ns"]["max"])
         self.assertRegex(hazard["first"]["agent"], r"^core\d+$")
         self.assertTrue(hazard["first"]["operation"] and hazard["first"]["what"])
-        self.assertEqual(mmusim("run", "laptop", "reclaim-anon", "--strict-hazards",
-                                "--quiet").returncode, 0)
+        self.assertEqual(mmusim("run", "laptop", "reclaim-anon", "--strict-hazards", "--quiet",
+                                *few).returncode, 0)
 
     def test_uses_that_come_from_a_hazard_say_so(self):
         done = mmusim("run", "skylake-sp-2s", "svm-munmap", "--set", "region.buffer.pages=1025",

@@ -232,8 +232,12 @@ class Conform(unittest.TestCase):
         self.assertTrue(done.stdout.endswith("1 conform, 0 differ, 1 broken\n"))
 
     def test_nearly_every_corruption_is_noticed(self):
-        done = conform(CAPTURES, "--self-test", "--corruptions", CORRUPTIONS, "--format", "json")
+        chosen = sorted(CAPTURES.iterdir())[::EVERY]
+        for capture in chosen:
+            (self.folder / capture.name).symlink_to(capture.resolve())
+        done = conform(self.folder, "--self-test", "--corruptions", CORRUPTIONS, "--format", "json")
         tests = json.loads(done.stdout)
+        self.assertEqual(len(tests), len(chosen))
         self.assertEqual([t["scenario"] for t in tests if "unusable" in t], [])
         made = sum(t["corruptions"] for t in tests)
         noticed = sum(t["noticed"] for t in tests)

@@ -32,7 +32,8 @@ HammerRun run(const Hammer& hammer, std::optional<Duration> quantum, unsigned or
     return run_hammer(hammer, options);
 }
 
-/// Wait per action, 1 ns, a third of the automatic quantum, a prime; three creation orders.
+/// Wait per action, 1 ns, a third of the automatic quantum, a prime; three creation orders. In the
+/// small size each order once, and 1 ps, at which a machine is slowest, is left to the first case.
 HammerRun check_same(const Hammer& hammer) {
     const auto exact = run(hammer, std::nullopt);
     CHECK(exact.failure == "");
@@ -42,10 +43,11 @@ HammerRun check_same(const Hammer& hammer) {
         CHECK(other.late == 0);
         CHECK(other.same == exact.same);
     };
-    same_as_exact(picoseconds(1), 0);
-    same_as_exact(nanoseconds(1), 1);
     same_as_exact({automatic(hammer).ps / 3}, 2);
     same_as_exact(picoseconds(7919), 1);
+    if (small_size()) return exact;
+    same_as_exact(picoseconds(1), 0);
+    same_as_exact(nanoseconds(1), 1);
     CHECK(run(hammer, std::nullopt, 1).same == exact.same);
     CHECK(run(hammer, std::nullopt, 2).same == exact.same);
     return exact;
@@ -60,7 +62,7 @@ TEST_CASE("time model: a small machine gives the same bytes at every exact quant
     CHECK(exact.unmaps > 50);
     CHECK(exact.accesses > 1000);
     CHECK(exact.violations == 0);
-    check_same(hammer);
+    CHECK(run(hammer, picoseconds(1), 0).same == check_same(hammer).same);
 }
 
 TEST_CASE("time model: several initiators give the same bytes at every exact quantum",
@@ -84,15 +86,23 @@ TEST_CASE("time model: 56 cores give the same bytes at every exact quantum", "[p
     Hammer hammer = small_hammer(56, 2);
     hammer.scenario.operations[0].rounds = 1;
     hammer.scenario.operations[1].rounds = 1;
-    if (small_size()) hammer = small_hammer(20, 2);
+    if (small_size()) hammer = small_hammer(12, 2);
     CHECK(check_same(hammer).unmaps > 0);
 }
 
 TEST_CASE("time model: injected faults give the same bytes and the same verdicts",
           "[platform][time]") {
+    // These need a munmap or the OOM reaper, which this machine does not have.
+    const std::set<std::string_view> cannot_matter{"none", "end-after-refusal",
+                                                   "free-before-section", "unlock-inside-section"};
     std::set<std::string_view> missed;
-    for (const auto& fault : rmap::kInjectedFaults) {
+    std::set<std::string_view> expected;
+    // The verdicts of all of them are also those of injected_fault_test.cpp.
+    const std::size_t every = test_size(1, 4);
+    for (std::size_t i = 0; i < std::size(rmap::kInjectedFaults); i += every) {
+        const auto& fault = rmap::kInjectedFaults[i];
         CAPTURE(fault.name);
+        if (cannot_matter.count(fault.name)) expected.insert(fault.name);
         Hammer hammer = small_hammer(6, 2);
         add_guest(hammer, 2);
         add_device(hammer);
@@ -110,9 +120,7 @@ TEST_CASE("time model: injected faults give the same bytes and the same verdicts
         if (exact.violations == 0) missed.insert(fault.name);
         CHECK(run(hammer, nanoseconds(test_size(1, 4)), 1).same == exact.same);
     }
-    // These need a munmap or the OOM reaper, which this machine does not have.
-    CHECK(missed == std::set<std::string_view>{"none", "end-after-refusal", "free-before-section",
-                                               "unlock-inside-section"});
+    CHECK(missed == expected);
 }
 
 TEST_CASE("time model: four times the automatic quantum changes the bytes and is reported late",

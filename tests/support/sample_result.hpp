@@ -36,7 +36,7 @@ inline platform::RunResult sample_result() {
     result.memory["child"] = {{"VmRSS_kb", 512}, {"VmSwap_kb", 0}, {"memcg_pgfault", 7}};
     result.memory["main"] = {{"VmRSS_kb", 2048}, {"VmPeak_kb", 4096}, {"memcg_pgfault", 7}};
     result.oracle.checked = 2000;
-    result.oracle.rules = {{"T5", 12, 0}, {"T6", 7, 0}};
+    result.oracle.rules = {{"T5", 12, 0}, {"T6", 7, 0}, {"walk-equivalence", 34, 0}};
     result.quantum.automatic = rmap::nanoseconds(24);
     return result;
 }

@@ -6,6 +6,7 @@
 #include "tests/support/random_tables.hpp"
 #include "tests/support/test_size.hpp"
 #include "tests/support/tlb_configs.hpp"
+#include "tests/support/walker_configs.hpp"
 
 // Random accesses over tables that change at random: every translation that the TLBs, the walk
 // caches and the walker come to is the one that the tables say.
@@ -24,19 +25,6 @@ using rmap::VirtAddr;
 namespace {
 
 using Random = RandomTables::Random;
-
-struct Pair {
-    const char* first;
-    const char* second;
-};
-const Pair kPairs[] = {{"x86-64-4level", "ept-4level"},
-                       {"x86-64-5level", "ept-4level"},
-                       {"arm64-4k", "arm64-4k-stage2"},
-                       {"arm64-16k", "arm64-16k-stage2"},
-                       {"arm64-64k", "arm64-64k-stage2"},
-                       {"sv39", "sv39x4"},
-                       {"sv48", "sv48x4"},
-                       {"arm64-64k", "arm64-4k-stage2"}};
 
 bool one_in(Random& random, unsigned n) { return random() % n == 0; }
 
@@ -70,7 +58,7 @@ std::vector<models::WalkCacheConfig> walk_caches(Random& random,
     return caches;
 }
 
-WalkerConfig walker_config(Random& random, const Pair& formats) {
+WalkerConfig walker_config(Random& random, const FormatPair& formats) {
     WalkerConfig config;
     config.first.format = rmap::find_page_table_format(formats.first);
     config.second.format = rmap::find_page_table_format(formats.second);
@@ -181,7 +169,7 @@ struct Totals {
 };
 
 /// One machine with `accesses` accesses; `guests` 0: the host only.
-void run_round(std::uint64_t seed, const Pair& formats, unsigned guests, unsigned accesses,
+void run_round(std::uint64_t seed, const FormatPair& formats, unsigned guests, unsigned accesses,
                Totals& totals) {
     CAPTURE(seed, formats.first, formats.second, guests);
     Random random(seed);
@@ -241,7 +229,7 @@ TEST_CASE("reference walk: every translation is what the tables say", "[unit][wa
     Totals totals;
     unsigned done = 0;
     for (std::uint64_t seed = 1; done < total; ++seed)
-        for (const auto& formats : kPairs)
+        for (const auto& formats : kFormatPairs)
             for (const unsigned guests : {0u, 2u}) {
                 const unsigned accesses = std::min(kRound, total / 16);
                 run_round(seed, formats, guests, accesses, totals);

@@ -199,6 +199,9 @@ TEST_CASE("printed report: counters and rules and verdict", "[unit][report]") {
     CHECK_THAT(text, Catch::Contains("  full                        3  "));
     CHECK_THAT(text, Catch::Contains("  l1_tlb                      2,000      95.0 %"));
     CHECK_THAT(text, Catch::Contains(" 12 judged, 0 violated\n"));
+    CHECK_THAT(
+        text, Catch::Contains(
+                  "\n       hits compared with a walk                    34 judged, 0 violated\n"));
     CHECK_THAT(text, Catch::Contains("3 more were given up, and are not in this row\n"));
     CHECK_THAT(text, Catch::Contains("  quantum: automatic, 24 ns: exact\n"));
     CHECK_THAT(text, Catch::EndsWith("\nsafe: no violation\n"));
