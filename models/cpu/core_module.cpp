@@ -37,8 +37,8 @@ CoreModule::CoreModule(const sc_core::sc_module_name& name, const Config& config
       cache_(config.cache),
       observed_(config.id, observer, config.walk_check.stores),
       walks_(config.walk_check) {
-    request_.time = &time_;
-    request_.cache = &cache_;
+    request().time = &time_;
+    request().cache = &cache_;
     set_context();
     if (config.data_tlb && config.fetch_tlb) {
         filters_[0] = std::make_unique<TlbFilter>(*config.data_tlb);
@@ -65,13 +65,13 @@ void CoreModule::run_software_thread() {
 
 void CoreModule::set_context() {
     const bool in_guest = guest_.vm != 0;
-    request_.vm = guest_.vm;
-    request_.pcid = in_guest ? guest_.cr3.value & kPcidMask : pcid_;
-    request_.root = in_guest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
-    request_.ept_root = guest_.ept_root;
-    request_.part = in_guest ? Part::kGuest : Part::kUser;
-    tag_ = {request_.pcid, request_.vm};
-    observed_.set_context(mm_, request_.vm);
+    request().vm = guest_.vm;
+    request().pcid = in_guest ? guest_.cr3.value & kPcidMask : pcid_;
+    request().root = in_guest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
+    request().ept_root = guest_.ept_root;
+    request().part = in_guest ? Part::kGuest : Part::kUser;
+    tag_ = {request().pcid, request().vm};
+    observed_.set_context(mm_, request().vm);
 }
 
 template <std::size_t port>
@@ -81,31 +81,56 @@ void CoreModule::withdraw(sc_dt::uint64 start, sc_dt::uint64 end) {
         filter->withdraw({rmap::page_start(rmap::VirtAddr{start}), rmap::VirtAddr{end + 1}});
 }
 
-/// After an access through the TLB.
-void CoreModule::ask_grant(Port& from, rmap::PageNumber page) {
-    if (request_.missed_levels & 1) from.filter->missed(page);
-    if (request_.fault != Fault::kNone || !from.filter->used(page, request_.translation.order))
-        return;
-    if (from.socket->get_direct_mem_ptr(translation_.payload(), dmi_))
-        from.filter->keep(page, tag_, *reinterpret_cast<const TlbGrant*>(dmi_.get_dmi_ptr()));
+bool CoreModule::look_for_grant(rmap::VirtAddr address, Access kind, Duration cost) {
+    const auto page = rmap::page_of(address);
+    const TlbFilter* filter = port(kind).filter;
+    const auto usable = filter ? filter->find(page, tag_) : TlbFilter::Usable{};
+    if (!usable.held || !usable.held->grant.translation.allows(kind)) return false;
+    const TlbGrant& grant = usable.held->grant;
+    ++grant.stats->hits;
+    request().missed_levels = 0;
+    time_.advance(grant.lookup + cost, request().part);
+    if (observed_.on()) observe(address, kind, grant.translation);
+    keep_for_repetition(page, kind, usable);
+    return true;
 }
 
-Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
-    request_.operation = account_.current();
-    request_.access = kind;
-    request_.ask_all_levels = ask == Ask::kAllLevels;
-    request_.missed_levels = 0;
+/// The access just done.
+void CoreModule::keep_for_repetition(rmap::PageNumber page, Access kind,
+                                     const TlbFilter::Usable& usable) {
+    const TlbGrant& grant = usable.held->grant;
+    repeated_.keep(kind, {page, tag_, usable.current, usable.held->serial, observed_.stamp(),
+                          observed_.last_kind(), grant.lookup, grant.stats});
+}
+
+/// After an access through the TLB.
+void CoreModule::update_grant(Port& from, rmap::PageNumber page, Access kind) {
+    if (request().missed_levels & 1) from.filter->missed(page, tag_);
+    if (request().fault != Fault::kNone) return;
+    auto [usable, ask] = from.filter->used(page, tag_, request().translation.order);
+    if (ask && from.socket->get_direct_mem_ptr(translation_.payload(), dmi_))
+        usable =
+            from.filter->keep(page, tag_, *reinterpret_cast<const TlbGrant*>(dmi_.get_dmi_ptr()));
+    if (usable.held && usable.held->grant.translation.allows(kind))
+        keep_for_repetition(page, kind, usable);
+}
+
+inline Fault CoreModule::translate(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
+    request().operation = account_.current();
+    request().access = kind;
+    request().ask_all_levels = ask == Ask::kAllLevels;
+    request().missed_levels = 0;
     auto& trans = translation_.start();
     trans.set_command(kind == Access::kWrite ? tlm::TLM_WRITE_COMMAND : tlm::TLM_READ_COMMAND);
     trans.set_address(address.value);
     auto delay = time_.offset();
     Port& to = port(kind);
     to.socket->b_transport(trans, delay);
-    const bool done = request_.fault == Fault::kNone;
-    time_.advance_to(time_.instant(delay) + (done ? cost : Duration{}), request_.part);
-    if (done && observed_.on()) observe(address, kind, request_.translation);
-    if (to.filter) ask_grant(to, rmap::page_of(address));
-    return request_.fault;
+    const bool done = request().fault == Fault::kNone;
+    time_.advance_to(time_.instant(delay) + (done ? cost : Duration{}), request().part);
+    if (done && observed_.on()) observe(address, kind, request().translation);
+    if (to.filter) update_grant(to, rmap::page_of(address), kind);
+    return request().fault;
 }
 
 /// Of the access just done. What the walk sees is what this core may see now: changes that it
@@ -133,6 +158,8 @@ void CoreModule::compare_with_walk(rmap::VirtAddr address, Access kind, const Tr
 }
 
 Fault CoreModule::access_tlb(rmap::VirtAddr address, Access kind, Duration cost, Ask ask) {
+    MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
+    time_.boundary();
     const Fault fault = translate(address, kind, cost, ask);
     ++(fault == Fault::kNone ? stats_.accesses : stats_.faults);
     return fault;
@@ -140,7 +167,7 @@ Fault CoreModule::access_tlb(rmap::VirtAddr address, Access kind, Duration cost,
 
 bool CoreModule::would_hit(rmap::VirtAddr address, Access kind) {
     MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
-    request_.access = kind;
+    request().access = kind;
     auto& trans = translation_.start();
     trans.set_address(address.value);
     return (kind == Access::kExecute ? fetch_socket : translate_socket)->transport_dbg(trans) > 0;
@@ -169,14 +196,14 @@ GuestAccess CoreModule::access_guest(rmap::VirtAddr address, Access kind, Durati
     using Outcome = GuestAccess::Outcome;
     MMUSIM_CHECK(guest_.vm != 0, "a guest instruction runs in a guest");
     if (time_.interrupt_arrived()) return {Outcome::kInterrupt, {}};
-    const bool granted = access_granted(address, kind, cost);
+    const bool granted = filters_[0] && use_grant(address, kind, cost);
     switch (granted ? Fault::kNone : translate(address, kind, cost, Ask::kUntilHit)) {
         case Fault::kNone:
             ++stats_.guest_accesses;
             return {};
         case Fault::kSecondStage:
             ++stats_.violations;
-            return {Outcome::kViolation, request_.violation};
+            return {Outcome::kViolation, request().violation};
         case Fault::kNotPresent:
         case Fault::kProtection:
         case Fault::kAccessFlag:

@@ -10,6 +10,7 @@
 
 #include "models/cpu/core_software.hpp"
 #include "models/cpu/guest_access.hpp"
+#include "models/cpu/repeated_accesses.hpp"
 #include "models/cpu/walk_check.hpp"
 #include "models/mem/data_cache.hpp"
 #include "models/observe/access_writer.hpp"
@@ -94,20 +95,27 @@ public:
 
     /// One user instruction that accesses memory, or its fetch (kExecute); `cost` is its time
     /// besides the translation.
-    [[gnu::always_inline]] rmap::Fault access(rmap::VirtAddr address, rmap::Access kind,
-                                              rmap::Duration cost, Ask ask = Ask::kUntilHit) {
-        MMUSIM_CHECK(guest_.vm == 0, "user instructions are the host's");
-        time_.boundary();
-        if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) {
-            ++stats_.accesses;
-            return rmap::Fault::kNone;
-        }
+    rmap::Fault access(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost,
+                       Ask ask = Ask::kUntilHit) {
+        if (ask == Ask::kUntilHit && access_granted(address, kind, cost)) return rmap::Fault::kNone;
         return access_tlb(address, kind, cost, ask);
     }
+    // Likewise, its two ways:
+    /// By what the first TLB has granted, which has hit then; false: it has not, nothing is done.
+    [[gnu::always_inline]] bool access_granted(rmap::VirtAddr address, rmap::Access kind,
+                                               rmap::Duration cost) {
+        if (!filters_[0]) return false;
+        time_.boundary();
+        if (!use_grant(address, kind, cost)) return false;
+        ++stats_.accesses;
+        return true;
+    }
+    /// Asking the TLB.
+    rmap::Fault access_tlb(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
     /// Whether the first TLB would hit a user's access; nothing changes and no time passes.
     bool would_hit(rmap::VirtAddr address, rmap::Access kind);
     /// Of the last access, a guest's likewise. Bit n - 1: a TLB of level n was asked and missed.
-    std::uint32_t missed_levels() const { return request_.missed_levels; }
+    std::uint32_t missed_levels() const { return request().missed_levels; }
 
     // ---- guest mode: from the core's own thread, interrupts off; time goes to Part::kGuest ----
     /// VM entry: guest instructions follow. `context` tells the guest's PCID in the low 12 bits of
@@ -165,25 +173,32 @@ private:
     template <std::size_t port>
     void withdraw(sc_dt::uint64 start, sc_dt::uint64 end);
     /// The access, if a grant says all of it.
-    [[gnu::always_inline]] bool access_granted(rmap::VirtAddr address, rmap::Access kind,
-                                               rmap::Duration cost) {
-        const TlbFilter* filter = port(kind).filter;
-        const auto* grant = filter ? filter->find(rmap::page_of(address), tag_, kind) : nullptr;
-        if (!grant) return false;
-        request_.missed_levels = 0;
-        time_.advance(grant->lookup + cost, request_.part);
-        if (observed_.on()) observe(address, kind, grant->translation);
+    [[gnu::always_inline]] bool use_grant(rmap::VirtAddr address, rmap::Access kind,
+                                          rmap::Duration cost) {
+        const auto* alike = repeated_.find(rmap::page_of(address), kind, tag_, observed_.stamp());
+        if (!alike || walks_.next_is_chosen()) return look_for_grant(address, kind, cost);
+        if (!alike->possible()) return false;
+        ++alike->stats->hits;
+        request().missed_levels = 0;
+        time_.advance(alike->lookup + cost, request().part);
+        if (observed_.on()) observed_.write_alike(time_.local_now(), alike->kind);
+        walks_.chosen();
         return true;
     }
-    rmap::Fault access_tlb(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
-    void ask_grant(Port& from, rmap::PageNumber page);
+    bool look_for_grant(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost);
+    void update_grant(Port& from, rmap::PageNumber page, rmap::Access kind);
+    void keep_for_repetition(rmap::PageNumber page, rmap::Access kind,
+                             const TlbFilter::Usable& usable);
     /// Translation and access.
-    rmap::Fault translate(rmap::VirtAddr address, rmap::Access kind, rmap::Duration cost, Ask ask);
+    [[gnu::always_inline]] rmap::Fault translate(rmap::VirtAddr address, rmap::Access kind,
+                                                 rmap::Duration cost, Ask ask);
+    TranslationExtension& request() { return translation_.extension(); }
+    const TranslationExtension& request() const { return translation_.extension(); }
     /// An access just done by `used`, which is compared if it is one of those chosen.
     [[gnu::always_inline]] void observe(rmap::VirtAddr address, rmap::Access kind,
                                         const Translation& used) {
         observed_.write(time_.local_now(), rmap::page_of(address), kind, used);
-        if (walks_.chosen() && request_.vm == 0 && !observed_.write_known())
+        if (walks_.chosen() && request().vm == 0 && !observed_.write_known())
             compare_with_walk(address, kind, used);
     }
     void compare_with_walk(rmap::VirtAddr address, rmap::Access kind, const Translation& used);
@@ -198,11 +213,11 @@ private:
     rmap::GuestContext guest_;  ///< vm 0: none
     rmap::MmId mm_ = rmap::kInitMm;
     OwnPayload<TranslationExtension> translation_;  ///< one at a time
-    TranslationExtension& request_ = translation_.extension();
-    std::unique_ptr<TlbFilter> filters_[2];  ///< the second only if the TLBs are two
-    TlbTag tag_;                             ///< of the address space, a guest's or the host's
+    std::unique_ptr<TlbFilter> filters_[2];         ///< the second only if the TLBs are two
+    TlbTag tag_;  ///< of the address space, a guest's or the host's
     Port ports_[2] = {{translate_socket}, {fetch_socket}};
     tlm::tlm_dmi dmi_;
+    RepeatedAccesses repeated_;
     PayloadPool<MaintenanceExtension> maintenances_;
     MemoryAccesses accesses_{name()};
     PayloadPool<InterruptExtension> interrupts_;

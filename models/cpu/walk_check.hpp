@@ -18,6 +18,8 @@ public:
     explicit WalkSampler(const WalkCheck& check)
         : every_(check.every), left_(check.every ? check.every : kNever) {}
 
+    /// Whether the next access is one of those to compare.
+    bool next_is_chosen() const { return left_ == 1; }
     /// Another access: whether it is one of those to compare.
     bool chosen() {
         if (--left_ > 0) return false;

@@ -23,6 +23,8 @@ public:
     AccessWriter(rmap::ActorId agent, AccessObserver* observer,
                  const std::uint64_t* stores = nullptr)
         : agent_(agent), observer_(observer), stores_(stores ? stores : &contexts_) {}
+    AccessWriter(const AccessWriter&) = delete;
+    AccessWriter& operator=(const AccessWriter&) = delete;
 
     bool on() const { return observer_ != nullptr; }
 
@@ -41,9 +43,19 @@ public:
         last_ = &recent_[(page.value * 3 + static_cast<std::size_t>(access)) % kRecent];
         if (last_->page != page || last_->filled != used.read_at || last_->stamp != stamp())
             find_kind(page, access, used);
-        uses_[unjudged_] = {done, last_->kind};
-        if (++unjudged_ == uses_.size()) uses_.resize(2 * uses_.size());
-        if (broken(rmap::TimeRule::kObserversJudgeLate)) judge(unjudged_);
+        write_alike(done, last_->kind);
+    }
+
+    /// What one with these arguments has been written as holds as long as this stays the same:
+    /// nothing is stored, and accesses are of the same context.
+    std::uint64_t stamp() const { return contexts_ + *stores_; }
+    /// What was written last is an access of this kind.
+    AccessBatch::KindId last_kind() const { return last_->kind; }
+    /// Another access of a kind that was written since the stamp changed.
+    void write_alike(rmap::Instant done, AccessBatch::KindId kind) {
+        *next_ = {done, kind};
+        if (++next_ == end_) make_room();
+        if (broken(rmap::TimeRule::kObserversJudgeLate)) judge(unjudged());
     }
 
     // The access that was written last is one of those to compare with an uncached walk:
@@ -60,19 +72,19 @@ public:
     /// It did not.
     void write_difference(WalkDifference::What what) {
         ++compared_;
-        if (unjudged_ > 0)
-            differences_.push_back({AccessBatch::record_of(uses_[unjudged_ - 1], kinds_), what});
+        if (unjudged() > 0)
+            differences_.push_back({AccessBatch::record_of(next_[-1], kinds_), what});
     }
 
     /// When many have gathered, gives the observer those that kernel time has passed.
     void settle_many() {
-        if (unjudged_ >= kMany) settle(kernel_now());
+        if (unjudged() >= kMany) settle(kernel_now());
     }
     /// Gives the observer all accesses before `now`.
     void settle(rmap::Instant now) {
-        const auto first = uses_.begin();
-        const auto end = std::partition_point(first, first + static_cast<std::ptrdiff_t>(unjudged_),
-                                              [&](const auto& use) { return use.time < now; });
+        const auto* first = uses_.data();
+        const auto* end = std::partition_point(first, static_cast<const AccessBatch::Use*>(next_),
+                                               [&](const auto& use) { return use.time < now; });
         if (end == first) return;
         judge(static_cast<std::size_t>(end - first));
         settle_walks(now);
@@ -94,10 +106,6 @@ private:
         bool confirmed = false;  ///< an uncached walk has found the frame
     };
 
-    /// What is recent holds as long as this stays the same: it is for the same context, and nothing
-    /// is stored.
-    std::uint64_t stamp() const { return contexts_ + *stores_; }
-
     [[gnu::noinline]] void find_kind(rmap::PageNumber page, rmap::Access access,
                                      const Translation& used) {
         const AccessRecord use{{},     used.read_at, page, used.frame_of(page), used.generation,
@@ -118,10 +126,18 @@ private:
         return kinds_.first + kinds_.records.size() - 1;
     }
 
+    std::size_t unjudged() const { return static_cast<std::size_t>(next_ - uses_.data()); }
+    [[gnu::noinline]] void make_room() {
+        const std::size_t used = unjudged();
+        uses_.resize(2 * uses_.size());
+        next_ = uses_.data() + used;
+        end_ = uses_.data() + uses_.size();
+    }
+
     void judge(std::size_t count) {
-        observer_->judge(agent_, {uses_.data(), uses_.data() + count, kinds_});
-        std::copy(uses_.data() + count, uses_.data() + unjudged_, uses_.data());
-        unjudged_ -= count;
+        auto* const first = uses_.data();
+        observer_->judge(agent_, {first, first + count, kinds_});
+        next_ = std::copy(first + count, next_, first);
         if (kinds_.records.size() > kMostKinds) forget_kinds();
     }
     /// All but those of uses that are still to be judged.
@@ -129,12 +145,12 @@ private:
         const auto before = std::exchange(kinds_.records, {});
         const KindId first = std::exchange(kinds_.first, kinds_.first + before.size());
         std::vector<KindId> now(before.size());
-        for (std::size_t n = 0; n < unjudged_; ++n) {
-            KindId& own = now[uses_[n].kind - first];
-            if (own == 0) own = add_kind(before[uses_[n].kind - first]);
-            uses_[n].kind = own;
+        for (auto* use = uses_.data(); use != next_; ++use) {
+            KindId& own = now[use->kind - first];
+            if (own == 0) own = add_kind(before[use->kind - first]);
+            use->kind = own;
         }
-        for (auto& recent : recent_) recent.filled = rmap::kNever;
+        ++contexts_;  // what was known of the old ones is of no use any more
     }
     void settle_walks(rmap::Instant now) {
         if (compared_ == 0) return;
@@ -150,11 +166,12 @@ private:
     const std::uint64_t* const stores_;
     rmap::MmId mm_ = rmap::kInitMm;
     rmap::VmId vm_ = 0;
-    std::uint64_t contexts_ = 1;  ///< how many of these there were
+    std::uint64_t contexts_ = 1;  ///< changes with these, and with the kinds
     std::vector<Recent> recent_ = std::vector<Recent>(kRecent);
     Recent* last_ = recent_.data();  ///< of the access that was written last
     std::vector<AccessBatch::Use> uses_ = std::vector<AccessBatch::Use>(2 * kMany);
-    std::size_t unjudged_ = 0;  ///< the first of these, never all
+    AccessBatch::Use* next_ = uses_.data();  ///< after those that are still to be judged
+    AccessBatch::Use* end_ = uses_.data() + uses_.size();  ///< not reached
     AccessBatch::Kinds kinds_;
     std::uint64_t compared_ = 0;  ///< since the observer was told
     std::vector<WalkDifference> differences_;

@@ -13,6 +13,7 @@ SetIndex::SetIndex(IndexFunction function, std::size_t sets) {
         divisor_ = sets;
     if (function == IndexFunction::kPlain) return;
     MMUSIM_CHECK(divisor_ == 0, "a folded index is for a power of two of sets");
+    fold_ = 0;
     while (sets >> fold_ > 1) ++fold_;
 }
 

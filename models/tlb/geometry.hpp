@@ -26,20 +26,20 @@ struct ArrayGeometry {
     std::size_t sets() const { return ways ? entries / ways : 0; }
 };
 
-/// IndexFunction for one number of sets.
+/// IndexFunction for one number of sets. Numbers have at most 63 bits.
 class SetIndex {
 public:
     SetIndex(IndexFunction function, std::size_t sets);
 
     std::size_t operator()(std::uint64_t number) const {
-        if (fold_ != 0) number ^= number >> fold_;
+        number ^= number >> fold_;
         return static_cast<std::size_t>(divisor_ ? number % divisor_ : number & mask_);
     }
 
 private:
     std::uint64_t divisor_ = 0;  ///< the number of sets; 0: it is a power of two
     std::uint64_t mask_ = 0;
-    unsigned fold_ = 0;  ///< bits of kXorFold; 0: plain
+    unsigned fold_ = 63;  ///< bits of kXorFold; plain: more than numbers have
 };
 
 }  // namespace mmusim::models

@@ -31,12 +31,16 @@ public:
     Value* find(std::uint64_t number, const Key& key) {
         Set* set = set_of(number);
         if (!set) return nullptr;
-        // Another use of what was used last changes nothing.
         if (set->is(set->last_used, key)) return &*set->values[set->last_used];
         const unsigned way = way_of(*set, number, key);
         if (way == kNone) return nullptr;
         use(*set, way);
         return &*set->values[way];
+    }
+    /// The entry's value if it is its set's last used one, of which another use changes nothing.
+    Value* find_last_used(std::uint64_t number, const Key& key) {
+        Set* set = set_of(number);
+        return set && set->is(set->last_used, key) ? &*set->values[set->last_used] : nullptr;
     }
 
     /// The entry's value, null when absent, and whether its way was used last; no use itself.

@@ -27,7 +27,7 @@ TlbArray::TlbArray(const TlbConfig& config) : live_spaces_(config.live_spaces) {
     for (unsigned order = 0; order <= kLargestOrder; ++order) places_.push_back(place_for(order));
 }
 
-inline const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
+const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
     for (const Probe& probe : probes_) {
         const std::uint64_t number = page.value >> probe.order;
         if (const auto* own = probe.entries->find(number, {page, tag, probe.order}))
@@ -37,15 +37,6 @@ inline const Translation* TlbArray::find(PageNumber page, TlbTag tag) {
             return &global->translation;
     }
     return nullptr;
-}
-
-const Translation* TlbArray::lookup(PageNumber page, TlbTag tag, Access access) {
-    ++stats_.lookups;
-    const Translation* found = find(page, tag);
-    if (live_spaces_.limited() && found) live_spaces_.use(tag);
-    const bool usable = found && found->allows(access);
-    ++(usable ? stats_.hits : stats_.misses);
-    return usable ? found : nullptr;
 }
 
 std::optional<TlbArray::Entry> TlbArray::grant(PageNumber page, TlbTag tag) {

@@ -17,10 +17,11 @@
 namespace mmusim::models {
 
 struct TlbStats {
-    std::uint64_t lookups = 0;
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;
     std::uint64_t invalidated = 0;  ///< entries dropped by invalidations
+
+    std::uint64_t lookups() const { return hits + misses; }
 };
 
 /// The entries of one TLB level: of a core, a guest's second stage, an IOMMU or a device. Plain: no
@@ -34,7 +35,15 @@ public:
     /// If entries of several sizes answer, which is the software's mistake, the largest does.
     /// A hit needs the permission and, for a store, an entry that is known to be dirty: otherwise
     /// the page-table entry has to be looked at again (Intel SDM vol. 3, 4.8 and 4.10.2.3).
-    const Translation* lookup(rmap::PageNumber page, TlbTag tag, rmap::Access access);
+    [[gnu::always_inline]] const Translation* lookup(rmap::PageNumber page, TlbTag tag,
+                                                     rmap::Access access) {
+        const Translation* found = find_last_used(page, tag);
+        if (!found) found = find(page, tag);
+        if (live_spaces_.limited() && found) live_spaces_.use(tag);
+        const bool usable = found && found->allows(access);
+        ++(usable ? stats_.hits : stats_.misses);
+        return usable ? found : nullptr;
+    }
 
     /// Whether lookup() would find something: nothing is counted or used.
     bool would_hit(rmap::PageNumber page, TlbTag tag, rmap::Access access) const;
@@ -104,6 +113,14 @@ private:
     };
 
     const Translation* find(rmap::PageNumber page, TlbTag tag);
+    /// Quickly, what was used last of the largest size; null: it has to be looked for.
+    const Translation* find_last_used(rmap::PageNumber page, TlbTag tag) const {
+        if (probes_.empty()) return nullptr;
+        const Probe& largest = probes_.front();
+        const Held* held = largest.entries->find_last_used(page.value >> largest.order,
+                                                           {page, tag, largest.order});
+        return held ? &held->translation : nullptr;
+    }
     template <class Matches>
     Dropped erase(const rmap::VirtRange& pages, bool pieces, Matches&& matches);
     /// Where a page of some size is kept, and as a page of which size.

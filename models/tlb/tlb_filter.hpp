@@ -21,58 +21,67 @@ struct TlbGrant {
     TlbStats* stats = nullptr;  ///< the TLB's, in which hits are counted
 };
 
-/// The grants that a core holds of a TLB: one for each set, the last used way of it. Holding more
-/// would be wrong, since a use of another way changes the set's replacement. Plain: no time.
+/// The grants that a core holds of a TLB. Of each set only that for the last used way may be used:
+/// a use of another way changes the set's replacement. Plain: no time.
 class TlbFilter {
 public:
     explicit TlbFilter(const TlbConfig& tlb);
 
-    /// The grant for the access, if there is one; counts the hit.
-    const TlbGrant* find(rmap::PageNumber page, TlbTag tag, rmap::Access access) const {
-        for (const Probe& probe : probes_) {
-            const Slot& slot = slots_[probe.slot_of(page)];
-            if (!(slot.key == TlbKey(page, tag, probe.order))) continue;
-            if (!(slot.allowed >> static_cast<unsigned>(access) & 1)) return nullptr;
-            ++slot.grant.stats->lookups;
-            ++slot.grant.stats->hits;
-            return &slot.grant;
-        }
-        return nullptr;
-    }
+    struct Held {
+        TlbKey key;                ///< of no page: nothing is held here
+        std::uint64_t serial = 0;  ///< of the grant: no two have the same
+        TlbGrant grant;
+    };
+    struct Usable {
+        const Held* held = nullptr;              ///< null: none is
+        const std::uint64_t* current = nullptr;  ///< as long as it is the serial it may be used
+    };
+    /// The grant for the page, if there is one that may be used.
+    Usable find(rmap::PageNumber page, TlbTag tag) const;
 
     // After every access through the TLB:
-    /// It has missed: ways of all sets in which `page` may be were used.
-    void missed(rmap::PageNumber page);
+    /// It has missed: ways of all sets in which `page` may be were used, and it has no entry that
+    /// a grant could be for.
+    void missed(rmap::PageNumber page, TlbTag tag);
     /// It has an entry for `page`, of which 4 KiB << order are translated alike, that is its set's
-    /// last used way now. Returns whether to ask for a grant: when the set's last such use was for
-    /// the same page. Without locality grants cost more than they save.
-    bool used(rmap::PageNumber page, unsigned order);
+    /// last used way now. Returns its grant, if it is held, or whether to ask for one: when the
+    /// set's last such use was for the same page. Without locality grants cost more than they save.
+    struct Use {
+        Usable usable;
+        bool ask = false;
+    };
+    Use used(rmap::PageNumber page, TlbTag tag, unsigned order);
     /// Granted to `tag`, for the pages around `page`.
-    void keep(rmap::PageNumber page, TlbTag tag, const TlbGrant& grant);
+    Usable keep(rmap::PageNumber page, TlbTag tag, const TlbGrant& grant);
     /// Withdrawn for these pages, in every space.
     void withdraw(const rmap::VirtRange& pages);
 
 private:
     struct Probe {
         unsigned order;
-        std::size_t first_slot;  ///< of its array
+        std::size_t first_set;  ///< of its array
         SetIndex index;
 
-        std::size_t slot_of(rmap::PageNumber page) const {
-            return first_slot + index(page.value >> order);
+        std::size_t set_of(rmap::PageNumber page) const {
+            return first_set + index(page.value >> order);
         }
     };
-    struct Slot {
-        TlbKey key;
-        std::uint64_t last_number = ~std::uint64_t{0};  ///< of the set's last use
-        TlbGrant grant;
-        std::uint8_t allowed = 0;  ///< a bit for each rmap::Access
+    /// Grants are held for a few of its ways.
+    struct Set {
+        std::uint64_t current = 0;  ///< serial of the grant that may be used; 0: none
+        unsigned used = 0;          ///< where it is
+        unsigned next = 0;          ///< where the next one goes
+        std::uint64_t last_number = ~std::uint64_t{0};  ///< of the last use
+        std::vector<Held> held;
+
+        Usable usable() const { return {&held[used], &current}; }
     };
 
     std::vector<Probe> sizes_;   ///< of the TLB's arrays, the largest first: its order of search
     std::vector<Probe> probes_;  ///< of these, those that there were grants for
     std::uint64_t granted_ = 0;  ///< likewise, a bit per order
-    std::vector<Slot> slots_;    ///< one for each set
+    std::vector<Set> sets_;
+    std::uint64_t serials_ = 0;
 };
 
 }  // namespace mmusim::models

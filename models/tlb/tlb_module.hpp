@@ -60,10 +60,10 @@ private:
     void translate(tlm::tlm_generic_payload& trans, sc_core::sc_time& delay);
     bool invalidated_since(std::size_t first, TlbTag tag, rmap::PageNumber page,
                            const Translation& translation) const;
-    void refill(tlm::tlm_generic_payload& trans, TranslationExtension& request,
-                sc_core::sc_time& delay);
-    void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request, Translation hit,
-                   sc_core::sc_time& delay);
+    [[gnu::noinline]] void refill(tlm::tlm_generic_payload& trans, TranslationExtension& request,
+                                  sc_core::sc_time& delay);
+    [[gnu::noinline]] void ask_below(tlm::tlm_generic_payload& trans, TranslationExtension& request,
+                                     Translation hit, sc_core::sc_time& delay);
 
     const TlbConfig config_;
     TlbModule* below_ = nullptr;

@@ -23,6 +23,7 @@ public:
     }
     tlm::tlm_generic_payload& payload() { return payload_; }
     E& extension() { return extension_; }
+    const E& extension() const { return extension_; }
 
 private:
     E extension_;

@@ -69,7 +69,13 @@ public:
     }
 
     /// Local time as the annotated delay of a b_transport call, and back again.
-    sc_core::sc_time offset() const { return to_sc_time(local_ - resumed_at_); }
+    sc_core::sc_time offset() {
+        const rmap::Duration offset = local_ - resumed_at_;
+        const rmap::Duration step = offset - offset_.duration;
+        if (step != step_.duration) step_ = {step, to_sc_time(step)};
+        offset_.duration = offset;
+        return offset_.time += step_.time;
+    }
     rmap::Instant instant(const sc_core::sc_time& offset) const {
         return resumed_at_ + from_sc_time(offset);
     }
@@ -116,6 +122,14 @@ private:
     rmap::Accountant& account_;
     const Hooks hooks_;
     rmap::Instant local_{};
+    /// The last offset, and how far it was from the one before: mostly they are evenly spaced, and
+    /// a sum takes less than sc_time::from_value().
+    struct Converted {
+        rmap::Duration duration{};
+        sc_core::sc_time time;
+    };
+    Converted offset_;
+    Converted step_;
     rmap::Instant resumed_at_{};  ///< kernel time, as long as the thread does not wait
     rmap::Instant next_look_{};   ///< first instant at which an interrupt may have arrived
     rmap::Instant next_stop_{};   ///< the same for a boundary: kNever with interrupts off

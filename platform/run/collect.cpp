@@ -52,7 +52,7 @@ void collect_mmus(const Platform& platform, RunResult& result) {
         for (const auto& tlb : mmu.tlbs()) {
             const auto& stats = tlb->stats();
             result.tlbs.push_back({platform.agents().name(id) + "." + tlb->config().name,
-                                   stats.lookups, stats.hits, stats.misses, stats.invalidated});
+                                   stats.lookups(), stats.hits, stats.misses, stats.invalidated});
         }
         result.walks += mmu.walker.stats().walks;
         result.walk_reads += mmu.walker.stats().reads;
@@ -130,7 +130,7 @@ void collect_secondary(Platform& platform, World& world, RunResult& result) {
         counters["dma_translation_requests"] = iommu->stats().translation_requests;
         const auto& iotlb = iommu->iotlb_stats();
         result.tlbs.push_back(
-            {"iommu.iotlb", iotlb.lookups, iotlb.hits, iotlb.misses, iotlb.invalidated});
+            {"iommu.iotlb", iotlb.lookups(), iotlb.hits, iotlb.misses, iotlb.invalidated});
     }
     for (std::size_t n = 0; n < platform.devices(); ++n) {
         const auto& device = platform.device(n);
@@ -139,7 +139,7 @@ void collect_secondary(Platform& platform, World& world, RunResult& result) {
         counters["dma_faults"] += device.stats().faults;
         const auto& atc = device.atc_stats();
         result.tlbs.push_back({platform.agents().name(platform.agents().devices[n].atc),
-                               atc.lookups, atc.hits, atc.misses, atc.invalidated});
+                               atc.lookups(), atc.hits, atc.misses, atc.invalidated});
     }
 }
 

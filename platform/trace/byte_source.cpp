@@ -88,7 +88,8 @@ bool ByteSource::fill() {
 
 std::size_t ByteSource::take_content(char* to, std::size_t size) {
     if (inflater_) return inflate_some(to, size);
-    if (begin_ == end_) return read_file(to, size);
+    if (begin_ == end_ && size >= buffer_.size()) return read_file(to, size);
+    if (begin_ == end_ && !fill()) return 0;
     const std::size_t count = std::min(size, end_ - begin_);
     std::memcpy(to, buffer_.data() + begin_, count);
     begin_ += count;

@@ -32,12 +32,14 @@ rmap::FrameNumber FirstTouch::allocate(unsigned order) {
 
 void FirstTouch::touch_page(std::uint64_t page) {
     const std::uint64_t address = page << page_shift_;
-    if (mapped_.count(page) == 0) {
+    Mapped& mapped = mapped_[page / kChunk];
+    if (!mapped[page % kChunk]) {
         if (!format_.translates(address))
             throw UserError(fmt::format("the trace touches {:#x}, which {} does not translate",
                                         address, format_.name));
         tables_.map(address, page_order_, allocate(page_order_), {});
-        mapped_.insert(page);
+        mapped.set(page % kChunk);
+        ++pages_;
     }
     recent_[page % recent_.size()] = page + 1;
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "models/mem/memory_config.hpp"
 #include "rmap/mm/table_builder.hpp"
@@ -31,7 +32,7 @@ public:
         if (recent_[page % recent_.size()] != page + 1) touch_page(page);
     }
 
-    std::uint64_t pages() const { return mapped_.size(); }
+    std::uint64_t pages() const { return pages_; }
     std::uint64_t table_pages() const { return table_pages_; }
 
 private:
@@ -45,8 +46,12 @@ private:
     std::uint64_t next_frame_ = 1;
     std::uint64_t table_pages_ = 0;
     rmap::TableBuilder tables_;
-    std::unordered_set<std::uint64_t> mapped_;
-    std::array<std::uint64_t, 1024> recent_{};  ///< page + 1 of mapped pages, for speed
+    std::uint64_t pages_ = 0;
+
+    static constexpr std::uint64_t kChunk = 1 << 15;  ///< pages that are noted together
+    using Mapped = std::bitset<kChunk>;
+    std::unordered_map<std::uint64_t, Mapped> mapped_;  ///< by chunk
+    std::array<std::uint64_t, 1024> recent_{};          ///< page + 1 of mapped pages, for speed
 };
 
 }  // namespace mmusim::platform

@@ -20,8 +20,8 @@ models::Stream stream_of(Access access) {
 
 /// What the MMU is asked for. A modification needs the permission to write.
 template <Straddle straddle>
-constexpr Access access_of(ReferenceKind kind) {
-    constexpr std::array<Access, kReferenceKinds> kAccesses = {
+Access access_of(ReferenceKind kind) {
+    static constexpr std::array<Access, kReferenceKinds> kAccesses = {
         Access::kExecute, Access::kRead, Access::kWrite,
         straddle == Straddle::kMmu ? Access::kWrite : Access::kRead};
     return kAccesses[static_cast<std::size_t>(kind)];
@@ -88,15 +88,20 @@ References TraceProgram::selected(References references) {
 
 template <Straddle straddle>
 void TraceProgram::translate(References references, CoreModule& core) {
-    const unsigned shift = pages_->page_shift();
+    const std::uint64_t page_size = std::uint64_t{1} << pages_->page_shift();
     for (const auto& reference : references) {
         const Access access = access_of<straddle>(reference.kind);
         ++references_[static_cast<std::size_t>(reference.kind)];
-        const std::uint64_t last = reference.address.value + reference.size - 1;
-        if (reference.address.value >> shift == last >> shift) {
+        if ((reference.address.value & (page_size - 1)) + reference.size <= page_size) {
+            // What is granted has been touched.
+            if (core.access_granted(reference.address, access, cycle_)) {
+                ++quick_hits_[access];
+                continue;
+            }
             pages_->touch(reference.address);
             const auto before = core.time().local_now();
-            require_done(core.access(reference.address, access, cycle_));
+            require_done(
+                core.access_tlb(reference.address, access, cycle_, CoreModule::Ask::kUntilHit));
             if (const Missed missed = core.missed_levels(); missed == 0) {
                 ++quick_hits_[access];
             } else {

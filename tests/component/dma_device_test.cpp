@@ -338,7 +338,7 @@ TEST_CASE("dma device: without ATS every access asks and begins at the IOMMU",
     machine.run();
     CHECK(second == config.link * 2 + options.iommu.iotlb.lookup);
     CHECK(machine.device(0).stats().requests == 2);
-    CHECK(machine.device(0).atc_stats().lookups == 0);
+    CHECK(machine.device(0).atc_stats().lookups() == 0);
     const auto& records = machine.accesses(machine.engine(0));
     REQUIRE(records.size() == 2);
     CHECK(records[1].time == sent + config.transfer);

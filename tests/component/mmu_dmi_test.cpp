@@ -148,7 +148,7 @@ std::string stressed(const platform::PlatformConfig& config, Dmi dmi, std::uint6
         std::string seen = fmt::format("{:x}", hash);
         for (const auto& tlb : machine->mmu(0).tlbs()) {
             const auto& stats = tlb->stats();
-            seen += fmt::format(" {} {} {} {}", stats.lookups, stats.hits, stats.misses,
+            seen += fmt::format(" {} {} {} {}", stats.lookups(), stats.hits, stats.misses,
                                 stats.invalidated);
         }
         return seen;

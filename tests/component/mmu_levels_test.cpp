@@ -70,10 +70,10 @@ TEST_CASE("mmu levels: each stream has its own path and shares what serves both"
         CHECK(access(core, kPage, Access::kExecute) == lookups({kItlb}));
     });
     machine.run();
-    CHECK(stats(machine, kL3).lookups == 2);
+    CHECK(stats(machine, kL3).lookups() == 2);
     CHECK(stats(machine, kL3).hits == 1);
-    for (const auto level : {kItlb, kDtlb}) CHECK(stats(machine, level).lookups >= 2);
-    for (const auto level : {kL2Itlb, kL2Dtlb}) CHECK(stats(machine, level).lookups == 1);
+    for (const auto level : {kItlb, kDtlb}) CHECK(stats(machine, level).lookups() >= 2);
+    for (const auto level : {kL2Itlb, kL2Dtlb}) CHECK(stats(machine, level).lookups() == 1);
 }
 
 TEST_CASE("mmu levels: an invalidation reaches every TLB of the core", "[component][mmu]") {
