@@ -70,7 +70,9 @@ void CoreModule::set_context() {
     request().root = in_guest ? PhysAddr{guest_.cr3.value & ~kPcidMask} : root_;
     request().ept_root = guest_.ept_root;
     request().part = in_guest ? Part::kGuest : Part::kUser;
-    tag_ = {request().pcid, request().vm};
+    const TlbTag tag(request().pcid, request().vm);
+    if (!(tag == tag_)) observed_.renew_stamp();  // grants are for one tag
+    tag_ = tag;
     observed_.set_context(mm_, request().vm);
 }
 
@@ -99,7 +101,7 @@ bool CoreModule::look_for_grant(rmap::VirtAddr address, Access kind, Duration co
 void CoreModule::keep_for_repetition(rmap::PageNumber page, Access kind,
                                      const TlbFilter::Usable& usable) {
     const TlbGrant& grant = usable.held->grant;
-    repeated_.keep(kind, {page, tag_, usable.current, usable.held->serial, observed_.stamp(),
+    repeated_.keep(kind, {page, usable.current, usable.held->serial, observed_.stamp(),
                           observed_.last_kind(), grant.lookup, grant.stats});
 }
 

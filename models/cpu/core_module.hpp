@@ -175,7 +175,7 @@ private:
     /// The access, if a grant says all of it.
     [[gnu::always_inline]] bool use_grant(rmap::VirtAddr address, rmap::Access kind,
                                           rmap::Duration cost) {
-        const auto* alike = repeated_.find(rmap::page_of(address), kind, tag_, observed_.stamp());
+        const auto* alike = repeated_.find(rmap::page_of(address), kind, observed_.stamp());
         if (!alike || walks_.next_is_chosen()) return look_for_grant(address, kind, cost);
         if (!alike->possible()) return false;
         ++alike->stats->hits;

@@ -12,15 +12,14 @@
 
 namespace mmusim::models {
 
-/// An access that a grant has served. One like it, to the same page in the same space, is the same
-/// as long as the grant is, and nobody has to look for the grant, or for what the observer knows of
-/// such accesses.
+/// An access that a grant has served. One like it, to the same page, is the same as long as the
+/// grant is and the context, and nobody has to look for the grant, or for what the observer knows
+/// of such accesses.
 struct RepeatedAccess {
     rmap::PageNumber page{};
-    TlbTag tag;
     const std::uint64_t* current = nullptr;  ///< TlbFilter::Usable::current
     std::uint64_t serial = 0;                ///< of the grant
-    std::uint64_t stamp = 0;                 ///< AccessWriter::stamp() then
+    std::uint64_t stamp = 0;                 ///< AccessWriter::stamp() then: of the context
     AccessBatch::KindId kind = 0;            ///< likewise, of the observed access
     rmap::Duration lookup{};                 ///< as the grant says
     TlbStats* stats = nullptr;               ///< likewise
@@ -32,11 +31,10 @@ struct RepeatedAccess {
 class RepeatedAccesses {
 public:
     /// Null if there is none.
-    const RepeatedAccess* find(rmap::PageNumber page, rmap::Access access, TlbTag tag,
+    const RepeatedAccess* find(rmap::PageNumber page, rmap::Access access,
                                std::uint64_t stamp) const {
         const RepeatedAccess& last = last_[place_of(page, access)];
-        const bool same = last.page == page && last.tag == tag && last.stamp == stamp;
-        return same ? &last : nullptr;
+        return last.page == page && last.stamp == stamp ? &last : nullptr;
     }
     void keep(rmap::Access access, const RepeatedAccess& done) {
         last_[place_of(done.page, access)] = done;

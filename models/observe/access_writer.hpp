@@ -33,7 +33,7 @@ public:
         if (mm_ == mm && vm_ == vm) return;
         mm_ = mm;
         vm_ = vm;
-        ++contexts_;
+        renew_stamp();
     }
 
     // Only with an observer:
@@ -49,6 +49,7 @@ public:
     /// What one with these arguments has been written as holds as long as this stays the same:
     /// nothing is stored, and accesses are of the same context.
     std::uint64_t stamp() const { return contexts_ + *stores_; }
+    void renew_stamp() { ++contexts_; }
     /// What was written last is an access of this kind.
     AccessBatch::KindId last_kind() const { return last_->kind; }
     /// Another access of a kind that was written since the stamp changed.
@@ -150,7 +151,7 @@ private:
             if (own == 0) own = add_kind(before[use->kind - first]);
             use->kind = own;
         }
-        ++contexts_;  // what was known of the old ones is of no use any more
+        renew_stamp();  // what was known of the old ones is of no use any more
     }
     void settle_walks(rmap::Instant now) {
         if (compared_ == 0) return;

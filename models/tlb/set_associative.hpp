@@ -25,13 +25,14 @@ public:
         : ways_(geometry.ways),
           index_(geometry.index, geometry.sets()),
           replacement_(geometry.replacement, geometry.ways),
-          sets_(geometry.sets()) {}
+          sets_(std::max<std::size_t>(geometry.sets(), 1)),
+          no_entries_(geometry.sets() == 0) {}
 
     /// The entry's value, and a use of it; nullptr when absent. `number` chooses the set.
     Value* find(std::uint64_t number, const Key& key) {
         Set* set = set_of(number);
         if (!set) return nullptr;
-        if (set->is(set->last_used, key)) return &*set->values[set->last_used];
+        if (set->last_is(key)) return &*set->values[set->last_used];
         const unsigned way = way_of(*set, number, key);
         if (way == kNone) return nullptr;
         use(*set, way);
@@ -40,7 +41,7 @@ public:
     /// The entry's value if it is its set's last used one, of which another use changes nothing.
     Value* find_last_used(std::uint64_t number, const Key& key) {
         Set* set = set_of(number);
-        return set && set->is(set->last_used, key) ? &*set->values[set->last_used] : nullptr;
+        return set && set->last_is(key) ? &*set->values[set->last_used] : nullptr;
     }
 
     /// The entry's value, null when absent, and whether its way was used last; no use itself.
@@ -59,7 +60,7 @@ public:
     /// policy chooses; evicted(key, value) is told what has to go, its old self included.
     template <class Evicted>
     void insert(std::uint64_t number, const Key& key, const Value& value, Evicted&& evicted) {
-        if (sets_.empty()) return evicted(key, value);
+        if (no_entries_) return evicted(key, value);
         auto& slot = sets_[index_(number)];
         if (!slot) slot = std::make_unique<Set>(ways_, replacement_.no_uses());
         Set& set = *slot;
@@ -101,7 +102,8 @@ private:
     static constexpr unsigned kMostSearched = 16;  ///< ways of a set without an index
 
     struct Set {
-        unsigned last_used = 0;
+        unsigned last_used = 0;  ///< way
+        bool last_held = false;  ///< and there still is something in it
         unsigned held = 0;
         std::vector<Key> keys;                     ///< by way, next to each other
         std::vector<std::optional<Value>> values;  ///< by way; none: an empty way
@@ -114,6 +116,7 @@ private:
         }
 
         bool is(unsigned way, const Key& key) const { return keys[way] == key && values[way]; }
+        bool last_is(const Key& key) const { return last_held && keys[last_used] == key; }
         unsigned empty_way() const {
             const auto is_empty = [](const auto& value) { return !value; };
             return static_cast<unsigned>(std::find_if(values.begin(), values.end(), is_empty) -
@@ -127,6 +130,7 @@ private:
         void erase(unsigned way) {
             values[way].reset();
             --held;
+            if (way == last_used) last_held = false;
             if (index) index->remove(way);
         }
         template <class Matches>
@@ -138,9 +142,7 @@ private:
         }
     };
 
-    Set* set_of(std::uint64_t number) {
-        return sets_.empty() ? nullptr : sets_[index_(number)].get();
-    }
+    Set* set_of(std::uint64_t number) { return sets_[index_(number)].get(); }
     unsigned way_of(const Set& set, std::uint64_t number, const Key& key) const {
         if (set.index)
             return set.index->find(number, [&](unsigned way) { return set.is(way, key); });
@@ -150,6 +152,7 @@ private:
     }
     void use(Set& set, unsigned way) {
         set.last_used = way;
+        set.last_held = true;
         replacement_.use(set.uses, way);
     }
 
@@ -157,6 +160,7 @@ private:
     SetIndex index_;
     Replacement replacement_;
     std::vector<std::unique_ptr<Set>> sets_;
+    bool no_entries_;
 };
 
 }  // namespace mmusim::models

@@ -24,7 +24,8 @@ OperationId Accountant::begin(OperationKind kind, Instant now) {
     open.page = page_;
     open.shared = shared_;
     open_.push_back(open);
-    if (is_page(kind)) ++active_pages_;
+    update_current();
+    if (is_page(kind)) begin_page();
     return open.id;
 }
 
@@ -33,7 +34,8 @@ void Accountant::linger(OperationId id) {
                  "only the innermost page operation can linger");
     Open open = open_.back();
     open_.pop_back();
-    --active_pages_;
+    update_current();
+    end_page();
     open.parts = page_ - open.page;
     open.parts += shared_ - open.shared;
     open.page = page_;
@@ -46,7 +48,8 @@ Accountant::Open Accountant::take(OperationId id) {
     if (!open_.empty() && open_.back().id == id) {
         const Open open = open_.back();
         open_.pop_back();
-        if (is_page(open.kind)) --active_pages_;
+        update_current();
+        if (is_page(open.kind)) end_page();
         return open;
     }
     const auto it = std::find_if(lingering_.begin(), lingering_.end(),

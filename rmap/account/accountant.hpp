@@ -58,25 +58,28 @@ struct OperationResult {
 class Accountant {
 public:
     explicit Accountant(ActorId actor) : actor_(actor) {}
+    Accountant(const Accountant&) = delete;
+    Accountant& operator=(const Accountant&) = delete;
 
     /// Charged by the TimePort for every step of local time.
     void charge(Part part, Duration duration) {
-        (active_pages_ ? page_ : shared_)[interrupt_causes_.empty() ? part : Part::kInterrupted] +=
-            duration;
+        (*charged_)[interrupted_ ? Part::kInterrupted : part] += duration;
     }
 
     /// The innermost operation: inside a handler, the one that caused the interrupt.
-    OperationId current() const {
-        if (!interrupt_causes_.empty()) return interrupt_causes_.back();
-        return open_.empty() ? 0 : open_.back().id;
-    }
+    OperationId current() const { return current_; }
 
     OperationId begin(OperationKind kind, Instant now);
 
     /// Around all work on one page of a batch, whether or not it has an operation yet: for the
     /// lingering operations of the other pages this is Part::kBatchWait.
-    void begin_page() { ++active_pages_; }
-    void end_page() { --active_pages_; }
+    void begin_page() {
+        ++active_pages_;
+        charged_ = &page_;
+    }
+    void end_page() {
+        if (--active_pages_ == 0) charged_ = &shared_;
+    }
 
     /// A page operation stops being worked on but goes on in time: its page waits for the rest of
     /// the batch. What is done for the whole batch keeps its part; work on other pages becomes
@@ -87,8 +90,14 @@ public:
     void end(OperationId id, Instant now, Outcome outcome, std::uint64_t pages = 1);
 
     /// Around an interrupt handler: the time goes to Part::kInterrupted of whatever was running.
-    void enter_interrupt(OperationId cause) { interrupt_causes_.push_back(cause); }
-    void leave_interrupt() { interrupt_causes_.pop_back(); }
+    void enter_interrupt(OperationId cause) {
+        interrupt_causes_.push_back(cause);
+        update_current();
+    }
+    void leave_interrupt() {
+        interrupt_causes_.pop_back();
+        update_current();
+    }
 
     const std::vector<OperationResult>& finished() const { return finished_; }
 
@@ -105,6 +114,10 @@ private:
 
     static bool is_page(OperationKind kind) { return kind == OperationKind::kUnmap; }
     Open take(OperationId id);
+    void update_current() {
+        interrupted_ = !interrupt_causes_.empty();
+        current_ = interrupted_ ? interrupt_causes_.back() : open_.empty() ? 0 : open_.back().id;
+    }
 
     const ActorId actor_;
     std::uint64_t count_ = 0;
@@ -112,6 +125,10 @@ private:
     std::vector<OperationId> interrupt_causes_;  ///< of the handlers that are running
     PartTimes page_;                             ///< time of work on one page
     PartTimes shared_;                           ///< all other time
+    // What every step of time and every access ask for:
+    PartTimes* charged_ = &shared_;  ///< one of these two
+    bool interrupted_ = false;       ///< a handler is running
+    OperationId current_ = 0;
     std::vector<Open> open_;
     std::vector<Open> lingering_;
     std::vector<OperationResult> finished_;
